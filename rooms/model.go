@@ -1,0 +1,111 @@
+package rooms
+
+import (
+	"time"
+)
+
+// Limits of what clients may name and say. Lengths of text are in characters (Unicode code points).
+const (
+	MaxIDLength   = 64
+	MaxNameLength = 128
+	MaxTextLength = 4096
+
+	// HistoryLength is how many messages a member is shown on joining, and MaxResume how many at the most when it
+	// resumes after a sequence number.
+	HistoryLength = 100
+	MaxResume     = 1000
+)
+
+// Room is a room as it is listed. Participants counts clients, not connections.
+type Room struct {
+	ID           string
+	Name         string
+	CreatedAt    time.Time
+	LastSeq      int64 // of the newest message ever stored, deleted ones included; 0 in a new room
+	Messages     int   // stored and not deleted
+	Participants int   // filled in by Service; a Store leaves it 0
+}
+
+// User is a registered author. Handle is unique.
+type User struct {
+	ID        string
+	Name      string
+	Handle    string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Message is one thing said in a room. Once stored it is immutable: every connection is handed the same *Message.
+type Message struct {
+	ID        string // UUID version 7
+	RoomID    string
+	Seq       int64 // 1 for a room's first message; without a gap but for deleted messages
+	ClientID  string
+	Text      string
+	IsReply   bool
+	ParentID  string // empty: none
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	Trace     TraceContext
+}
+
+// TraceContext is the W3C trace context (https://www.w3.org/TR/trace-context/) that travels with a message, in its
+// textual form. The domain carries it and never looks inside.
+type TraceContext struct {
+	Parent string // traceparent
+	State  string // tracestate
+}
+
+// EventKind says what an Event tells.
+type EventKind uint8
+
+// What a room tells its members.
+const (
+	EventMessage EventKind = iota + 1
+	EventTyping
+	EventJoined
+	EventLeft
+	EventRoomDeleted
+	EventHistory
+)
+
+// String is the kind as the clients name it.
+func (k EventKind) String() string {
+	switch k {
+	case EventMessage:
+		return "message"
+	case EventTyping:
+		return "typing"
+	case EventJoined:
+		return "user_joined"
+	case EventLeft:
+		return "user_left"
+	case EventRoomDeleted:
+		return "room_deleted"
+	case EventHistory:
+		return "history"
+	default:
+		return "unknown"
+	}
+}
+
+// Event is what a room tells its members. Once published it is immutable.
+type Event struct {
+	Kind         EventKind
+	RoomID       string
+	ClientID     string     // whom it is about
+	Participants int        // EventJoined, EventLeft: clients in the room after it
+	Message      *Message   // EventMessage
+	History      []*Message // EventHistory, oldest first
+	Truncated    bool       // EventHistory: there were more than MaxResume
+	Trace        TraceContext
+
+	// Transport names what brought the event ("websocket", "socket.io", "http") and Received when.
+	Transport string
+	Received  time.Time
+
+	// Ref is the sender's own name for the message; only the connection that sent it is told.
+	Ref string
+	// from is the connection that Ref is for; nil where the event came from another node.
+	from Sink
+}

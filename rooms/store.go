@@ -1,0 +1,48 @@
+package rooms
+
+import "context"
+
+// Store keeps rooms, messages and users. All methods may be called from any goroutine at once. What does not exist is
+// an error with CodeNotFound, what is taken one with CodeConflict; any other error means that the store could not do
+// it now. package store/storetest holds the conformance tests that every implementation passes.
+type Store interface {
+	// CreateRoom stores room (ID, Name, CreatedAt). If the id exists it returns that room as it is, and false.
+	CreateRoom(ctx context.Context, room Room) (Room, bool, error)
+	Room(ctx context.Context, id string) (Room, error)
+	// Rooms lists all rooms, by creation time, then id.
+	Rooms(ctx context.Context) ([]Room, error)
+	// DeleteRoom deletes the room and its messages.
+	DeleteRoom(ctx context.Context, id string) error
+
+	// Append makes the drafts durable, all or none, in their order, and writes the room's next sequence numbers to
+	// their Seq. Calls for one room must not overlap on a node; calls for different rooms that arrive together share
+	// a transaction. CodeNotFound if the room does not exist. When Append has returned nil, the messages survive the
+	// process.
+	Append(ctx context.Context, roomID string, drafts []Draft) error
+	// After returns up to limit messages with a sequence number above seq, oldest first; deleted ones are left out.
+	After(ctx context.Context, roomID string, seq int64, limit int) ([]*Message, error)
+	// Newest returns the newest messages above seq, up to limit, oldest first; deleted ones are left out. A room that
+	// does not exist has none.
+	Newest(ctx context.Context, roomID string, seq int64, limit int) ([]*Message, error)
+	Message(ctx context.Context, id string) (*Message, error)
+	// DeleteMessage deletes the message; its place in the sequence stays taken.
+	DeleteMessage(ctx context.Context, id string) error
+
+	// CreateUser stores user; CodeConflict if the handle is taken.
+	CreateUser(ctx context.Context, user User) error
+	User(ctx context.Context, id string) (User, error)
+	// Users lists all users, by creation time, then id.
+	Users(ctx context.Context) ([]User, error)
+
+	// Ping reports whether the store can read and write now.
+	Ping(ctx context.Context) error
+	// Close waits for what is under way and releases the store. No other call may follow.
+	Close() error
+}
+
+// Draft is a message on its way into the store. Ctx belongs to the operation that wants this one message stored: one
+// Append serves many operations, so its own context cannot speak for them.
+type Draft struct {
+	Ctx     context.Context
+	Message *Message
+}
