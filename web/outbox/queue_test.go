@@ -1,0 +1,217 @@
+package outbox_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/traceroom/traceroom/web/outbox"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// item counts what became of it.
+type item struct {
+	p             []byte
+	written, lost atomic.Int32
+	late          atomic.Int32
+}
+
+func (i *item) Bytes() []byte { return i.p }
+func (i *item) Len() int      { return 1 }
+func (i *item) Late(string)   { i.late.Add(1) }
+func (i *item) Done(_ string, written bool) {
+	if written {
+		i.written.Add(1)
+	} else {
+		i.lost.Add(1)
+	}
+}
+
+// pair returns the two ends of a TCP connection on loopback.
+func pair(t *testing.T) (server, client net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	client, err = net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	server, err = l.Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { server.Close(); client.Close() })
+	return server, client
+}
+
+func newPool(t *testing.T) *outbox.Pool {
+	t.Helper()
+	p := outbox.NewPool(2)
+	t.Cleanup(p.Close)
+	return p
+}
+
+func TestEachPushersItemsArriveOnceInOrder(t *testing.T) {
+	pool := newPool(t)
+	server, client := pair(t)
+	q := outbox.New(pool, "c", server, 1<<20)
+	t.Cleanup(q.Close)
+	const pushers, each = 8, 5000
+	items := make([][]*item, pushers)
+	var wg sync.WaitGroup
+	for p := range pushers {
+		items[p] = make([]*item, each)
+		wg.Go(func() {
+			for i := range each {
+				b := binary.BigEndian.AppendUint32(nil, uint32(p))
+				items[p][i] = &item{p: binary.BigEndian.AppendUint32(b, uint32(i))}
+				if !q.Push(items[p][i]) {
+					t.Errorf("push %d of %d refused", i, p)
+				}
+			}
+		})
+	}
+	var next [pushers]uint32
+	b := make([]byte, 8)
+	for range pushers * each {
+		_, err := io.ReadFull(client, b)
+		require.NoError(t, err)
+		p := binary.BigEndian.Uint32(b)
+		require.Equal(t, next[p], binary.BigEndian.Uint32(b[4:]))
+		next[p]++
+	}
+	wg.Wait()
+	for _, of := range items {
+		for _, it := range of {
+			require.Eventually(t, func() bool { return it.written.Load() == 1 }, 5*time.Second, time.Millisecond)
+			require.Zero(t, it.lost.Load())
+		}
+	}
+}
+
+// fill pushes items of size bytes until the queue refuses one.
+func fill(t *testing.T, q *outbox.Queue, size int) []*item {
+	t.Helper()
+	var items []*item
+	for {
+		it := &item{p: bytes.Repeat([]byte{byte(len(items))}, size)}
+		if !q.Push(it) {
+			return items
+		}
+		items = append(items, it)
+		require.Less(t, len(items), 100_000, "the queue has no bound")
+	}
+}
+
+func TestAPeerThatDoesNotReadFillsItsQueueAndNoOther(t *testing.T) {
+	pool := outbox.NewPool(1)
+	t.Cleanup(pool.Close)
+	server, _ := pair(t)
+	q := outbox.New(pool, "slow", server, 16)
+	t.Cleanup(q.Close)
+	items := fill(t, q, 1<<20)
+	require.Eventually(t, func() bool { return items[len(items)-17].late.Load() <= 1 }, time.Second, time.Millisecond)
+
+	server2, client2 := pair(t)
+	q2 := outbox.New(pool, "quick", server2, 16)
+	t.Cleanup(q2.Close)
+	require.True(t, q2.Push(&item{p: []byte("through")}))
+	b := make([]byte, 7)
+	_, err := io.ReadFull(client2, b)
+	require.NoError(t, err)
+
+	q.Close()
+	for i, it := range items {
+		require.Eventually(t, func() bool { return it.written.Load()+it.lost.Load() == 1 }, 5*time.Second, time.Millisecond, i)
+	}
+	require.Positive(t, items[len(items)-1].lost.Load())
+	require.False(t, q.Push(&item{p: []byte("x")}))
+}
+
+func TestFinishWritesWhatWaitsThenTheLastWord(t *testing.T) {
+	pool := newPool(t)
+	server, client := pair(t)
+	q := outbox.New(pool, "c", server, 4096)
+	items := fill(t, q, 4096)
+	q.Finish([]byte("bye"), 10*time.Second)
+	require.False(t, q.Push(&item{p: []byte("late")}))
+	q.ReadDone()
+	got, err := io.ReadAll(client)
+	require.NoError(t, err)
+	require.Len(t, got, len(items)*4096+3)
+	require.Equal(t, "bye", string(got[len(got)-3:]))
+}
+
+func TestAbortKeepsTheBorderOfAFrame(t *testing.T) {
+	pool := newPool(t)
+	server, client := pair(t)
+	q := outbox.New(pool, "c", server, 8)
+	items := fill(t, q, 1<<20)
+	q.Abort([]byte("bye"), 10*time.Second)
+	q.ReadDone()
+	got, err := io.ReadAll(client)
+	require.NoError(t, err)
+	require.Equal(t, 3, len(got)%(1<<20), "the last word stands in the middle of an item")
+	require.Equal(t, "bye", string(got[len(got)-3:]))
+	require.Less(t, len(got)/(1<<20), len(items), "nothing was dropped")
+	for _, it := range items {
+		require.Eventually(t, func() bool { return it.written.Load()+it.lost.Load() == 1 }, 5*time.Second, time.Millisecond)
+	}
+}
+
+func TestGraceEndsAConnectionThatTakesNothing(t *testing.T) {
+	pool := newPool(t)
+	server, _ := pair(t)
+	q := outbox.New(pool, "c", server, 8)
+	items := fill(t, q, 1<<20)
+	q.Finish([]byte("bye"), 10*time.Millisecond)
+	for _, it := range items {
+		require.Eventually(t, func() bool { return it.written.Load()+it.lost.Load() == 1 }, 5*time.Second, time.Millisecond)
+	}
+}
+
+func TestAConnectionThatIsNoSocket(t *testing.T) {
+	pool := newPool(t)
+	server, client := net.Pipe()
+	q := outbox.New(pool, "c", server, 8)
+	for range 3 {
+		require.True(t, q.Push(&item{p: []byte("abc")}))
+	}
+	q.Finish([]byte("."), time.Minute)
+	q.ReadDone()
+	got, err := io.ReadAll(client)
+	require.NoError(t, err)
+	require.Equal(t, "abcabcabc.", string(got))
+}
+
+func BenchmarkPushToWritten(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(b, err)
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(b, err)
+	server, err := l.Accept()
+	require.NoError(b, err)
+	pool := outbox.NewPool(1)
+	q := outbox.New(pool, "c", server, 1<<20)
+	it := &item{p: make([]byte, 128)}
+	b.ReportAllocs()
+	b.SetBytes(128)
+	go func() {
+		for range b.N {
+			for !q.Push(it) {
+			}
+		}
+	}()
+	_, err = io.CopyN(io.Discard, client, int64(b.N)*128)
+	require.NoError(b, err)
+	q.Close()
+	pool.Close()
+	client.Close()
+}
