@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -91,6 +92,7 @@ func (g *group) append(ctx context.Context, roomID string, drafts []rooms.Draft)
 		c.release()
 		return err
 	case t := <-g.turns:
+		runtime.Gosched()
 		for c.state.Load() == waiting {
 			g.run(ctx, t)
 		}

@@ -3,6 +3,7 @@ package store
 import (
 	"os"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -13,3 +14,9 @@ func TestMain(m *testing.M) {
 	}
 	goleak.VerifyTestMain(m)
 }
+
+// How long tests wait for a condition, and how often they look.
+const (
+	waitFor = 10 * time.Second
+	tick    = time.Millisecond
+)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -13,7 +14,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/traceroom/traceroom/rooms"
-	driver "modernc.org/sqlite"
+	"modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
 )
 
@@ -56,7 +57,7 @@ func openSQLite(ctx context.Context, path string, params url.Values, opts Option
 
 	s := &sqliteStore{opts: opts}
 	s.group = newGroup(1, s.commit)
-	s.appender.rooms = make(map[string]*roomPlace)
+	s.appender = appender{control: make(map[string]driver.StmtExecContext), rooms: make(map[string]*roomPlace)}
 	defer func() {
 		if err != nil {
 			s.closeDatabase()
@@ -121,7 +122,7 @@ func (s *sqliteStore) openFile(ctx context.Context, path, synchronous string) er
 }
 
 func openPool(dsn string, size int) (*sql.DB, error) {
-	connector, err := driver.NewConnector(dsn)
+	connector, err := sqlite.NewConnector(dsn)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +149,7 @@ func explainSQLite(path string, err error) error {
 
 // sqliteCode is SQLite's extended result code, 0 if err is none of its errors.
 func sqliteCode(err error) int {
-	var e *driver.Error
+	var e *sqlite.Error
 	if errors.As(err, &e) {
 		return e.Code()
 	}

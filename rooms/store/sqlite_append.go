@@ -20,9 +20,8 @@ const (
 
 const (
 	messageColumns = 10
-	// Any number of rows up to smallInsert goes in by one statement; beyond, statements of largeInsert rows do most.
-	smallInsert = 16
-	largeInsert = 64
+	// maxRows is how many messages one statement takes.
+	maxRows = 64
 	// maxCachedRooms bounds what is remembered of rooms: some 100 bytes each.
 	maxCachedRooms = 1 << 16
 )
@@ -31,10 +30,10 @@ const (
 // spares database/sql's part of the costs, and what is known of the rooms. Its one process owns the sequence numbers,
 // so that they need not be read again for every append. Whoever has the writer's connection may use it.
 type appender struct {
-	conn                    any // the driver's connection that the statements belong to
-	begin, commit, rollback driver.StmtExecContext
-	inserts                 [smallInsert + 1]driver.StmtExecContext // by rows; [0] holds largeInsert
-	args                    [largeInsert * messageColumns]driver.NamedValue
+	conn    any                                 // the driver's connection that the statements belong to
+	inserts [maxRows + 1]driver.StmtExecContext // by rows; prepared when first needed
+	control map[string]driver.StmtExecContext   // BEGIN and the like
+	args    [maxRows * messageColumns]driver.NamedValue
 
 	rooms map[string]*roomPlace
 }
@@ -90,9 +89,7 @@ func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*cal
 		return nil
 	}
 	err := conn.Raw(func(dc any) error {
-		if err := a.use(ctx, dc); err != nil {
-			return err
-		}
+		a.use(dc)
 		return a.insert(ctx, calls, messages)
 	})
 	for _, c := range calls {
@@ -141,65 +138,63 @@ func (a *appender) room(ctx context.Context, conn *sql.Conn, id string) (*roomPl
 }
 
 // insert writes the drafts of the calls that have not failed, messages in all. A single statement is a transaction of
-// its own.
+// its own, and the cheapest: inside of another, SQLite keeps a journal for each statement.
 func (a *appender) insert(ctx context.Context, calls []*call, messages int) (err error) {
-	single := messages <= smallInsert || messages == largeInsert
-	if !single {
-		if _, err := a.begin.ExecContext(ctx, nil); err != nil {
+	if messages > maxRows {
+		if err := a.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 			return err
 		}
 		defer func() {
+			if err == nil {
+				err = a.exec(ctx, "COMMIT")
+			}
 			if err != nil {
-				_, rerr := a.rollback.ExecContext(ctx, nil)
-				if sqliteCode(rerr)&0xff == codes.SQLITE_ERROR {
-					rerr = nil // SQLite has rolled back already
-				}
-				err = errors.Join(err, rerr)
+				_ = a.exec(ctx, "ROLLBACK") // fails where SQLite has rolled back by itself
 			}
 		}()
 	}
-	size := a.statement(messages)
-	arg := 0
+	rows := 0
 	for _, c := range calls {
 		if c.err != nil {
 			continue
 		}
 		room := a.rooms[c.roomID]
 		for i, d := range c.drafts {
-			a.bind(arg, room.base+room.last+int64(i)+1, d.Message)
-			arg += messageColumns
-			if arg < size*messageColumns {
+			a.bind(rows, room.base+room.last+int64(i)+1, d.Message)
+			if rows++; rows < min(messages, maxRows) {
 				continue
 			}
-			_, err := a.inserts[size%largeInsert].ExecContext(ctx, a.args[:arg])
-			for i := range a.args[:arg] {
-				a.args[i].Value = nil
-			}
-			if err != nil {
+			if err := a.flush(ctx, rows); err != nil {
 				return err
 			}
-			messages -= size
-			size, arg = a.statement(messages), 0
+			messages -= rows
+			rows = 0
 		}
 	}
-	if !single {
-		_, err = a.commit.ExecContext(ctx, nil)
+	return nil
+}
+
+// flush writes the rows that are bound.
+func (a *appender) flush(ctx context.Context, rows int) error {
+	args := a.args[:rows*messageColumns]
+	defer func() {
+		for i := range args {
+			args[i].Value = nil
+		}
+	}()
+	if a.inserts[rows] == nil {
+		var err error
+		if a.inserts[rows], err = a.prepare(ctx, insertSQL(rows)); err != nil {
+			return err
+		}
 	}
+	_, err := a.inserts[rows].ExecContext(ctx, args)
 	return err
 }
 
-// statement is how many rows the next statement takes when so many are left.
-func (a *appender) statement(left int) int {
-	switch {
-	case left >= largeInsert:
-		return largeInsert
-	default:
-		return min(left, smallInsert)
-	}
-}
-
-func (a *appender) bind(at int, place int64, m *rooms.Message) {
-	args := a.args[at : at+messageColumns]
+// bind sets the arguments of a statement's row.
+func (a *appender) bind(row int, place int64, m *rooms.Message) {
+	args := a.args[row*messageColumns : (row+1)*messageColumns]
 	args[0].Value = place
 	args[1].Value = m.ID
 	args[2].Value = m.ClientID
@@ -220,44 +215,37 @@ func (a *appender) bind(at int, place int64, m *rooms.Message) {
 	args[9].Value = m.Trace.State
 }
 
-// use prepares the statements on the driver's connection, unless they are.
-func (a *appender) use(ctx context.Context, dc any) error {
+// use makes dc the driver's connection. Statements of another are of no more use.
+func (a *appender) use(dc any) {
 	if a.conn == dc {
-		return nil
+		return
 	}
 	a.close()
-	conn := dc.(driver.ConnPrepareContext)
-	prepare := func(query string) (driver.StmtExecContext, error) {
-		stmt, err := conn.PrepareContext(ctx, query)
-		if err != nil {
-			return nil, err
-		}
-		return stmt.(driver.StmtExecContext), nil
+	a.conn = dc
+	for i := range a.args {
+		a.args[i].Ordinal = i + 1
 	}
-	var err error
-	for i := range a.inserts {
-		rows := i
-		if i == 0 {
-			rows = largeInsert
-		}
-		if a.inserts[i], err = prepare(insertSQL(rows)); err != nil {
+}
+
+func (a *appender) prepare(ctx context.Context, query string) (driver.StmtExecContext, error) {
+	stmt, err := a.conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.(driver.StmtExecContext), nil
+}
+
+func (a *appender) exec(ctx context.Context, query string) error {
+	stmt := a.control[query]
+	if stmt == nil {
+		var err error
+		if stmt, err = a.prepare(ctx, query); err != nil {
 			return err
 		}
+		a.control[query] = stmt
 	}
-	if a.begin, err = prepare("BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	if a.commit, err = prepare("COMMIT"); err != nil {
-		return err
-	}
-	if a.rollback, err = prepare("ROLLBACK"); err != nil {
-		return err
-	}
-	for i := range a.args {
-		a.args[i].Ordinal = i%(largeInsert*messageColumns) + 1
-	}
-	a.conn = dc
-	return nil
+	_, err := stmt.ExecContext(ctx, nil)
+	return err
 }
 
 func insertSQL(rows int) string {
@@ -268,11 +256,15 @@ func insertSQL(rows int) string {
 
 // close releases the statements; SQLite keeps a connection open that has any.
 func (a *appender) close() {
-	for _, stmt := range append(a.inserts[:], a.begin, a.commit, a.rollback) {
+	for _, stmt := range a.inserts {
 		if stmt != nil {
 			_ = stmt.(driver.Stmt).Close() // repeats the last execution's error, if any
 		}
 	}
+	for _, stmt := range a.control {
+		_ = stmt.(driver.Stmt).Close()
+	}
 	clear(a.inserts[:])
-	a.conn, a.begin, a.commit, a.rollback = nil, nil, nil, nil
+	clear(a.control)
+	a.conn = nil
 }

@@ -44,9 +44,7 @@ func (s *sqliteStore) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.write(ctx, func(ctx context.Context, conn *sql.Conn) error {
-		return conn.Raw(func(dc any) error { return s.appender.use(ctx, dc) })
-	})
+	return nil
 }
 
 // Room implements rooms.Store.
