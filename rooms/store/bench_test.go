@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/rooms/store/storetest"
+)
+
+// cpu is what this process has used.
+func cpu() time.Duration {
+	var usage syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// BenchmarkAppend is one room's appends one after the other: what a message costs, by how many come at once.
+func BenchmarkAppend(b *testing.B) {
+	for _, synchronous := range []string{"normal", "full"} {
+		for _, size := range []int{1, 8, 64} {
+			b.Run(fmt.Sprint(synchronous, "/", size), func(b *testing.B) {
+				s := open(b, "sqlite://"+filepath.Join(b.TempDir(), "bench.db")+"?synchronous="+synchronous)
+				defer s.Close()
+				storetest.CreateRoom(b, s, "general")
+				benchAppend(b, s, "general", size)
+			})
+		}
+	}
+}
+
+func benchAppend(b *testing.B, s rooms.Store, room string, size int) {
+	ctx := context.Background()
+	drafts := make([]rooms.Draft, size)
+	for i := range drafts {
+		m := storetest.NewMessage(room, strings.Repeat("x", 64))
+		m.Trace.Parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		drafts[i] = rooms.Draft{Ctx: ctx, Message: m}
+	}
+	id := []byte(drafts[0].Message.ID)
+	next, used, slowest := 0, cpu(), time.Duration(0)
+	b.ReportAllocs() // one a message is its id
+	for b.Loop() {
+		for i := range drafts {
+			next++
+			drafts[i].Message.ID = string(strconv.AppendInt(id[:20], int64(1e15+next), 10))
+		}
+		start := time.Now()
+		require.NoError(b, s.Append(ctx, room, drafts))
+		slowest = max(slowest, time.Since(start))
+	}
+	b.ReportMetric(float64((cpu()-used).Nanoseconds())/float64(b.N*size)/1000, "cpu-µs/message")
+	b.ReportMetric(float64(slowest.Microseconds()), "slowest-µs")
+}
+
+// BenchmarkAppendRooms is 64 rooms that append a message each at the same time.
+func BenchmarkAppendRooms(b *testing.B) {
+	var batches atomic.Int64
+	s, err := Open(b.Context(), "sqlite://"+filepath.Join(b.TempDir(), "bench.db"), Options{BatchCommitted: func(int) { batches.Add(1) }})
+	require.NoError(b, err)
+	defer s.Close()
+	const count = 64
+	for r := range count {
+		storetest.CreateRoom(b, s, fmt.Sprint("room", r))
+	}
+	used := cpu()
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for r := range count {
+		wg.Go(func() {
+			id := fmt.Sprint("room", r)
+			for range b.N / count {
+				if err := s.Append(b.Context(), id, []rooms.Draft{{Message: storetest.NewMessage(id, strings.Repeat("x", 64))}}); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64((cpu()-used).Nanoseconds())/float64(b.N)/1000, "cpu-µs/message")
+	b.ReportMetric(float64(b.N)/float64(batches.Load()), "messages/batch")
+}

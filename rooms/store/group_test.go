@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// TestGroupInLine follows calls that wait while a transaction is under way: one that is withdrawn, one that ends too
+// late for that, and the rest, which share the next transaction.
+func TestGroupInLine(t *testing.T) {
+	began := make(chan []string)
+	finish := make(chan struct{})
+	g := newGroup(1, func(ctx context.Context, calls []*call) {
+		var ids []string
+		for _, c := range calls {
+			ids = append(ids, c.roomID)
+			if c.roomID == "bad" {
+				c.err = rooms.ErrNotFound
+			}
+		}
+		began <- ids
+		<-finish
+		if ctx.Err() != nil {
+			t.Error("a transaction was told of a caller's end")
+		}
+	})
+	drafts := make([]rooms.Draft, 1)
+	start := func(ctx context.Context, id string) <-chan error {
+		result := make(chan error, 1)
+		before := len(g.line)
+		go func() { result <- g.append(ctx, id, drafts) }()
+		require.Eventually(t, func() bool { return len(g.line) == before+1 || id == "first" }, waitFor, tick)
+		return result
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	first := start(ctx, "first")
+	require.Equal(t, []string{"first"}, <-began)
+	cancel()
+
+	ctx, cancel = context.WithCancel(t.Context())
+	a, withdrawn, bad, b := start(t.Context(), "a"), start(ctx, "withdrawn"), start(t.Context(), "bad"), start(t.Context(), "b")
+	cancel()
+	require.ErrorIs(t, <-withdrawn, context.Canceled)
+
+	finish <- struct{}{}
+	require.NoError(t, <-first)
+	require.Equal(t, []string{"a", "bad", "b"}, <-began)
+
+	closed := make(chan bool)
+	go func() { closed <- g.close() }()
+	finish <- struct{}{}
+	require.NoError(t, <-a)
+	require.ErrorIs(t, <-bad, rooms.ErrNotFound)
+	require.NoError(t, <-b)
+	require.True(t, <-closed)
+	require.False(t, g.close())
+	require.ErrorIs(t, g.append(t.Context(), "late", drafts), errClosed)
+}
+
+// TestGroupFullLine has a call find no place in line until its context ends.
+func TestGroupFullLine(t *testing.T) {
+	g := newGroup(0, nil)
+	for range maxWaiting {
+		g.line <- &call{}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), tick)
+	defer cancel()
+	require.ErrorIs(t, g.append(ctx, "a", make([]rooms.Draft, 1)), context.DeadlineExceeded)
+}

@@ -1,0 +1,49 @@
+-- Times are Unix milliseconds.
+
+-- +goose Up
+
+-- A room's number is never used again, so a room that is created anew under an old id has nothing of the old one.
+-- The newest sequence number is that of the room's last row in messages, whether deleted or not, and how many messages
+-- there are is that less deleted: an append changes no row here.
+CREATE TABLE rooms (
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,
+    id         TEXT    NOT NULL UNIQUE,
+    name       TEXT    NOT NULL,
+    created_at INTEGER NOT NULL,
+    deleted    INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- place is the room's number * 2^36 + the sequence number: SQLite's tables are trees by one integer, which makes this
+-- the cheapest order by room and sequence there is. A deleted message keeps its row, without its text.
+CREATE TABLE messages (
+    place       INTEGER PRIMARY KEY,
+    id          TEXT    NOT NULL UNIQUE,
+    client_id   TEXT    NOT NULL,
+    text        TEXT    NOT NULL,
+    is_reply    INTEGER NOT NULL,
+    parent_id   TEXT,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    traceparent TEXT    NOT NULL,
+    tracestate  TEXT    NOT NULL,
+    deleted     INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- Deleted rooms whose messages have not all been removed yet.
+CREATE TABLE deleted_rooms (
+    number INTEGER PRIMARY KEY
+) STRICT;
+
+CREATE TABLE users (
+    id         TEXT    NOT NULL PRIMARY KEY,
+    name       TEXT    NOT NULL,
+    handle     TEXT    NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- +goose Down
+DROP TABLE users;
+DROP TABLE deleted_rooms;
+DROP TABLE messages;
+DROP TABLE rooms;

@@ -1,0 +1,270 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/traceroom/traceroom/rooms"
+	codes "modernc.org/sqlite/lib"
+)
+
+// A message's place: the room's number, then seqBits of its sequence number.
+const (
+	seqBits = 36
+	maxSeq  = 1<<seqBits - 1
+)
+
+const (
+	messageColumns = 10
+	// maxRows is how many messages one statement takes.
+	maxRows = 64
+	// maxCachedRooms bounds what is remembered of rooms: some 100 bytes each.
+	maxCachedRooms = 1 << 16
+)
+
+// appender is what the writer's connection has to append with: statements prepared on the driver's connection, which
+// spares database/sql's part of the costs, and what is known of the rooms. Its one process owns the sequence numbers,
+// so that they need not be read again for every append. Whoever has the writer's connection may use it.
+type appender struct {
+	conn    any                                 // the driver's connection that the statements belong to
+	inserts [maxRows + 1]driver.StmtExecContext // by rows; prepared when first needed
+	control map[string]driver.StmtExecContext   // BEGIN and the like
+	args    [maxRows * messageColumns]driver.NamedValue
+
+	rooms map[string]*roomPlace
+}
+
+// roomPlace is where a room's messages are: its sequence numbers follow on base, and last is the newest.
+type roomPlace struct {
+	base, last int64
+}
+
+// Append implements rooms.Store.
+func (s *sqliteStore) Append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
+	return s.group.append(ctx, roomID, drafts)
+}
+
+// commit stores the calls' drafts in one transaction.
+func (s *sqliteStore) commit(ctx context.Context, calls []*call) {
+	conn, err := s.w.Conn(ctx)
+	if err != nil {
+		for _, c := range calls {
+			c.err = fmt.Errorf("store: append: %w", err)
+		}
+		return
+	}
+	defer conn.Close()
+
+	err = s.commitOn(ctx, conn, calls)
+	if err == nil || len(calls) == 1 || sqliteCode(err)&0xff != codes.SQLITE_CONSTRAINT {
+		return
+	}
+	// One of the calls brings what cannot be stored, such as an id that was stored before. The others shall not suffer.
+	for i := range calls {
+		_ = s.commitOn(ctx, conn, calls[i:i+1]) // is in the call
+	}
+}
+
+// commitOn stores the calls' drafts in one transaction, all or none but those for rooms that do not exist, and sets
+// the calls' errors. It returns the transaction's.
+func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*call) error {
+	a := &s.appender
+	messages := 0
+	for _, c := range calls {
+		var room *roomPlace
+		if room, c.err = a.room(ctx, conn, c.roomID); c.err != nil {
+			continue
+		}
+		if room.last+int64(len(c.drafts)) > maxSeq {
+			c.err = fmt.Errorf("store: append: room %s is full", c.roomID)
+			continue
+		}
+		messages += len(c.drafts)
+	}
+	if messages == 0 {
+		return nil
+	}
+	err := conn.Raw(func(dc any) error {
+		a.use(dc)
+		return a.insert(ctx, calls, messages)
+	})
+	for _, c := range calls {
+		switch {
+		case c.err != nil:
+		case err != nil:
+			c.err = fmt.Errorf("store: append: %w", err)
+			delete(a.rooms, c.roomID)
+		default:
+			room := a.rooms[c.roomID]
+			for _, d := range c.drafts {
+				room.last++
+				d.Message.Seq = room.last
+			}
+		}
+	}
+	if err == nil {
+		s.opts.BatchCommitted(messages)
+	}
+	return err
+}
+
+const sqlRoomPlace = `
+SELECT number, coalesce((SELECT place FROM messages WHERE place > number << 36 AND place < (number + 1) << 36
+                         ORDER BY place DESC LIMIT 1), number << 36)
+FROM rooms WHERE id = ?`
+
+// room is what is known of the room, read if need be.
+func (a *appender) room(ctx context.Context, conn *sql.Conn, id string) (*roomPlace, error) {
+	if room := a.rooms[id]; room != nil {
+		return room, nil
+	}
+	var number, last int64
+	switch err := conn.QueryRowContext(ctx, sqlRoomPlace, id).Scan(&number, &last); {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, rooms.NotFound("room", "room_id", id)
+	case err != nil:
+		return nil, fmt.Errorf("store: append: %w", err)
+	}
+	if len(a.rooms) >= maxCachedRooms {
+		clear(a.rooms)
+	}
+	room := &roomPlace{base: number << seqBits, last: last & maxSeq}
+	a.rooms[id] = room
+	return room, nil
+}
+
+// insert writes the drafts of the calls that have not failed, messages in all. A single statement is a transaction of
+// its own, and the cheapest: inside of another, SQLite keeps a journal for each statement.
+func (a *appender) insert(ctx context.Context, calls []*call, messages int) (err error) {
+	if messages > maxRows {
+		if err := a.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+			return err
+		}
+		defer func() {
+			if err == nil {
+				err = a.exec(ctx, "COMMIT")
+			}
+			if err != nil {
+				_ = a.exec(ctx, "ROLLBACK") // fails where SQLite has rolled back by itself
+			}
+		}()
+	}
+	rows := 0
+	for _, c := range calls {
+		if c.err != nil {
+			continue
+		}
+		room := a.rooms[c.roomID]
+		for i, d := range c.drafts {
+			a.bind(rows, room.base+room.last+int64(i)+1, d.Message)
+			if rows++; rows < min(messages, maxRows) {
+				continue
+			}
+			if err := a.flush(ctx, rows); err != nil {
+				return err
+			}
+			messages -= rows
+			rows = 0
+		}
+	}
+	return nil
+}
+
+// flush writes the rows that are bound.
+func (a *appender) flush(ctx context.Context, rows int) error {
+	args := a.args[:rows*messageColumns]
+	defer func() {
+		for i := range args {
+			args[i].Value = nil
+		}
+	}()
+	if a.inserts[rows] == nil {
+		var err error
+		if a.inserts[rows], err = a.prepare(ctx, insertSQL(rows)); err != nil {
+			return err
+		}
+	}
+	_, err := a.inserts[rows].ExecContext(ctx, args)
+	return err
+}
+
+// bind sets the arguments of a statement's row.
+func (a *appender) bind(row int, place int64, m *rooms.Message) {
+	args := a.args[row*messageColumns : (row+1)*messageColumns]
+	args[0].Value = place
+	args[1].Value = m.ID
+	args[2].Value = m.ClientID
+	args[3].Value = m.Text
+	args[4].Value = int64(0)
+	if m.IsReply {
+		args[4].Value = int64(1)
+	}
+	if m.ParentID != "" {
+		args[5].Value = m.ParentID
+	}
+	args[6].Value = m.CreatedAt.UnixMilli()
+	args[7].Value = args[6].Value
+	if !m.UpdatedAt.Equal(m.CreatedAt) {
+		args[7].Value = m.UpdatedAt.UnixMilli()
+	}
+	args[8].Value = m.Trace.Parent
+	args[9].Value = m.Trace.State
+}
+
+// use makes dc the driver's connection. Statements of another are of no more use.
+func (a *appender) use(dc any) {
+	if a.conn == dc {
+		return
+	}
+	a.close()
+	a.conn = dc
+	for i := range a.args {
+		a.args[i].Ordinal = i + 1
+	}
+}
+
+func (a *appender) prepare(ctx context.Context, query string) (driver.StmtExecContext, error) {
+	stmt, err := a.conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.(driver.StmtExecContext), nil
+}
+
+func (a *appender) exec(ctx context.Context, query string) error {
+	stmt := a.control[query]
+	if stmt == nil {
+		var err error
+		if stmt, err = a.prepare(ctx, query); err != nil {
+			return err
+		}
+		a.control[query] = stmt
+	}
+	_, err := stmt.ExecContext(ctx, nil)
+	return err
+}
+
+func insertSQL(rows int) string {
+	row := "(" + strings.Repeat("?,", messageColumns-1) + "?)"
+	return "INSERT INTO messages (place, id, client_id, text, is_reply, parent_id, created_at, updated_at, traceparent, tracestate) VALUES " +
+		strings.Repeat(row+",", rows-1) + row
+}
+
+// close releases the statements; SQLite keeps a connection open that has any.
+func (a *appender) close() {
+	for _, stmt := range a.inserts {
+		if stmt != nil {
+			_ = stmt.(driver.Stmt).Close() // repeats the last execution's error, if any
+		}
+	}
+	for _, stmt := range a.control {
+		_ = stmt.(driver.Stmt).Close()
+	}
+	clear(a.inserts[:])
+	clear(a.control)
+	a.conn = nil
+}

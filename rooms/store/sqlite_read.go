@@ -1,0 +1,148 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// The newest row of a room is found by one search, deleted messages included. CROSS JOIN has SQLite look for the room
+// first.
+const (
+	sqlRoom = `SELECT id, name, created_at, deleted,
+	coalesce((SELECT place FROM messages WHERE place > number << 36 AND place < (number + 1) << 36
+	          ORDER BY place DESC LIMIT 1), 0)
+	FROM rooms`
+	sqlMessage = `SELECT r.id, m.place, m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
+	m.traceparent, m.tracestate FROM `
+	sqlMessages = sqlMessage + `rooms r CROSS JOIN messages m
+	ON m.place > (r.number << 36) + ? AND m.place < (r.number + 1) << 36
+	WHERE r.id = ? AND NOT m.deleted`
+	sqlUser = `SELECT id, name, handle, created_at, updated_at FROM users`
+)
+
+// prepare prepares the statements.
+func (s *sqliteStore) prepare(ctx context.Context) error {
+	for _, p := range []struct {
+		stmt  **sql.Stmt
+		query string
+	}{
+		{&s.room, sqlRoom + ` WHERE id = ?`},
+		{&s.list, sqlRoom + ` ORDER BY created_at, id`},
+		{&s.after, sqlMessages + ` ORDER BY m.place LIMIT ?`},
+		{&s.newest, sqlMessages + ` ORDER BY m.place DESC LIMIT ?`},
+		{&s.message, sqlMessage + `messages m JOIN rooms r ON r.number = m.place >> 36 WHERE m.id = ? AND NOT m.deleted`},
+		{&s.user, sqlUser + ` WHERE id = ?`},
+		{&s.users, sqlUser + ` ORDER BY created_at, id`},
+	} {
+		var err error
+		if *p.stmt, err = s.r.PrepareContext(ctx, p.query); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Room implements rooms.Store.
+func (s *sqliteStore) Room(ctx context.Context, id string) (rooms.Room, error) {
+	room, err := scanRoom(s.room.QueryRowContext(ctx, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return rooms.Room{}, rooms.NotFound("room", "room_id", id)
+	}
+	return room, err
+}
+
+// Rooms implements rooms.Store.
+func (s *sqliteStore) Rooms(ctx context.Context) ([]rooms.Room, error) {
+	return collect(ctx, s.list, scanRoom)
+}
+
+// After implements rooms.Store.
+func (s *sqliteStore) After(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
+	return collect(ctx, s.after, scanMessage, min(max(seq, 0), maxSeq), roomID, max(limit, 0))
+}
+
+// Newest implements rooms.Store.
+func (s *sqliteStore) Newest(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
+	messages, err := collect(ctx, s.newest, scanMessage, min(max(seq, 0), maxSeq), roomID, max(limit, 0))
+	slices.Reverse(messages)
+	return messages, err
+}
+
+// Message implements rooms.Store.
+func (s *sqliteStore) Message(ctx context.Context, id string) (*rooms.Message, error) {
+	m, err := scanMessage(s.message.QueryRowContext(ctx, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, rooms.NotFound("message", "id", id)
+	}
+	return m, err
+}
+
+// User implements rooms.Store.
+func (s *sqliteStore) User(ctx context.Context, id string) (rooms.User, error) {
+	u, err := scanUser(s.user.QueryRowContext(ctx, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return rooms.User{}, rooms.NotFound("user", "id", id)
+	}
+	return u, err
+}
+
+// Users implements rooms.Store.
+func (s *sqliteStore) Users(ctx context.Context) ([]rooms.User, error) {
+	return collect(ctx, s.users, scanUser)
+}
+
+// row is *sql.Row or *sql.Rows.
+type row interface{ Scan(dest ...any) error }
+
+func collect[T any](ctx context.Context, stmt *sql.Stmt, scan func(row) (T, error), args ...any) ([]T, error) {
+	rows, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
+func scanRoom(r row) (rooms.Room, error) {
+	var room rooms.Room
+	var created, deleted, place int64
+	err := r.Scan(&room.ID, &room.Name, &created, &deleted, &place)
+	room.CreatedAt = fromMilli(created)
+	room.LastSeq = place & maxSeq
+	room.Messages = int(room.LastSeq - deleted)
+	return room, err
+}
+
+func scanMessage(r row) (*rooms.Message, error) {
+	var m rooms.Message
+	var place, created, updated int64
+	var parent sql.NullString
+	err := r.Scan(&m.RoomID, &place, &m.ID, &m.ClientID, &m.Text, &m.IsReply, &parent, &created, &updated, &m.Trace.Parent, &m.Trace.State)
+	m.Seq = place & maxSeq
+	m.ParentID = parent.String
+	m.CreatedAt, m.UpdatedAt = fromMilli(created), fromMilli(updated)
+	return &m, err
+}
+
+func scanUser(r row) (rooms.User, error) {
+	var u rooms.User
+	var created, updated int64
+	err := r.Scan(&u.ID, &u.Name, &u.Handle, &created, &updated)
+	u.CreatedAt, u.UpdatedAt = fromMilli(created), fromMilli(updated)
+	return u, err
+}
+
+func fromMilli(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

@@ -1,0 +1,187 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/rooms/store/storetest"
+)
+
+func TestSQLiteFile(t *testing.T) {
+	storetest.Suite{New: newSQLite(""), Persistent: true}.Run(t)
+}
+
+func TestSQLiteFull(t *testing.T) {
+	storetest.Suite{New: newSQLite("?synchronous=full"), Persistent: true}.Run(t)
+}
+
+func TestSQLiteMemory(t *testing.T) {
+	storetest.Suite{New: func(t *testing.T) func() rooms.Store {
+		return func() rooms.Store { return open(t, "sqlite://:memory:") }
+	}}.Run(t)
+}
+
+func newSQLite(query string) func(t *testing.T) func() rooms.Store {
+	return func(t *testing.T) func() rooms.Store {
+		path := filepath.Join(t.TempDir(), "chat room #1%.db")
+		return func() rooms.Store { return open(t, "sqlite://"+path+query) }
+	}
+}
+
+func open(t testing.TB, url string) rooms.Store {
+	t.Helper()
+	s, err := Open(t.Context(), url, Options{Failed: func(err error) { t.Errorf("in the background: %v", err) }})
+	require.NoError(t, err)
+	return s
+}
+
+func TestUnusableURL(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text")
+	require.NoError(t, os.WriteFile(text, []byte(strings.Repeat("not a database\n", 100)), 0o600))
+	for url, want := range map[string]string{
+		"":                               "want sqlite://PATH",
+		"traceroom.db":                   "want sqlite://PATH",
+		"mysql://x":                      `unknown scheme "mysql"`,
+		"sqlite://":                      "the path is missing",
+		"sqlite://x.db?synchronous=off":  `synchronous is "off": want normal or full`,
+		"sqlite://x.db?cache=shared":     `unknown parameter "cache"`,
+		"sqlite://x.db?%zz":              "the part after ? is malformed",
+		"sqlite://" + dir:                "is a folder",
+		"sqlite://" + dir + "/none/x.db": "the folder cannot be used",
+		"sqlite://" + text + "/x.db":     "is not a folder",
+		"sqlite://" + text:               "is not an SQLite database",
+		"sqlite:///proc/traceroom.db":    "cannot be opened or created",
+	} {
+		s, err := Open(t.Context(), url, Options{})
+		require.Nil(t, s, url)
+		require.ErrorContains(t, err, want, url)
+		require.NotContains(t, err.Error(), "\n", url)
+	}
+}
+
+// crashEnv names the database to a child process that writes to it until it is killed.
+const crashEnv = "STORE_TEST_WRITE_TO"
+
+const crashRooms = 8
+
+// writeUntilKilled appends to some rooms at once and says what was acknowledged, one "room seq id" a line.
+func writeUntilKilled(path string) {
+	ctx := context.Background()
+	s, err := Open(ctx, "sqlite://"+path, Options{})
+	if err != nil {
+		fmt.Println("error", err)
+		os.Exit(1)
+	}
+	for r := range crashRooms {
+		go func() {
+			id := fmt.Sprint("room", r)
+			if _, _, err := s.CreateRoom(ctx, rooms.Room{ID: id}); err != nil {
+				panic(err)
+			}
+			for {
+				var drafts []rooms.Draft
+				for range r + 1 {
+					drafts = append(drafts, rooms.Draft{Ctx: ctx, Message: storetest.NewMessage(id, strings.Repeat("x", 300))})
+				}
+				if err := s.Append(ctx, id, drafts); err != nil {
+					panic(err)
+				}
+				var line strings.Builder
+				for _, d := range drafts {
+					fmt.Fprintln(&line, id, d.Message.Seq, d.Message.ID)
+				}
+				os.Stdout.WriteString(line.String())
+			}
+		}()
+	}
+	select {}
+}
+
+// TestSQLiteKilled kills a writing process again and again: what it was told is stored must be, with no gap.
+func TestSQLiteKilled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "killed.db")
+	acknowledged := make(map[string]map[int64]string)
+	for round := range 4 {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), crashEnv+"="+path)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		lines := bufio.NewScanner(out)
+		for n := 0; lines.Scan(); n++ {
+			if n == 500*(round+1) {
+				require.NoError(t, cmd.Process.Kill())
+			}
+			var room, id string
+			var seq int64
+			if _, err := fmt.Sscan(lines.Text(), &room, &seq, &id); err != nil || len(id) != 36 {
+				require.GreaterOrEqual(t, n, 500, lines.Text()) // cut off by the kill
+				continue
+			}
+			if acknowledged[room] == nil {
+				acknowledged[room] = make(map[int64]string)
+			}
+			require.NotContains(t, acknowledged[room], seq, "%s: given twice", room)
+			acknowledged[room][seq] = id
+		}
+		require.Error(t, cmd.Wait())
+
+		s := open(t, "sqlite://"+path)
+		for r := range crashRooms {
+			id := fmt.Sprint("room", r)
+			all := storetest.All(t, s, id)
+			require.GreaterOrEqual(t, len(all), len(acknowledged[id]))
+			for i, m := range all {
+				require.EqualValues(t, i+1, m.Seq)
+				if told, ok := acknowledged[id][m.Seq]; ok {
+					require.Equal(t, told, m.ID)
+				} else {
+					acknowledged[id][m.Seq] = m.ID
+				}
+			}
+			require.Len(t, acknowledged[id], len(all), "%s: acknowledged but not stored", id)
+		}
+		require.NoError(t, s.Close())
+	}
+}
+
+// TestSQLiteSecondProcess has another process hold the file.
+func TestSQLiteSecondProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "held.db")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), crashEnv+"="+path)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Wait() })
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	_, err = bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		_, _ = io.Copy(io.Discard, out)
+	}()
+
+	begin := time.Now()
+	_, err = Open(t.Context(), "sqlite://"+path, Options{})
+	require.EqualError(t, err, path+" is in use by another process")
+	require.Less(t, time.Since(begin), 2*time.Second)
+
+	require.NoError(t, cmd.Process.Kill())
+	<-drained
+	_ = cmd.Wait()
+	require.NoError(t, open(t, "sqlite://"+path).Close())
+}

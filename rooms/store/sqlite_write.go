@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// CreateRoom implements rooms.Store.
+func (s *sqliteStore) CreateRoom(ctx context.Context, room rooms.Room) (rooms.Room, bool, error) {
+	for {
+		var created int64
+		err := s.write(ctx, func(ctx context.Context, conn *sql.Conn) error {
+			result, err := conn.ExecContext(ctx, `INSERT INTO rooms (id, name, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+				room.ID, room.Name, room.CreatedAt.UnixMilli())
+			if err != nil {
+				return err
+			}
+			created, err = result.RowsAffected()
+			return err
+		})
+		if err != nil {
+			return rooms.Room{}, false, err
+		}
+		got, err := s.Room(ctx, room.ID)
+		if errors.Is(err, rooms.ErrNotFound) {
+			continue // deleted between the two
+		}
+		return got, created == 1, err
+	}
+}
+
+// DeleteRoom implements rooms.Store. The room is gone at once; its messages, which nothing finds any more, are removed
+// a few at a time, as that takes seconds for a large room and would hold up the appends of all others.
+func (s *sqliteStore) DeleteRoom(ctx context.Context, id string) error {
+	err := s.writeTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		delete(s.appender.rooms, id)
+		var number int64
+		switch err := tx.QueryRowContext(ctx, `DELETE FROM rooms WHERE id = ? RETURNING number`, id).Scan(&number); {
+		case errors.Is(err, sql.ErrNoRows):
+			return rooms.NotFound("room", "room_id", id)
+		case err != nil:
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO deleted_rooms (number) VALUES (?)`, number)
+		return err
+	})
+	if err == nil {
+		s.sweeper.wake()
+	}
+	return err
+}
+
+// sweepRows is how many rows are removed in one go: about a millisecond's work.
+const sweepRows = 200
+
+// sweep removes some messages of a deleted room, and reports whether there may be more.
+func (s *sqliteStore) sweep(ctx context.Context) (more bool, err error) {
+	err = s.writeTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		var number int64
+		switch err := tx.QueryRowContext(ctx, `SELECT number FROM deleted_rooms LIMIT 1`).Scan(&number); {
+		case errors.Is(err, sql.ErrNoRows):
+			return nil
+		case err != nil:
+			return err
+		}
+		more = true
+		result, err := tx.ExecContext(ctx, `DELETE FROM messages WHERE place IN
+			(SELECT place FROM messages WHERE place > ? AND place < ? ORDER BY place LIMIT ?)`,
+			number<<seqBits, (number+1)<<seqBits, sweepRows)
+		if err != nil {
+			return err
+		}
+		removed, err := result.RowsAffected()
+		if err != nil || removed == sweepRows {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM deleted_rooms WHERE number = ?`, number)
+		return err
+	})
+	return more, err
+}
+
+// DeleteMessage implements rooms.Store.
+func (s *sqliteStore) DeleteMessage(ctx context.Context, id string) error {
+	return s.writeTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		var number int64
+		err := tx.QueryRowContext(ctx, `UPDATE messages SET deleted = 1, text = '' WHERE id = ? AND NOT deleted
+			AND place >> 36 IN (SELECT number FROM rooms) RETURNING place >> 36`, id).Scan(&number)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return rooms.NotFound("message", "id", id)
+		case err != nil:
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE rooms SET deleted = deleted + 1 WHERE number = ?`, number)
+		return err
+	})
+}
+
+// CreateUser implements rooms.Store.
+func (s *sqliteStore) CreateUser(ctx context.Context, u rooms.User) error {
+	return s.write(ctx, func(ctx context.Context, conn *sql.Conn) error {
+		result, err := conn.ExecContext(ctx,
+			`INSERT INTO users (id, name, handle, created_at, updated_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			u.ID, u.Name, u.Handle, u.CreatedAt.UnixMilli(), u.UpdatedAt.UnixMilli())
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); n == 1 || err != nil {
+			return err
+		}
+		return handleTaken(u)
+	})
+}
+
+func handleTaken(u rooms.User) error {
+	return &rooms.Error{Code: rooms.CodeConflict, Field: "handle", Detail: "handle " + u.Handle + " is taken"}
+}

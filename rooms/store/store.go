@@ -1,0 +1,51 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// Options are what Open may be told besides the URL. The zero value is usable.
+type Options struct {
+	// BatchCommitted is called after each transaction of appends with how many messages it held, from the goroutine of
+	// one of the Append calls, before they return. It must not block.
+	BatchCommitted func(messages int)
+	// Failed is called with errors of work that no caller waits for: removing the messages of a deleted room,
+	// checkpoints. The work is tried again later. It must not block.
+	Failed func(err error)
+}
+
+// Open opens the store that databaseURL names and brings its schema up to date.
+//
+//	sqlite://PATH            a file, created if need be; ?synchronous=full has every commit wait for the disk
+//	sqlite://:memory:        in memory, gone on Close
+//
+// The error names what is wrong with an unusable value, in one line and without the password.
+func Open(ctx context.Context, databaseURL string, opts Options) (rooms.Store, error) {
+	if opts.BatchCommitted == nil {
+		opts.BatchCommitted = func(int) {}
+	}
+	if opts.Failed == nil {
+		opts.Failed = func(error) {}
+	}
+	scheme, rest, ok := strings.Cut(databaseURL, "://")
+	if !ok {
+		return nil, errors.New("want sqlite://PATH, sqlite://:memory: or postgres://USER@HOST/DATABASE")
+	}
+	switch scheme {
+	case "sqlite":
+		path, query, _ := strings.Cut(rest, "?")
+		params, err := url.ParseQuery(query)
+		if err != nil {
+			return nil, fmt.Errorf("the part after ? is malformed: %w", err)
+		}
+		return openSQLite(ctx, path, params, opts)
+	default:
+		return nil, fmt.Errorf("unknown scheme %q: want sqlite or postgres", scheme)
+	}
+}
