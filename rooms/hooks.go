@@ -28,9 +28,11 @@ type Delivered struct {
 
 // TransportDelivered is what one transport's connections got of an event.
 type TransportDelivered struct {
-	Transport        string
-	Written, Dropped int
-	Last             time.Time // when the last write returned
+	Transport string
+	Written   int
+	Refused   int       // their queue was full; the room has removed these members
+	Lost      int       // their connection ended before it was written to
+	Last      time.Time // when the last write returned
 }
 
 // MaxNotes bounds how many connections a Delivered names.

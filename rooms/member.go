@@ -1,9 +1,14 @@
 package rooms
 
 // Member is a connection's place in one room. A client with several connections has as many members and is one
-// participant. The room's goroutine owns the membership; the fields here do not change after Join.
+// participant. The exported fields do not change after Join; the others belong to the room's goroutine.
 type Member struct {
 	Conn     *Conn
 	RoomID   string
 	ClientID string
+
+	room     *room
+	audience *audience // nil: sent nothing more
+	index    int       // in audience
+	present  bool      // counted among the room's members
 }

@@ -106,6 +106,6 @@ type Event struct {
 
 	// Ref is the sender's own name for the message; only the connection that sent it is told.
 	Ref string
-	// from is the connection that Ref is for; nil where the event came from another node.
-	from Sink
+	// from is the member that Ref is for; nil where the event came from another node.
+	from *Member
 }

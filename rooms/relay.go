@@ -10,7 +10,7 @@ type Relay interface {
 	Publish(ctx context.Context, ev *Event) error
 	// Subscribe has handle called with every event of the room until cancel is called. handle must not block. ctx is
 	// the publisher's on the same node; from another node it carries nothing but what a wrapper restores from
-	// ev.Trace. After cancel has returned handle is not called again.
+	// ev.Trace. A call that is under way when cancel is called may still come.
 	Subscribe(ctx context.Context, roomID string, handle func(ctx context.Context, ev *Event)) (cancel func(), err error)
 	// Close ends all subscriptions.
 	Close() error

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/web"
+)
+
+// serve is the command that runs the server; its fields are its flags.
+type serve struct {
+	Addr        string `env:"ADDR" default:":8000" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one."`
+	Database    string `env:"DATABASE_URL" default:"sqlite://traceroom.db" placeholder:"URL" help:"Where messages are kept: sqlite://PATH or postgres://… (sqlite://:memory: forgets them)."`
+	TraceLog    string `env:"TRACE_LOG" default:"traceroom.jsonl" placeholder:"PATH" help:"File of the trace log, rotated at 100 MB; off for none."`
+	TraceStdout bool   `env:"TRACE_STDOUT" default:"true" negatable:"" help:"Write the trace log to standard output too."`
+	TraceText   bool   `env:"TRACE_TEXT" default:"false" help:"Put messages' text into the trace log."`
+	JaegerUI    string `env:"JAEGER_UI_URL" name:"jaeger-ui" placeholder:"URL" help:"Jaeger's address for browsers; the page then links messages to their traces."`
+	SendRate    int    `env:"SEND_RATE" default:"50" placeholder:"N" help:"Messages a second from one WebSocket connection, bursts of four times that; 0: no limit."`
+
+	MaxFrame       int64         `env:"MAX_FRAME" default:"65536" placeholder:"BYTES" help:"Largest frame taken from a client."`
+	MaxConnections int           `env:"MAX_CONNECTIONS" default:"20000" placeholder:"N" help:"Connections open at once."`
+	MaxRooms       int           `env:"MAX_ROOMS" default:"10000" placeholder:"N" help:"Rooms that may exist."`
+	QueueLength    int           `env:"QUEUE_LENGTH" default:"1024" placeholder:"N" help:"Events that wait for one connection; one that falls further behind is closed with 4008."`
+	PingInterval   time.Duration `env:"PING_INTERVAL" default:"25s" placeholder:"DURATION" help:"Time between pings; a connection that answers nothing for two is dropped."`
+}
+
+// unusableError is a flag whose value cannot be used.
+type unusableError struct {
+	flag, env, value, takes string
+	cause                   error
+}
+
+func (e *unusableError) Error() string {
+	text := fmt.Sprintf("--%s (%s): cannot use %q: it takes %s", e.flag, e.env, e.value, e.takes)
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
+}
+
+func (e *unusableError) Unwrap() error { return e.cause }
+
+// Validate is called by kong. It checks what can be told without trying.
+func (s *serve) Validate() error {
+	if _, _, err := net.SplitHostPort(s.Addr); err != nil {
+		return &unusableError{"addr", "ADDR", s.Addr, "HOST:PORT, such as :8000 or 127.0.0.1:0", err}
+	}
+	if s.JaegerUI != "" {
+		if u, err := url.Parse(s.JaegerUI); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return &unusableError{"jaeger-ui", "JAEGER_UI_URL", s.JaegerUI, "an http or https address, such as http://localhost:16686", nil}
+		}
+	}
+	for _, limit := range []struct {
+		flag, env string
+		value     int64
+		least     int64
+	}{
+		{"send-rate", "SEND_RATE", int64(s.SendRate), 0},
+		{"max-frame", "MAX_FRAME", s.MaxFrame, 1024},
+		{"max-connections", "MAX_CONNECTIONS", int64(s.MaxConnections), 1},
+		{"max-rooms", "MAX_ROOMS", int64(s.MaxRooms), 1},
+		{"queue-length", "QUEUE_LENGTH", int64(s.QueueLength), 1},
+	} {
+		if limit.value < limit.least {
+			return &unusableError{limit.flag, limit.env, fmt.Sprint(limit.value), fmt.Sprintf("a number from %d", limit.least), nil}
+		}
+	}
+	if s.PingInterval < time.Second/10 {
+		return &unusableError{"ping-interval", "PING_INTERVAL", s.PingInterval.String(), "a duration from 100ms, such as 25s", nil}
+	}
+	return nil
+}
+
+func (s *serve) webLimits() web.Limits {
+	return web.Limits{Connections: s.MaxConnections, Frame: s.MaxFrame, Queue: s.QueueLength, SendRate: s.SendRate, PingInterval: s.PingInterval}
+}
+
+func (s *serve) roomLimits() rooms.Limits { return rooms.Limits{Rooms: s.MaxRooms} }

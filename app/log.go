@@ -1,0 +1,84 @@
+package main
+
+import (
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"gopkg.in/natefinch/lumberjack.v2"
+)
+
+// newLog is the program's own log: JSON lines for what operators should know.
+func newLog(w io.Writer) *zap.Logger {
+	config := zap.NewProductionEncoderConfig()
+	config.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	config.TimeKey = "time"
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(config), zapcore.Lock(zapcore.AddSync(w)), zapcore.InfoLevel))
+}
+
+// The trace log's buffer in bytes, and how old what is in it may become.
+const (
+	traceBuffer = 256 << 10
+	traceFlush  = time.Second
+)
+
+// traceLog is the trace log's way out: a buffer that makes writers wait when it is full, and behind it the file and
+// standard output.
+type traceLog struct {
+	zapcore.WriteSyncer // nil: there is none
+	close               func() error
+}
+
+// newTraceLog opens the trace log. What cannot be written later is reported to log, once, and lost.
+func (s *serve) newTraceLog(stdout io.Writer, log *zap.Logger) (*traceLog, error) {
+	var outs []zapcore.WriteSyncer
+	var file *lumberjack.Logger
+	if s.TraceLog != "off" {
+		f, err := os.OpenFile(s.TraceLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return nil, &unusableError{"trace-log", "TRACE_LOG", s.TraceLog, "off, or the path of a file that can be written", err}
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+		file = &lumberjack.Logger{Filename: s.TraceLog, MaxSize: 100, MaxBackups: 5}
+		outs = append(outs, zapcore.AddSync(file))
+	}
+	if s.TraceStdout {
+		outs = append(outs, zapcore.AddSync(stdout))
+	}
+	if len(outs) == 0 {
+		return &traceLog{close: func() error { return nil }}, nil
+	}
+	buffered := &zapcore.BufferedWriteSyncer{
+		WS:   &reporting{WriteSyncer: zapcore.NewMultiWriteSyncer(outs...), log: log},
+		Size: traceBuffer, FlushInterval: traceFlush,
+	}
+	return &traceLog{buffered, func() error {
+		err := buffered.Stop()
+		if file != nil {
+			if closed := file.Close(); err == nil {
+				err = closed
+			}
+		}
+		return err
+	}}, nil
+}
+
+// reporting reports the first failure to write, and takes part in none: the server goes on without its trace log.
+type reporting struct {
+	zapcore.WriteSyncer
+	log  *zap.Logger
+	once sync.Once
+}
+
+// Write implements io.Writer.
+func (r *reporting) Write(p []byte) (int, error) {
+	if _, err := r.WriteSyncer.Write(p); err != nil {
+		r.once.Do(func() { r.log.Error("the trace log cannot be written; lines are lost", zap.Error(err)) })
+	}
+	return len(p), nil
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker in releases.
+var version = "dev"
+
+// commands are what the program can be told to do.
+type commands struct {
+	Serve serve `cmd:"" default:"withargs" help:"Run the server. This is what happens without a command."`
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run parses args and does what they say. It returns the exit status: 0, 1 when it failed, 2 when args cannot be used.
+func run(args []string, stdout, stderr io.Writer) int {
+	var cli commands
+	exit := -1
+	parser, err := kong.New(&cli,
+		kong.Name("traceroom"),
+		kong.Description("A real-time chat server that shows what it does while it does it."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exit = code }),
+		kong.Vars{"version": version},
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		panic(err) // the tags of the command structs are wrong
+	}
+	parsed, err := parser.Parse(args)
+	if exit >= 0 {
+		return exit // --help
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "traceroom: %v (see --help)\n", err)
+		return 2
+	}
+	ctx, stop := signalled()
+	defer stop()
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	parsed.Bind(&streams{stdout, stderr})
+	if err := parsed.Run(); err != nil {
+		fmt.Fprintf(stderr, "traceroom: %v\n", err)
+		var unusable *unusableError
+		if errors.As(err, &unusable) {
+			return 2
+		}
+		return 1
+	}
+	return 0
+}
+
+// streams are where a command writes to.
+type streams struct{ stdout, stderr io.Writer }
+
+// signalled returns a context that ends at the first SIGINT or SIGTERM. The second ends the process at once.
+func signalled() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if _, ok := <-signals; !ok {
+			return
+		}
+		cancel()
+		if _, ok := <-signals; ok {
+			os.Exit(1)
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		<-done
+		cancel()
+	}
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/rooms/relay"
+	"github.com/traceroom/traceroom/rooms/store"
+	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/web"
+	"github.com/traceroom/traceroom/web/page"
+)
+
+// The parts of the time that a stopping server takes at the most; together less than the ten seconds after which
+// operators kill.
+const (
+	drainConnections = 5 * time.Second
+	drainRooms       = 2 * time.Second
+	drainTelemetry   = 2 * time.Second
+)
+
+// defaultRooms exist from the start.
+var defaultRooms = []struct{ id, name string }{{"general", "General"}, {"go", "Go"}, {"random", "Random"}}
+
+// Run serves until ctx ends, and then drains.
+func (s *serve) Run(ctx context.Context, out *streams) (err error) {
+	log := newLog(out.stderr)
+	traces, err := s.newTraceLog(out.stdout, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, traces.close()) }()
+	telemetry, err := tracing.New(context.WithoutCancel(ctx), tracing.Config{
+		ServiceName: "traceroom", Version: version, TraceLog: traces.WriteSyncer, TraceText: s.TraceText, Log: log, Getenv: os.Getenv,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTelemetry)
+		defer cancel()
+		if failed := telemetry.Shutdown(ctx); failed != nil {
+			log.Warn("some spans could not be exported", zap.Error(failed))
+		}
+	}()
+	node := &node{config: s, log: log, telemetry: telemetry}
+	err = telemetry.Span(ctx, false, node.start)
+	if err == nil {
+		err = node.serve(ctx)
+	}
+	return errors.Join(err, telemetry.Span(context.Background(), true, node.drain))
+}
+
+// node is the parts of a running server, in the order in which they are started; drain ends them in the other.
+type node struct {
+	config    *serve
+	log       *zap.Logger
+	telemetry *tracing.Telemetry
+
+	store    rooms.Store
+	relay    rooms.Relay
+	hub      *rooms.Hub
+	web      *web.Server
+	http     *http.Server
+	listener net.Listener
+}
+
+// start makes all parts. What it made before an error is ended by drain.
+func (n *node) start(ctx context.Context) (err error) {
+	s := n.config
+	// The port first: that it is taken is the most likely thing to be wrong.
+	n.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.Addr)
+	if err != nil {
+		return &unusableError{"addr", "ADDR", s.Addr, "HOST:PORT of a port that is free", err}
+	}
+	db, err := store.Open(ctx, s.Database, store.Options{
+		BatchCommitted: n.telemetry.BatchStored,
+		Failed:         func(err error) { n.log.Error("store", zap.Error(err)) },
+	})
+	if err != nil {
+		return &unusableError{"database", "DATABASE_URL", s.Database, "sqlite://PATH of a file that can be written, or postgres://…", err}
+	}
+	n.store = n.telemetry.Store(db)
+	n.relay = n.telemetry.Relay(&relay.Local{})
+	n.hub, err = rooms.NewHub(ctx, rooms.Config{Store: n.store, Relay: n.relay, Hooks: n.telemetry.Hooks(), Limits: s.roomLimits()})
+	if err != nil {
+		return fmt.Errorf("reading the rooms: %w", err)
+	}
+	n.telemetry.Counts(n.hub.Counts)
+	service := n.telemetry.Service(n.hub)
+	for _, room := range defaultRooms {
+		if _, _, err := n.hub.CreateRoom(ctx, room.id, room.name); err != nil {
+			return fmt.Errorf("creating room %s: %w", room.id, err)
+		}
+	}
+	n.web = web.New(web.Config{
+		Service: service, Page: page.Handler(page.Config{JaegerUI: s.JaegerUI}), Metrics: n.telemetry.MetricsHandler(),
+		Log: n.log, Version: version, Limits: s.webLimits(), Connecting: n.telemetry.Connecting,
+	})
+	n.http = &http.Server{
+		Handler:           n.telemetry.HTTP(n.web.Handler(), n.web.Route, web.IsSocket),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          zap.NewStdLog(n.log),
+	}
+	return nil
+}
+
+// serve answers requests until ctx ends.
+func (n *node) serve(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- n.http.Serve(n.listener) }()
+	n.web.Ready(true)
+	n.log.Info("listening", zap.String("addr", n.listener.Addr().String()), zap.String("version", version))
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+		n.log.Info("draining")
+		return nil
+	}
+}
+
+// drain ends all parts: clients are told, what they were promised is stored and written.
+func (n *node) drain(ctx context.Context) (err error) {
+	if n.web != nil {
+		limited, cancel := context.WithTimeout(ctx, drainConnections)
+		n.web.Drain(limited)
+		if stopped := n.http.Shutdown(limited); stopped != nil {
+			// Requests that are still being answered have had their time.
+			_ = n.http.Close()
+		}
+		cancel()
+		n.web.Close()
+	} else if n.listener != nil {
+		err = n.listener.Close()
+	}
+	if n.hub != nil {
+		limited, cancel := context.WithTimeout(ctx, drainRooms)
+		err = errors.Join(err, n.hub.Close(limited))
+		cancel()
+	}
+	if n.relay != nil {
+		err = errors.Join(err, n.relay.Close())
+	}
+	if n.store != nil {
+		err = errors.Join(err, n.store.Close())
+	}
+	return err
+}

@@ -1,0 +1,437 @@
+package rooms
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Limits bound what a Hub holds. A zero field takes the default.
+type Limits struct {
+	Rooms int // that may exist; default 10,000
+	Line  int // messages of one room that wait to be stored; a sender waits when it is full; default 1024
+}
+
+// Config is what a Hub is made of. Store and Relay are required.
+type Config struct {
+	Store  Store
+	Relay  Relay
+	Hooks  Hooks
+	Limits Limits
+}
+
+// Hub holds the rooms of this node. It implements Service.
+//
+// A room is held in memory while it has members or work, and is run by one goroutine, which exists while there is work.
+// mu guards active. Lock order: Hub.mu, then room.mu.
+type Hub struct {
+	store  Store
+	relay  Relay
+	hooks  Hooks
+	limits Limits
+
+	mu     sync.RWMutex
+	active map[string]*room
+
+	known   atomic.Int64 // rooms that exist, as far as this node has seen
+	members atomic.Int64
+	closing atomic.Bool
+	running atomic.Int64  // rooms whose goroutine runs
+	idle    chan struct{} // told, when closing, that running has come to zero
+}
+
+var _ Service = (*Hub)(nil)
+
+// NewHub returns a Hub. It reads the number of rooms from the store.
+func NewHub(ctx context.Context, cfg Config) (*Hub, error) {
+	if cfg.Limits.Rooms == 0 {
+		cfg.Limits.Rooms = 10_000
+	}
+	if cfg.Limits.Line == 0 {
+		cfg.Limits.Line = 1024
+	}
+	h := &Hub{
+		store: cfg.Store, relay: cfg.Relay, hooks: cfg.Hooks, limits: cfg.Limits,
+		active: make(map[string]*room),
+		idle:   make(chan struct{}, 1),
+	}
+	rooms, err := h.store.Rooms(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.known.Store(int64(len(rooms)))
+	return h, nil
+}
+
+// errClosing is what callers get while the Hub closes.
+var errClosing = &Error{Code: CodeUnavailable, Detail: "the server is going away; reconnect"}
+
+// Close refuses new work, lets what is in the rooms' lines be stored and published, and waits for it or for ctx.
+func (h *Hub) Close(ctx context.Context) error {
+	h.closing.Store(true)
+	for h.running.Load() > 0 {
+		select {
+		case <-h.idle:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Counts are the sizes of a Hub, for those who watch it.
+type Counts struct {
+	Rooms   int // that exist, as far as this node has seen
+	Members int // connections in rooms, on this node
+}
+
+// Counts returns the sizes now.
+func (h *Hub) Counts() Counts {
+	return Counts{Rooms: int(h.known.Load()), Members: int(h.members.Load())}
+}
+
+// room returns the room with this id that takes work, in memory from now on.
+func (h *Hub) room(id string) *room {
+	h.mu.RLock()
+	r := h.active[id]
+	h.mu.RUnlock()
+	if r != nil {
+		return r
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r = h.active[id]; r == nil {
+		r = newRoom(h, id)
+		h.active[id] = r
+	}
+	return r
+}
+
+// do has the room's goroutine call f and waits for it. ctx bounds the wait, not f.
+func (h *Hub) do(ctx context.Context, id string, f func(*room)) error {
+	done := make(chan struct{})
+	for {
+		r := h.room(id)
+		if r.enqueue(task{ctx: ctx, do: func() { f(r); close(done) }}) {
+			break
+		}
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// participants is how many clients are in the room on this node.
+func (h *Hub) participants(id string) int {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if r := h.active[id]; r != nil {
+		return int(r.participants.Load())
+	}
+	return 0
+}
+
+// CreateRoom implements Service.
+func (h *Hub) CreateRoom(ctx context.Context, id, name string) (Room, bool, error) {
+	if id == "" {
+		id = newID()
+	}
+	if err := CheckID("room_id", id); err != nil {
+		return Room{}, false, err
+	}
+	if name == "" {
+		name = id
+	}
+	if err := CheckText("name", name, MaxNameLength); err != nil {
+		return Room{}, false, err
+	}
+	room, created, err := h.createRoom(ctx, id, name)
+	if err != nil {
+		return Room{}, false, AsError(err)
+	}
+	room.Participants = h.participants(id)
+	return room, created, nil
+}
+
+func (h *Hub) createRoom(ctx context.Context, id, name string) (Room, bool, error) {
+	if h.known.Load() >= int64(h.limits.Rooms) {
+		room, err := h.store.Room(ctx, id)
+		if errors.Is(err, ErrNotFound) {
+			return Room{}, false, &Error{Code: CodeLimit, Detail: "the server has as many rooms as it takes; delete one or join an existing one"}
+		}
+		return room, false, err
+	}
+	room, created, err := h.store.CreateRoom(ctx, Room{ID: id, Name: name, CreatedAt: now()})
+	if created {
+		h.known.Add(1)
+	}
+	return room, created, err
+}
+
+// Room implements Service.
+func (h *Hub) Room(ctx context.Context, id string) (Room, error) {
+	if err := CheckID("room_id", id); err != nil {
+		return Room{}, err
+	}
+	room, err := h.store.Room(ctx, id)
+	if err != nil {
+		return Room{}, AsError(err)
+	}
+	room.Participants = h.participants(id)
+	return room, nil
+}
+
+// Rooms implements Service.
+func (h *Hub) Rooms(ctx context.Context) ([]Room, error) {
+	rooms, err := h.store.Rooms(ctx)
+	if err != nil {
+		return nil, AsError(err)
+	}
+	h.known.Store(int64(len(rooms)))
+	for i := range rooms {
+		rooms[i].Participants = h.participants(rooms[i].ID)
+	}
+	return rooms, nil
+}
+
+// DeleteRoom implements Service.
+func (h *Hub) DeleteRoom(ctx context.Context, id string) error {
+	if err := CheckID("room_id", id); err != nil {
+		return err
+	}
+	if h.closing.Load() {
+		return errClosing
+	}
+	var err error
+	if wait := h.do(ctx, id, func(r *room) { err = r.delete(ctx) }); wait != nil {
+		return AsError(wait)
+	}
+	if err != nil {
+		return AsError(err)
+	}
+	return nil
+}
+
+// Messages implements Service.
+func (h *Hub) Messages(ctx context.Context, roomID string, since *int64, limit int) ([]*Message, error) {
+	if _, err := h.Room(ctx, roomID); err != nil {
+		return nil, err
+	}
+	var messages []*Message
+	var err error
+	if since != nil {
+		messages, err = h.store.After(ctx, roomID, *since, limit)
+	} else {
+		messages, err = h.store.Newest(ctx, roomID, 0, limit)
+	}
+	if err != nil {
+		return nil, AsError(err)
+	}
+	return messages, nil
+}
+
+// Message implements Service.
+func (h *Hub) Message(ctx context.Context, id string) (*Message, error) {
+	if err := CheckID("message_id", id); err != nil {
+		return nil, err
+	}
+	m, err := h.store.Message(ctx, id)
+	if err != nil {
+		return nil, AsError(err)
+	}
+	return m, nil
+}
+
+// DeleteMessage implements Service.
+func (h *Hub) DeleteMessage(ctx context.Context, id string) error {
+	if err := CheckID("message_id", id); err != nil {
+		return err
+	}
+	if err := h.store.DeleteMessage(ctx, id); err != nil {
+		return AsError(err)
+	}
+	return nil
+}
+
+// CreateUser implements Service.
+func (h *Hub) CreateUser(ctx context.Context, name, handle string) (User, error) {
+	if err := CheckText("name", name, MaxNameLength); err != nil {
+		return User{}, err
+	}
+	if err := CheckID("handle", handle); err != nil {
+		return User{}, err
+	}
+	at := now()
+	u := User{ID: newID(), Name: name, Handle: handle, CreatedAt: at, UpdatedAt: at}
+	if err := h.store.CreateUser(ctx, u); err != nil {
+		return User{}, AsError(err)
+	}
+	return u, nil
+}
+
+// User implements Service.
+func (h *Hub) User(ctx context.Context, id string) (User, error) {
+	if err := CheckID("user_id", id); err != nil {
+		return User{}, err
+	}
+	u, err := h.store.User(ctx, id)
+	if err != nil {
+		return User{}, AsError(err)
+	}
+	return u, nil
+}
+
+// Users implements Service.
+func (h *Hub) Users(ctx context.Context) ([]User, error) {
+	users, err := h.store.Users(ctx)
+	if err != nil {
+		return nil, AsError(err)
+	}
+	return users, nil
+}
+
+// Join implements Service.
+func (h *Hub) Join(ctx context.Context, conn *Conn, req Join) (*Member, error) {
+	if err := CheckID("room_id", req.RoomID); err != nil {
+		return nil, err
+	}
+	if err := CheckID("client_id", req.ClientID); err != nil {
+		return nil, err
+	}
+	if req.Since != nil && *req.Since < 0 {
+		return nil, &Error{Code: CodeInvalid, Field: "since", Detail: "since must be a sequence number, 0 or more"}
+	}
+	if h.closing.Load() {
+		return nil, errClosing
+	}
+	m := &Member{Conn: conn, RoomID: req.RoomID, ClientID: req.ClientID}
+	var err error
+	// The wait is not bounded by ctx: a member whose caller had gone would stay in the room for ever. What the room's
+	// goroutine does has its own bounds.
+	wait := h.do(context.WithoutCancel(ctx), req.RoomID, func(r *room) {
+		m.room = r
+		err = r.join(ctx, m, req.Since)
+	})
+	if err = errors.Join(wait, err); err != nil {
+		return nil, AsError(err)
+	}
+	return m, nil
+}
+
+// Leave implements Service.
+func (h *Hub) Leave(ctx context.Context, m *Member) error {
+	ctx = context.WithoutCancel(ctx)
+	done := make(chan struct{})
+	if !m.room.enqueue(task{ctx: ctx, do: func() { m.room.leave(ctx, m); close(done) }}) {
+		return nil // the room has retired, and with it all memberships
+	}
+	<-done
+	return nil
+}
+
+// Send implements Service.
+func (h *Hub) Send(ctx context.Context, p Post, done func(*Message, error)) error {
+	if err := CheckText("text", p.Text, MaxTextLength); err != nil {
+		return err
+	}
+	if h.closing.Load() {
+		return errClosing
+	}
+	at := now()
+	post := &pending{
+		message: Message{
+			ID: newID(), RoomID: p.RoomID, ClientID: p.ClientID, Text: p.Text, IsReply: p.IsReply, ParentID: p.ParentID,
+			CreatedAt: at, UpdatedAt: at, Trace: p.Trace,
+		},
+		ref: p.Ref, transport: p.Transport, received: p.Received, done: done,
+	}
+	t := task{ctx: ctx, post: post}
+	if p.From != nil {
+		post.from = p.From
+		ok, err := p.From.room.admit(ctx, t)
+		if err != nil || ok {
+			return err
+		}
+	}
+	for {
+		ok, err := h.room(p.RoomID).admit(ctx, t)
+		if err != nil || ok {
+			return err
+		}
+	}
+}
+
+// PostMessage implements Service.
+func (h *Hub) PostMessage(ctx context.Context, p Post) (*Message, error) {
+	if _, err := h.User(ctx, p.ClientID); err != nil {
+		return nil, err
+	}
+	if _, err := h.Room(ctx, p.RoomID); err != nil {
+		e := *AsError(err)
+		if e.Field == "room_id" {
+			e.Field = "chatroom_id"
+		}
+		return nil, &e
+	}
+	if p.ParentID != "" {
+		parent, err := h.Message(ctx, p.ParentID)
+		if errors.Is(err, ErrNotFound) || err == nil && parent.RoomID != p.RoomID {
+			return nil, NotFound("message", "parent_message_id", p.ParentID)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	type result struct {
+		m   *Message
+		err error
+	}
+	ch := make(chan result, 1)
+	if err := h.Send(ctx, p, func(m *Message, err error) { ch <- result{m, err} }); err != nil {
+		return nil, AsError(err)
+	}
+	select {
+	case r := <-ch:
+		return r.m, r.err
+	case <-ctx.Done():
+		return nil, AsError(ctx.Err())
+	}
+}
+
+// Typing implements Service.
+func (h *Hub) Typing(ctx context.Context, m *Member) error {
+	h.publish(ctx, &Event{Kind: EventTyping, RoomID: m.RoomID, ClientID: m.ClientID, Transport: m.Conn.Transport, Received: time.Now()})
+	return nil
+}
+
+// Disconnect implements Service. It is there for those who wrap the Service: the Hub keeps nothing for a connection.
+func (h *Hub) Disconnect(context.Context, *Conn, Closing) error { return nil }
+
+// Ping implements Service.
+func (h *Hub) Ping(ctx context.Context) error {
+	if h.closing.Load() {
+		return errClosing
+	}
+	if err := h.store.Ping(ctx); err != nil {
+		return AsError(err)
+	}
+	return nil
+}
+
+func (h *Hub) publish(ctx context.Context, ev *Event) {
+	if err := h.relay.Publish(ctx, ev); err != nil && h.hooks.RelayFailed != nil {
+		h.hooks.RelayFailed(ctx, err)
+	}
+}
+
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
+// newID returns a UUID of version 7, which sorts by time. The source of randomness of the Go runtime does not fail.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }

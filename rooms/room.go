@@ -1,0 +1,503 @@
+package rooms
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Bounds of what a room's goroutine does in one step.
+const (
+	maxAppend   = 256              // messages stored together
+	maxCatchUp  = 1000             // messages read together from the store
+	storeBudget = 10 * time.Second // the longest that a room waits for the store
+)
+
+// room is a room on this node while it has members or work.
+//
+// Work comes in two lines: tasks (messages to store, joins, leaves, deletion) and arrivals (events to deliver, which the
+// relay puts there). They are worked off by one goroutine at a time, started by whoever adds the first entry and ended
+// when there is none left: it owns everything below "owned". mu guards the lines, running and retired, and is never held
+// while anything else is called.
+type room struct {
+	hub *Hub
+	id  string
+	// slots has an element for every message between admit and its done: the bound of the line.
+	slots        chan struct{}
+	participants atomic.Int32 // written by the owner
+
+	mu       sync.Mutex
+	tasks    []task
+	arrivals []arrival
+	running  bool
+	retired  bool // no longer in the hub: takes no more work
+
+	// owned
+	loaded    bool // subscribed and seq known
+	exists    bool
+	seq       int64 // the newest message that was delivered here
+	audiences []*audience
+	clients   map[string]int // connections by client
+	cancel    func()         // of the relay's subscription
+	spare     []task         // the slice that tasks is not, for reuse
+	early     []arrival      // as spare, for arrivals
+}
+
+// audience is the members that speak one wire format.
+type audience struct {
+	format  Format
+	members []*Member
+}
+
+// task is one entry of a room's line: a message to store, or something else to do.
+type task struct {
+	ctx  context.Context
+	post *pending
+	do   func()
+}
+
+// pending is a message on its way to being published.
+type pending struct {
+	message   Message
+	ref       string
+	from      *Member
+	transport string
+	received  time.Time
+	done      func(*Message, error)
+}
+
+func newRoom(h *Hub, id string) *room {
+	return &room{hub: h, id: id, slots: make(chan struct{}, h.limits.Line), clients: make(map[string]int)}
+}
+
+// admit puts a message into the line, waiting while it is full. It reports false if the room has retired.
+func (r *room) admit(ctx context.Context, t task) (bool, error) {
+	select {
+	case r.slots <- struct{}{}:
+	default:
+		select {
+		case r.slots <- struct{}{}:
+		case <-ctx.Done():
+			return false, AsError(ctx.Err())
+		}
+	}
+	if !r.enqueue(t) {
+		<-r.slots
+		return false, nil
+	}
+	return true, nil
+}
+
+// enqueue puts t into the line. It reports false if the room has retired.
+func (r *room) enqueue(t task) bool {
+	r.mu.Lock()
+	if r.retired {
+		r.mu.Unlock()
+		return false
+	}
+	r.tasks = append(r.tasks, t)
+	r.wake()
+	return true
+}
+
+// arrive is the relay's handler: it puts ev into the line of what is to be delivered.
+func (r *room) arrive(ctx context.Context, ev *Event) {
+	r.mu.Lock()
+	if r.retired {
+		r.mu.Unlock()
+		return
+	}
+	r.arrivals = append(r.arrivals, arrival{ctx, ev})
+	r.wake()
+}
+
+// wake starts the room's goroutine unless it runs, and unlocks mu.
+func (r *room) wake() {
+	start := !r.running
+	r.running = true
+	r.mu.Unlock()
+	if start {
+		r.hub.running.Add(1)
+		go r.run()
+	}
+}
+
+// run works off the lines. It is the goroutine that owns the room.
+func (r *room) run() {
+	for {
+		r.deliverArrivals()
+		r.mu.Lock()
+		tasks := r.tasks
+		r.tasks, r.spare = r.spare, nil
+		rest := len(tasks) == 0 && len(r.arrivals) == 0
+		if rest {
+			r.running = false
+		}
+		r.mu.Unlock()
+		if rest {
+			break
+		}
+		for i := 0; i < len(tasks); {
+			if tasks[i].post == nil {
+				tasks[i].do()
+				i++
+			} else {
+				n := i + 1
+				for n < len(tasks) && tasks[n].post != nil && n-i < maxAppend {
+					n++
+				}
+				r.append(tasks[i:n])
+				i = n
+			}
+			// What was published comes first to the members that were there when it was.
+			r.deliverArrivals()
+		}
+		clear(tasks)
+		if cap(tasks) <= maxAppend {
+			r.spare = tasks[:0]
+		}
+	}
+	r.retire()
+	if r.hub.running.Add(-1) == 0 && r.hub.closing.Load() {
+		select {
+		case r.hub.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// retire takes the room out of the hub if nobody needs it any more.
+func (r *room) retire() {
+	h := r.hub
+	if r.participants.Load() > 0 {
+		return
+	}
+	h.mu.Lock()
+	r.mu.Lock()
+	if r.running || r.retired || r.participants.Load() > 0 || len(r.tasks)+len(r.arrivals) > 0 {
+		r.mu.Unlock()
+		h.mu.Unlock()
+		return
+	}
+	// From here on nothing can start the goroutine again, so that what it owned is still ours.
+	r.retired = true
+	delete(h.active, r.id)
+	r.mu.Unlock()
+	h.mu.Unlock()
+	if r.cancel != nil {
+		r.cancel()
+	}
+}
+
+// load subscribes to the room's events and learns how far it has come.
+func (r *room) load(ctx context.Context) error {
+	if r.loaded {
+		return nil
+	}
+	if r.cancel == nil {
+		cancel, err := r.hub.relay.Subscribe(ctx, r.id, r.arrive)
+		if err != nil {
+			return err
+		}
+		r.cancel = cancel
+	}
+	info, err := r.hub.store.Room(ctx, r.id)
+	switch {
+	case err == nil:
+		r.exists, r.seq = true, info.LastSeq
+	case errors.Is(err, ErrNotFound):
+		r.exists, r.seq = false, 0
+	default:
+		return err
+	}
+	r.loaded = true
+	return nil
+}
+
+// budget bounds what is done for ctx's caller, and keeps its values when the caller has gone.
+func budget(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), storeBudget)
+}
+
+// append stores messages that arrived together and publishes them.
+func (r *room) append(tasks []task) {
+	ctx, cancel := budget(context.Background())
+	defer cancel()
+	err := r.load(ctx)
+	if err == nil && !r.exists {
+		err = NotFound("room", "room_id", r.id)
+	}
+	if err == nil {
+		drafts := make([]Draft, len(tasks))
+		for i, t := range tasks {
+			drafts[i] = Draft{Ctx: t.ctx, Message: &t.post.message}
+		}
+		err = r.hub.store.Append(ctx, r.id, drafts)
+	}
+	for _, t := range tasks {
+		p := t.post
+		if err == nil {
+			r.hub.publish(t.ctx, &Event{
+				Kind: EventMessage, RoomID: r.id, ClientID: p.message.ClientID, Message: &p.message,
+				Transport: p.transport, Received: p.received, Ref: p.ref, from: p.from,
+			})
+			p.done(&p.message, nil)
+		} else {
+			p.done(nil, AsError(err))
+		}
+		<-r.slots
+	}
+}
+
+// join makes m a member and hands it the history.
+func (r *room) join(ctx context.Context, m *Member, since *int64) error {
+	ctx, cancel := budget(ctx)
+	defer cancel()
+	if err := r.load(ctx); err != nil {
+		return err
+	}
+	if !r.exists {
+		if _, _, err := r.hub.createRoom(ctx, r.id, r.id); err != nil {
+			return err
+		}
+		r.exists = true
+	}
+	history, err := r.history(ctx, since)
+	if err != nil {
+		return err
+	}
+	// The store may be ahead of what this node has been told. The others get that now, so that from here on all of the
+	// room's members have seen the same.
+	if n := len(history.History); n > 0 {
+		if err := r.catchUp(ctx, history.History[n-1].Seq); err != nil {
+			return err
+		}
+		if !r.tell(m, history) {
+			return &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
+		}
+	}
+	r.add(m)
+	if r.clients[m.ClientID] == 1 {
+		r.hub.publish(ctx, &Event{
+			Kind: EventJoined, RoomID: r.id, ClientID: m.ClientID, Participants: len(r.clients),
+			Transport: m.Conn.Transport, Received: time.Now(),
+		})
+	}
+	return nil
+}
+
+// history reads what a member is shown on joining.
+func (r *room) history(ctx context.Context, since *int64) (*Event, error) {
+	ev := &Event{Kind: EventHistory, RoomID: r.id}
+	var err error
+	if since == nil || *since > r.seq {
+		ev.History, err = r.hub.store.Newest(ctx, r.id, 0, HistoryLength)
+		return ev, err
+	}
+	ev.History, err = r.hub.store.Newest(ctx, r.id, *since, MaxResume+1)
+	if len(ev.History) > MaxResume {
+		ev.History, ev.Truncated = ev.History[1:], true
+	}
+	return ev, err
+}
+
+// tell hands ev to one member alone.
+func (r *room) tell(m *Member, ev *Event) bool {
+	f := m.Conn.Sink.Format()
+	bytes := f.Append(nil, ev, "")
+	return len(bytes) == 0 || m.Conn.Sink.Push(new(delivery).bundle(f, bytes, 1, 1))
+}
+
+func (r *room) add(m *Member) {
+	f := m.Conn.Sink.Format()
+	i := slices.IndexFunc(r.audiences, func(a *audience) bool { return a.format == f })
+	if i < 0 {
+		i = len(r.audiences)
+		r.audiences = append(r.audiences, &audience{format: f})
+	}
+	a := r.audiences[i]
+	m.audience, m.index = a, len(a.members)
+	a.members = append(a.members, m)
+	m.present = true
+	r.clients[m.ClientID]++
+	r.participants.Store(int32(len(r.clients)))
+	r.hub.members.Add(1)
+}
+
+// mute takes m out of its audience: it is sent nothing more.
+func (r *room) mute(m *Member) {
+	a := m.audience
+	if a == nil {
+		return
+	}
+	last := len(a.members) - 1
+	a.members[m.index] = a.members[last]
+	a.members[m.index].index = m.index
+	a.members[last] = nil
+	a.members = a.members[:last]
+	m.audience = nil
+	if cap(a.members) > 64 && last < cap(a.members)/4 {
+		a.members = slices.Clone(a.members)
+	}
+}
+
+// leave ends m's membership and tells the others if it was its client's last.
+func (r *room) leave(ctx context.Context, m *Member) {
+	r.mute(m)
+	if !m.present {
+		return
+	}
+	m.present = false
+	r.hub.members.Add(-1)
+	r.clients[m.ClientID]--
+	if r.clients[m.ClientID] > 0 {
+		return
+	}
+	delete(r.clients, m.ClientID)
+	r.participants.Store(int32(len(r.clients)))
+	r.hub.publish(ctx, &Event{
+		Kind: EventLeft, RoomID: r.id, ClientID: m.ClientID, Participants: len(r.clients),
+		Transport: m.Conn.Transport, Received: time.Now(),
+	})
+}
+
+// delete deletes the room and says so.
+func (r *room) delete(ctx context.Context) error {
+	ctx, cancel := budget(ctx)
+	defer cancel()
+	if err := r.load(ctx); err != nil {
+		return err
+	}
+	if err := r.hub.store.DeleteRoom(ctx, r.id); err != nil {
+		return err
+	}
+	r.hub.known.Add(-1)
+	r.hub.publish(ctx, &Event{Kind: EventRoomDeleted, RoomID: r.id, Received: time.Now()})
+	return nil
+}
+
+// deleted forgets the room and its members: it is no more.
+func (r *room) deleted() {
+	r.exists, r.seq = false, 0
+	for _, a := range r.audiences {
+		for _, m := range a.members {
+			m.audience, m.present = nil, false
+			r.hub.members.Add(-1)
+			m.Conn.Sink.Removed(r.id, RemovedDeleted)
+		}
+	}
+	r.audiences = nil
+	clear(r.clients)
+	r.participants.Store(0)
+}
+
+// deliverArrivals hands what has arrived to the members, messages in the order of their sequence numbers, and reads from
+// the store what is missing before them.
+func (r *room) deliverArrivals() {
+	r.mu.Lock()
+	arrivals := r.arrivals
+	r.arrivals, r.early = r.early, nil
+	r.mu.Unlock()
+	if len(arrivals) == 0 {
+		r.early = arrivals
+		return
+	}
+	sortMessages(arrivals)
+	for i := 0; i < len(arrivals); {
+		ev := arrivals[i].ev
+		n := i + 1
+		if ev.Kind == EventMessage {
+			if ev.Message.Seq <= r.seq {
+				i++
+				continue
+			}
+			if ev.Message.Seq > r.seq+1 {
+				ctx, cancel := budget(arrivals[i].ctx)
+				// A store that cannot be read now is read when the next event shows the gap again.
+				err := r.catchUp(ctx, ev.Message.Seq-1)
+				cancel()
+				if err != nil {
+					i++
+					continue
+				}
+			}
+			r.seq = ev.Message.Seq
+			for n < len(arrivals) && arrivals[n].ev.Kind == EventMessage && arrivals[n].ev.Message.Seq == r.seq+1 {
+				r.seq++
+				n++
+			}
+		}
+		r.deliver(arrivals[i:n])
+		if ev.Kind == EventRoomDeleted {
+			r.deleted()
+		}
+		i = n
+	}
+	clear(arrivals)
+	if cap(arrivals) <= 2*maxAppend {
+		r.early = arrivals[:0]
+	}
+}
+
+// sortMessages puts the messages among arrivals in the order of their numbers, and leaves other events where they are.
+func sortMessages(arrivals []arrival) {
+	last, sorted := int64(0), true
+	for _, a := range arrivals {
+		if a.ev.Kind == EventRoomDeleted {
+			return // numbers begin anew behind it
+		}
+		if a.ev.Kind == EventMessage {
+			sorted = sorted && a.ev.Message.Seq >= last
+			last = a.ev.Message.Seq
+		}
+	}
+	if sorted {
+		return
+	}
+	var places []int
+	var messages []arrival
+	for i, a := range arrivals {
+		if a.ev.Kind == EventMessage {
+			places = append(places, i)
+			messages = append(messages, a)
+		}
+	}
+	slices.SortStableFunc(messages, func(a, b arrival) int { return int(a.ev.Message.Seq - b.ev.Message.Seq) })
+	for i, at := range places {
+		arrivals[at] = messages[i]
+	}
+}
+
+// catchUp delivers from the store the messages up to seq that this node has not been told of.
+func (r *room) catchUp(ctx context.Context, seq int64) error {
+	n := 0
+	for r.seq < seq {
+		messages, err := r.hub.store.After(ctx, r.id, r.seq, maxCatchUp)
+		if err != nil {
+			return err
+		}
+		arrivals := make([]arrival, 0, len(messages))
+		for _, m := range messages {
+			if m.Seq > seq {
+				break
+			}
+			arrivals = append(arrivals, arrival{ctx, &Event{
+				Kind: EventMessage, RoomID: r.id, ClientID: m.ClientID, Message: m, Trace: m.Trace, Received: time.Now(),
+			}})
+		}
+		if len(arrivals) == 0 {
+			break // what is missing was deleted
+		}
+		r.deliver(arrivals)
+		n += len(arrivals)
+		r.seq = arrivals[len(arrivals)-1].ev.Message.Seq
+	}
+	r.seq = max(r.seq, seq)
+	if n > 0 && r.hub.hooks.CaughtUp != nil {
+		r.hub.hooks.CaughtUp(r.id, n)
+	}
+	return nil
+}

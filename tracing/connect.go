@@ -1,0 +1,70 @@
+package tracing
+
+import (
+	"context"
+	"net/http"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// Connecting starts the span of a request that opens a connection of this transport. Its parent is the traceparent of
+// the request's headers or, as browsers cannot set these, of its query. The context that it returns stands for the
+// connection: every span made in it or in what Detach makes of it belongs to the connection. answered ends the span,
+// with the status that the request was answered with, and must be called once; 101 and 200 count the connection as open
+// until it is given to Disconnect.
+func (t *Telemetry) Connecting(r *http.Request, conn *rooms.Conn) (ctx context.Context, answered func(status int)) {
+	ctx = propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		q := r.URL.Query()
+		ctx = Extract(ctx, rooms.TraceContext{Parent: q.Get("traceparent"), State: q.Get("tracestate")})
+	}
+	op := &opConnectWS
+	if conn.Transport == "socket.io" {
+		op = &opConnectSIO
+	}
+	c := &connection{id: conn.ID, transport: conn.Transport, attrs: []attribute.KeyValue{
+		attrConnection.String(conn.ID),
+		semconv.MessagingSystemKey.String(conn.Transport),
+		semconv.NetworkProtocolName(conn.Transport),
+	}}
+	attrs := []attribute.KeyValue{
+		semconv.HTTPRequestMethodKey.String(r.Method), semconv.URLPath(r.URL.Path), semconv.URLScheme("http"),
+	}
+	if room := r.PathValue("room_id"); room != "" {
+		attrs = append(attrs, semconv.MessagingDestinationName(room))
+	}
+	if client := r.PathValue("client_id"); client != "" {
+		attrs = append(attrs, semconv.MessagingClientID(client))
+	}
+	ctx = context.WithValue(ctx, connectionKey{}, c)
+	ctx, span := t.start(ctx, op, attrs...)
+	c.link = trace.Link{SpanContext: span.SpanContext()}
+	return ctx, func(status int) {
+		if status == http.StatusSwitchingProtocols || status == http.StatusOK {
+			t.metrics.connections.WithLabelValues(conn.Transport).Inc()
+		}
+		span.SetAttributes(semconv.HTTPResponseStatusCode(status))
+		if status >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, http.StatusText(status))
+		}
+		span.End()
+	}
+}
+
+// Span is for what app does of its own accord, start and drain: it times f as an operation.
+func (t *Telemetry) Span(ctx context.Context, drain bool, f func(context.Context) error) error {
+	op := &opStart
+	if drain {
+		op = &opDrain
+	}
+	ctx, span := t.start(ctx, op)
+	err := f(ctx)
+	end(span, err)
+	return err
+}

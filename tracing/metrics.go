@@ -1,0 +1,239 @@
+package tracing
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// Label values that are known from the start; their series stand at zero until something happens.
+var (
+	transports  = []string{"websocket", "socket.io"}
+	messageVias = []string{"websocket", "socket.io", "http"}
+	closeCodes  = []string{"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1009", "1011", "4001", "4003", "4008"}
+	// The reasons of https://socket.io/docs/v4/server-api/#event-disconnect that can come up here.
+	disconnectReasons = []string{
+		"transport close", "transport error", "ping timeout", "parse error", "forced close", "server shutting down",
+		"client namespace disconnect", "server namespace disconnect",
+	}
+)
+
+const (
+	dropSlow   = "slow"   // the member's queue was full
+	dropClosed = "closed" // the connection ended before its bytes were written
+)
+
+// metrics are the counts, gauges and histograms of GET /metrics. No room or client is a label. All may be written from
+// any goroutine.
+type metrics struct {
+	registry     *prometheus.Registry
+	connections  *prometheus.GaugeVec
+	messages     *prometheus.CounterVec
+	deliveries   *prometheus.CounterVec
+	dropped      *prometheus.CounterVec
+	disconnects  *prometheus.CounterVec
+	operations   *prometheus.HistogramVec
+	latency      *prometheus.HistogramVec
+	batch        prometheus.Observer
+	spansDropped prometheus.Counter
+	caughtUp     prometheus.Counter
+	relayErrors  prometheus.Counter
+	storeErrors  prometheus.Counter
+
+	byTransport map[string]*transportMetrics
+	byOperation map[string]*operationMetrics // by span name
+	other       *operationMetrics            // spans of HTTP requests and libraries
+}
+
+// transportMetrics are the series of one transport, looked up once.
+type transportMetrics struct {
+	deliveries prometheus.Counter
+	latency    *exemplarHistogram
+	messages   prometheus.Counter
+}
+
+// operationMetrics are the series of one operation, looked up once.
+type operationMetrics struct{ ok, failed *exemplarHistogram }
+
+// exemplarHistogram gives every exemplarEvery-th second's first observation of a sampled trace as an exemplar: making
+// one costs several times what the observation does.
+type exemplarHistogram struct {
+	prometheus.Observer
+	next atomic.Int64 // Unix nanoseconds from which on an exemplar is due
+}
+
+const exemplarEvery = time.Second / 4
+
+func (h *exemplarHistogram) observe(seconds float64, sc trace.SpanContext, now time.Time) {
+	if sc.IsSampled() {
+		at, due := now.UnixNano(), h.next.Load()
+		if at >= due && h.next.CompareAndSwap(due, at+int64(exemplarEvery)) {
+			h.Observer.(prometheus.ExemplarObserver).ObserveWithExemplar(seconds, prometheus.Labels{
+				"trace_id": sc.TraceID().String(), "span_id": sc.SpanID().String(),
+			})
+			return
+		}
+	}
+	h.Observe(seconds)
+}
+
+// Buckets from what a message takes here when all is well, tens of microseconds, to what nobody waits for.
+var (
+	latencyBuckets = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	batchBuckets   = []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}
+)
+
+func newMetrics() *metrics {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "traceroom_" + name, Help: help}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "traceroom_" + name, Help: help}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "traceroom_" + name, Help: help, Buckets: buckets}, labels)
+		m.registry.MustRegister(v)
+		return v
+	}
+	m.connections = gauge("connections", "Open client connections.", "transport")
+	m.messages = counter("messages_total", "Messages stored and published, by the transport that brought them.", "transport")
+	m.deliveries = counter("deliveries_total", "Events written to a member's connection.", "transport")
+	m.dropped = counter("dropped_total", "Events that a member was not sent, by reason.", "reason")
+	m.disconnects = counter("disconnects_total", "Connections that ended, by close code or Socket.IO reason.", "transport", "code")
+	m.operations = histogram("operation_duration_seconds", "Time of an operation, from its span.", latencyBuckets, "operation", "outcome")
+	m.latency = histogram("delivery_latency_seconds",
+		"Time from the receipt of what was said until the last member of a transport was written it, by broadcast.", latencyBuckets, "transport")
+	m.batch = histogram("store_batch_size", "Messages stored in one transaction.", batchBuckets).WithLabelValues()
+	m.spansDropped = counter("spans_dropped_total", "Sampled spans that could not be exported.").WithLabelValues()
+	m.caughtUp = counter("relay_caught_up_total", "Messages read from the store because no other node had told of them.").WithLabelValues()
+	m.relayErrors = counter("relay_errors_total", "Events that other nodes could not be told of.").WithLabelValues()
+	m.storeErrors = counter("store_errors_total", "Store operations that failed for a reason of the store's own.").WithLabelValues()
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	m.byTransport = make(map[string]*transportMetrics)
+	for _, t := range messageVias {
+		m.byTransport[t] = &transportMetrics{messages: m.messages.WithLabelValues(t)}
+	}
+	for _, t := range transports {
+		m.connections.WithLabelValues(t)
+		m.byTransport[t].deliveries = m.deliveries.WithLabelValues(t)
+		m.byTransport[t].latency = &exemplarHistogram{Observer: m.latency.WithLabelValues(t)}
+	}
+	for _, r := range []string{dropSlow, dropClosed} {
+		m.dropped.WithLabelValues(r)
+	}
+	for _, c := range closeCodes {
+		m.disconnects.WithLabelValues("websocket", c)
+	}
+	for _, r := range disconnectReasons {
+		m.disconnects.WithLabelValues("socket.io", r)
+	}
+	m.byOperation = make(map[string]*operationMetrics)
+	for name, op := range operations {
+		m.byOperation[name] = m.operation(op.function)
+	}
+	m.other = m.operation("http")
+	return m
+}
+
+func (m *metrics) operation(name string) *operationMetrics {
+	return &operationMetrics{
+		ok:     &exemplarHistogram{Observer: m.operations.WithLabelValues(name, "ok")},
+		failed: &exemplarHistogram{Observer: m.operations.WithLabelValues(name, "error")},
+	}
+}
+
+// delivered counts the outcome of an event's delivery.
+func (m *metrics) delivered(ev *rooms.Event, d rooms.Delivered, sc trace.SpanContext) {
+	for _, by := range d.ByTransport {
+		if by.Refused > 0 {
+			m.dropped.WithLabelValues(dropSlow).Add(float64(by.Refused))
+		}
+		if by.Lost > 0 {
+			m.dropped.WithLabelValues(dropClosed).Add(float64(by.Lost))
+		}
+		series := m.byTransport[by.Transport]
+		if series == nil || series.deliveries == nil {
+			continue
+		}
+		series.deliveries.Add(float64(by.Written))
+		if ev.Kind == rooms.EventMessage && by.Written > 0 {
+			series.latency.observe(by.Last.Sub(ev.Received).Seconds(), sc, by.Last)
+		}
+	}
+}
+
+// stored counts a message that was stored and published.
+func (m *metrics) stored(transport string) {
+	if series := m.byTransport[transport]; series != nil {
+		series.messages.Inc()
+	}
+}
+
+// disconnected counts an end. A code that the protocol leaves to others is not told apart: anyone may send any.
+func (m *metrics) disconnected(transport string, why rooms.Closing) {
+	known, code := closeCodes, strconv.Itoa(why.Code)
+	if transport == "socket.io" {
+		known, code = disconnectReasons, why.Reason
+	}
+	for _, k := range known {
+		if k == code {
+			m.disconnects.WithLabelValues(transport, code).Inc()
+			return
+		}
+	}
+	m.disconnects.WithLabelValues(transport, "other").Inc()
+}
+
+// gauges registers what is read when the metrics are.
+func (m *metrics) gauges(counts func() rooms.Counts) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "traceroom_rooms", Help: "Rooms that exist."},
+			func() float64 { return float64(counts().Rooms) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "traceroom_members", Help: "Connections in rooms, on this node."},
+			func() float64 { return float64(counts().Members) }),
+	)
+}
+
+// handler serves the Prometheus text format, and OpenMetrics with exemplars to who asks for it.
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: m.registry})
+}
+
+// operationTimes is the span processor that times operations.
+type operationTimes struct{ m *metrics }
+
+var _ sdktrace.SpanProcessor = operationTimes{}
+
+func (operationTimes) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+
+func (p operationTimes) OnEnd(s sdktrace.ReadOnlySpan) {
+	series, ok := p.m.byOperation[s.Name()]
+	if !ok {
+		series = p.m.other
+	}
+	h := series.ok
+	if s.Status().Code == codes.Error {
+		h = series.failed
+	}
+	h.observe(s.EndTime().Sub(s.StartTime()).Seconds(), s.SpanContext(), s.EndTime())
+}
+
+func (operationTimes) Shutdown(context.Context) error   { return nil }
+func (operationTimes) ForceFlush(context.Context) error { return nil }

@@ -1,0 +1,83 @@
+package tracing
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// propagator reads and writes W3C trace context (https://www.w3.org/TR/trace-context/).
+var propagator = propagation.TraceContext{}
+
+// carrier is a TraceContext as propagator wants it.
+type carrier rooms.TraceContext
+
+func (c *carrier) Get(key string) string {
+	switch key {
+	case "traceparent":
+		return c.Parent
+	case "tracestate":
+		return c.State
+	}
+	return ""
+}
+
+func (c *carrier) Set(key, value string) {
+	switch key {
+	case "traceparent":
+		c.Parent = value
+	case "tracestate":
+		c.State = value
+	}
+}
+
+func (c *carrier) Keys() []string { return []string{"traceparent", "tracestate"} }
+
+// Extract returns ctx with the trace context that came in a client's message as the parent of what follows. What is not
+// valid is as if it were not there.
+func Extract(ctx context.Context, tc rooms.TraceContext) context.Context {
+	if tc.Parent == "" {
+		return ctx
+	}
+	return propagator.Extract(ctx, (*carrier)(&tc))
+}
+
+// Inject returns the context of ctx's span in textual form, and an empty one if there is no span.
+func Inject(ctx context.Context) rooms.TraceContext {
+	return inject(trace.SpanContextFromContext(ctx))
+}
+
+func inject(sc trace.SpanContext) rooms.TraceContext {
+	if !sc.IsValid() {
+		return rooms.TraceContext{}
+	}
+	tid, sid := sc.TraceID(), sc.SpanID()
+	b := make([]byte, 0, 55)
+	b = append(b, "00-"...)
+	b = append(appendHex(b, tid[:]), '-')
+	b = append(appendHex(b, sid[:]), "-00"...)
+	if sc.IsSampled() {
+		b[len(b)-1] = '1'
+	}
+	return rooms.TraceContext{Parent: string(b), State: sc.TraceState().String()}
+}
+
+// Detach returns a context for what a connection does after the request that opened it: it says which connection it is,
+// has no span, is never cancelled, and holds nothing of the request.
+func Detach(ctx context.Context) context.Context {
+	if c := connectionOf(ctx); c != nil {
+		return context.WithValue(context.Background(), connectionKey{}, c)
+	}
+	return context.Background()
+}
+
+// TraceID returns the id of ctx's trace, as it is written, or an empty string.
+func TraceID(ctx context.Context) string {
+	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
+		return sc.TraceID().String()
+	}
+	return ""
+}

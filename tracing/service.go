@@ -1,0 +1,165 @@
+package tracing
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// tracedService is a Service of which every call is a span.
+type tracedService struct {
+	next rooms.Service
+	t    *Telemetry
+}
+
+var _ rooms.Service = (*tracedService)(nil)
+
+// Service wraps next.
+func (t *Telemetry) Service(next rooms.Service) rooms.Service { return &tracedService{next, t} }
+
+func (s *tracedService) CreateRoom(ctx context.Context, id, name string) (room rooms.Room, created bool, err error) {
+	ctx, span := s.t.start(ctx, &opCreateRoom, semconv.MessagingDestinationName(id))
+	defer func() { s.end(span, err) }()
+	return s.next.CreateRoom(ctx, id, name)
+}
+
+func (s *tracedService) Room(ctx context.Context, id string) (room rooms.Room, err error) {
+	ctx, span := s.t.start(ctx, &opGetRoom, semconv.MessagingDestinationName(id))
+	defer func() { s.end(span, err) }()
+	return s.next.Room(ctx, id)
+}
+
+func (s *tracedService) Rooms(ctx context.Context) (list []rooms.Room, err error) {
+	ctx, span := s.t.start(ctx, &opListRooms)
+	defer func() { span.SetAttributes(attrCount.Int(len(list))); s.end(span, err) }()
+	return s.next.Rooms(ctx)
+}
+
+func (s *tracedService) DeleteRoom(ctx context.Context, id string) (err error) {
+	ctx, span := s.t.start(ctx, &opDeleteRoom, semconv.MessagingDestinationName(id))
+	defer func() { s.end(span, err) }()
+	return s.next.DeleteRoom(ctx, id)
+}
+
+func (s *tracedService) Messages(ctx context.Context, roomID string, since *int64, limit int) (list []*rooms.Message, err error) {
+	ctx, span := s.t.start(ctx, &opMessages, sinceAttrs(roomID, since)...)
+	defer func() { span.SetAttributes(attrCount.Int(len(list))); s.end(span, err) }()
+	return s.next.Messages(ctx, roomID, since, limit)
+}
+
+func (s *tracedService) Message(ctx context.Context, id string) (m *rooms.Message, err error) {
+	ctx, span := s.t.start(ctx, &opGetMessage, semconv.MessagingMessageID(id))
+	defer func() { s.end(span, err) }()
+	return s.next.Message(ctx, id)
+}
+
+func (s *tracedService) DeleteMessage(ctx context.Context, id string) (err error) {
+	ctx, span := s.t.start(ctx, &opDeleteMessage, semconv.MessagingMessageID(id))
+	defer func() { s.end(span, err) }()
+	return s.next.DeleteMessage(ctx, id)
+}
+
+func (s *tracedService) CreateUser(ctx context.Context, name, handle string) (u rooms.User, err error) {
+	ctx, span := s.t.start(ctx, &opCreateUser, attrHandle.String(handle))
+	defer func() { s.end(span, err) }()
+	return s.next.CreateUser(ctx, name, handle)
+}
+
+func (s *tracedService) User(ctx context.Context, id string) (u rooms.User, err error) {
+	ctx, span := s.t.start(ctx, &opGetUser, attrUser.String(id))
+	defer func() { s.end(span, err) }()
+	return s.next.User(ctx, id)
+}
+
+func (s *tracedService) Users(ctx context.Context) (list []rooms.User, err error) {
+	ctx, span := s.t.start(ctx, &opListUsers)
+	defer func() { span.SetAttributes(attrCount.Int(len(list))); s.end(span, err) }()
+	return s.next.Users(ctx)
+}
+
+func (s *tracedService) PostMessage(ctx context.Context, p rooms.Post) (m *rooms.Message, err error) {
+	ctx, span := s.receive(ctx, &p)
+	defer func() { s.received(span, p.Transport, m, err) }()
+	return s.next.PostMessage(ctx, p)
+}
+
+func (s *tracedService) Send(ctx context.Context, p rooms.Post, done func(*rooms.Message, error)) error {
+	ctx, span := s.receive(ctx, &p)
+	err := s.next.Send(ctx, p, func(m *rooms.Message, err error) {
+		s.received(span, p.Transport, m, err)
+		done(m, err)
+	})
+	if err != nil {
+		s.end(span, err)
+	}
+	return err
+}
+
+// receive starts the span of a message that came in, and gives the message that span's context to be stored with.
+func (s *tracedService) receive(ctx context.Context, p *rooms.Post) (context.Context, trace.Span) {
+	if s.t.withText {
+		ctx = withText(ctx, p.Text)
+	}
+	ctx, span := s.t.start(ctx, &opReceive, semconv.MessagingDestinationName(p.RoomID), semconv.MessagingClientID(p.ClientID),
+		attrEvent.String(rooms.EventMessage.String()), semconv.MessagingMessageBodySize(len(p.Text)))
+	p.Trace = inject(span.SpanContext())
+	return ctx, span
+}
+
+func (s *tracedService) received(span trace.Span, transport string, m *rooms.Message, err error) {
+	if err == nil {
+		s.t.metrics.stored(transport)
+		if span.IsRecording() {
+			span.SetAttributes(semconv.MessagingMessageID(m.ID), attrSeq.Int64(m.Seq))
+		}
+	}
+	s.end(span, err)
+}
+
+func (s *tracedService) Join(ctx context.Context, conn *rooms.Conn, req rooms.Join) (m *rooms.Member, err error) {
+	ctx, span := s.t.start(ctx, &opJoin, append(sinceAttrs(req.RoomID, req.Since), semconv.MessagingClientID(req.ClientID))...)
+	defer func() { s.end(span, err) }()
+	return s.next.Join(ctx, conn, req)
+}
+
+func (s *tracedService) Leave(ctx context.Context, m *rooms.Member) (err error) {
+	ctx, span := s.t.start(ctx, &opLeave, semconv.MessagingDestinationName(m.RoomID), semconv.MessagingClientID(m.ClientID))
+	defer func() { s.end(span, err) }()
+	return s.next.Leave(ctx, m)
+}
+
+func (s *tracedService) Typing(ctx context.Context, m *rooms.Member) (err error) {
+	ctx, span := s.t.start(ctx, &opReceive, semconv.MessagingDestinationName(m.RoomID), semconv.MessagingClientID(m.ClientID),
+		attrEvent.String(rooms.EventTyping.String()))
+	defer func() { s.end(span, err) }()
+	return s.next.Typing(ctx, m)
+}
+
+func (s *tracedService) Disconnect(ctx context.Context, conn *rooms.Conn, why rooms.Closing) (err error) {
+	ctx, span := s.t.start(ctx, &opDisconnect, attrCloseCode.Int(why.Code), attrCloseReason.String(why.Reason))
+	defer func() { s.end(span, err) }()
+	s.t.metrics.disconnected(conn.Transport, why)
+	s.t.metrics.connections.WithLabelValues(conn.Transport).Dec()
+	return s.next.Disconnect(ctx, conn, why)
+}
+
+// end ends the span of a service call, the outermost of what was asked: here faults of the server's own are logged.
+func (s *tracedService) end(span trace.Span, err error) {
+	s.t.fault(span, err)
+	end(span, err)
+}
+
+// Ping is not traced: it is asked every few seconds and says nothing of what clients do.
+func (s *tracedService) Ping(ctx context.Context) error { return s.next.Ping(ctx) }
+
+func sinceAttrs(roomID string, since *int64) []attribute.KeyValue {
+	attrs := []attribute.KeyValue{semconv.MessagingDestinationName(roomID)}
+	if since != nil {
+		attrs = append(attrs, attrSince.Int64(*since))
+	}
+	return attrs
+}

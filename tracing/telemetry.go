@@ -1,0 +1,123 @@
+package tracing
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel"
+	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// Names under which spans are made: ours, and otelhttp's for HTTP requests.
+const (
+	scope     = "github.com/traceroom/traceroom/tracing"
+	httpScope = otelhttp.ScopeName
+)
+
+// Config is what Telemetry is made of.
+type Config struct {
+	ServiceName string // unless OTEL_SERVICE_NAME says otherwise
+	Version     string
+	// TraceLog takes the trace log's lines; nil: there is no trace log. Whoever made it flushes it after Shutdown.
+	TraceLog zapcore.WriteSyncer
+	// TraceText puts messages' text into the trace log.
+	TraceText bool
+	// Log is the program's own log, for what goes wrong in exporting.
+	Log *zap.Logger
+	// Getenv reads the OTEL_* variables that are not read by the OpenTelemetry libraries themselves.
+	Getenv func(string) string
+}
+
+// Telemetry is all that observes one server. Its methods may be called from any goroutine.
+type Telemetry struct {
+	tracer   trace.Tracer
+	traces   *sdktrace.TracerProvider
+	meters   *sdkmetric.MeterProvider
+	metrics  *metrics
+	log      *zap.Logger
+	withText bool
+}
+
+// New sets OpenTelemetry up. It changes one thing of the process: OpenTelemetry's error handler. An error names the
+// environment variable that cannot be used.
+func New(ctx context.Context, cfg Config) (*Telemetry, error) {
+	// An incomplete resource is usable; what is missing is no reason not to serve.
+	res, err := resource.New(ctx,
+		resource.WithService(),
+		resource.WithAttributes(semconv.ServiceName(cfg.ServiceName), semconv.ServiceVersion(cfg.Version)),
+		resource.WithTelemetrySDK(), resource.WithHost(), resource.WithProcessPID(),
+		resource.WithProcessRuntimeName(), resource.WithProcessRuntimeVersion(),
+		resource.WithFromEnv())
+	if err != nil {
+		cfg.Log.Warn("resource is incomplete", zap.Error(err))
+	}
+	if res == nil {
+		res = resource.Empty()
+	}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { cfg.Log.Warn("telemetry", zap.Error(err)) }))
+
+	t := &Telemetry{metrics: newMetrics(), log: cfg.Log, withText: cfg.TraceText && cfg.TraceLog != nil}
+	sampler, never, err := samplerFromEnv(cfg.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	if !never || cfg.TraceLog != nil {
+		// Sampling thins what is exported, never the log or the metrics.
+		sampler = sdktrace.AlwaysRecord(sampler)
+	}
+	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sampler)}
+	if cfg.TraceLog != nil {
+		opts = append(opts, sdktrace.WithSpanProcessor(&traceLog{out: cfg.TraceLog}))
+	}
+	opts = append(opts, sdktrace.WithSpanProcessor(operationTimes{t.metrics}))
+	if exportWanted(cfg.Getenv) {
+		export, err := newExporting(ctx, t.metrics.spansDropped)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, sdktrace.WithSpanProcessor(export))
+	}
+	t.traces = sdktrace.NewTracerProvider(opts...)
+	t.tracer = t.traces.Tracer(scope)
+
+	reader, err := otelprom.New(otelprom.WithRegisterer(t.metrics.registry))
+	if err != nil {
+		return nil, err
+	}
+	t.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(res))
+	return t, nil
+}
+
+// Shutdown ends all telemetry: what is recorded is exported, within ctx.
+func (t *Telemetry) Shutdown(ctx context.Context) error {
+	return errors.Join(t.traces.Shutdown(ctx), t.meters.Shutdown(ctx))
+}
+
+// Counts has the sizes that counts reports among the metrics. Call it once.
+func (t *Telemetry) Counts(counts func() rooms.Counts) { t.metrics.gauges(counts) }
+
+// BatchStored notes that a transaction has stored n messages.
+func (t *Telemetry) BatchStored(n int) { t.metrics.batch.Observe(float64(n)) }
+
+// MetricsHandler serves GET /metrics.
+func (t *Telemetry) MetricsHandler() http.Handler { return t.metrics.handler() }
+
+// HTTP wraps the handler of ordinary requests. route gives the pattern that a request will match, such as
+// "/rooms/{room_id}": it names the span from the start. Requests for which skip is true are left alone.
+func (t *Telemetry) HTTP(next http.Handler, route func(*http.Request) string, skip func(*http.Request) bool) http.Handler {
+	return otelhttp.NewHandler(next, "http",
+		otelhttp.WithTracerProvider(t.traces), otelhttp.WithMeterProvider(t.meters), otelhttp.WithPropagators(propagator),
+		otelhttp.WithFilter(func(r *http.Request) bool { return !skip(r) }),
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + route(r) }))
+}

@@ -1,0 +1,61 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// Codes of error frames besides those of rooms.
+const (
+	codeBadJSON     rooms.Code = "bad_json"
+	codeUnknownType rooms.Code = "unknown_type"
+	codeRateLimited rooms.Code = "rate_limited"
+)
+
+// maxRef is the length in bytes of the longest ref, and maxTrace that of trace context that is looked at.
+const (
+	maxRef   = 128
+	maxTrace = 512
+)
+
+// frame is what a client says, in the WebSocket contract.
+type frame struct {
+	Type        string `json:"type"`
+	Text        string `json:"text"`
+	TraceParent string `json:"traceparent"`
+	TraceState  string `json:"tracestate"`
+	Ref         string `json:"ref"`
+}
+
+// parseFrame reads a client's frame. An error is a *rooms.Error for the client; the frame then has the ref if there was
+// one that can be told.
+func parseFrame(p []byte) (frame, error) {
+	var f frame
+	if err := json.Unmarshal(p, &f); err != nil {
+		ref := f.Ref
+		if len(ref) > maxRef {
+			ref = ""
+		}
+		var typeErr *json.UnmarshalTypeError
+		if errors.As(err, &typeErr) && typeErr.Field != "" {
+			return frame{Ref: ref}, &rooms.Error{Code: rooms.CodeInvalid, Field: typeErr.Field,
+				Detail: fmt.Sprintf("%s must be a string", typeErr.Field)}
+		}
+		return frame{Ref: ref}, &rooms.Error{Code: codeBadJSON, Detail: `a frame is a JSON object such as {"type":"message","text":"…"}`}
+	}
+	if len(f.Ref) > maxRef {
+		f.Ref = ""
+		return f, &rooms.Error{Code: rooms.CodeInvalid, Field: "ref", Detail: fmt.Sprintf("ref must be at most %d bytes", maxRef)}
+	}
+	if f.Type != "message" && f.Type != "typing" {
+		return f, &rooms.Error{Code: codeUnknownType, Field: "type", Detail: "type must be message or typing"}
+	}
+	// Trace context that is too long is as good as none.
+	if len(f.TraceParent) > maxTrace || len(f.TraceState) > maxTrace {
+		f.TraceParent, f.TraceState = "", ""
+	}
+	return f, nil
+}

@@ -1,0 +1,145 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"go.uber.org/zap"
+
+	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/tracing"
+)
+
+// Limits bound what one client may do. Zero fields are taken as they are; DefaultLimits are reasonable.
+type Limits struct {
+	Connections  int           // open at once, of all transports
+	Frame        int64         // bytes of one frame from a client
+	Queue        int           // events that wait for one connection
+	SendRate     int           // messages a second from one WebSocket connection, bursts of four times that; 0: no limit
+	PingInterval time.Duration // between pings; who answers nothing for two is dropped
+}
+
+// DefaultLimits are the limits unless the operator says otherwise.
+var DefaultLimits = Limits{Connections: 20_000, Frame: 64 << 10, Queue: 1024, SendRate: 50, PingInterval: 25 * time.Second}
+
+// Config is what a Server is made of. Service, Page, Metrics and Log are required.
+type Config struct {
+	Service rooms.Service
+	Page    http.Handler // serves / and what the page needs
+	Metrics http.Handler // serves /metrics
+	Log     *zap.Logger
+	Version string
+	Limits  Limits
+
+	// Connecting, if not nil, is called with every request that opens a connection. All that the connection does is done
+	// in the context that it returns; answered is called once, with the status the request was answered with.
+	Connecting func(r *http.Request, conn *rooms.Conn) (ctx context.Context, answered func(status int))
+}
+
+// Server answers HTTP requests and holds the connections that they open.
+type Server struct {
+	cfg      Config
+	mux      *http.ServeMux
+	sockets  *sockets
+	ready    atomic.Bool
+	draining atomic.Bool
+}
+
+// New returns a Server that is not ready yet: see Ready. Close must be called.
+func New(cfg Config) *Server {
+	if cfg.Connecting == nil {
+		cfg.Connecting = func(r *http.Request, _ *rooms.Conn) (context.Context, func(int)) {
+			return tracing.Detach(r.Context()), func(int) {}
+		}
+	}
+	s := &Server{cfg: cfg, mux: http.NewServeMux()}
+	s.sockets = newSockets(s)
+	// TODO(cors): answer preflight requests and send Access-Control-Allow-Origin for configured origins. Until then
+	// browsers may use the API from pages of the same origin only.
+	s.mux.HandleFunc("GET /ws/{room_id}/{client_id}", s.sockets.serve)
+	s.mux.Handle("GET /metrics", cfg.Metrics)
+	s.mux.Handle("GET /", cfg.Page)
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		newProblem(http.StatusNotFound, "there is nothing at "+r.Method+" "+r.URL.Path).write(w)
+	})
+	s.api()
+	return s
+}
+
+// api registers the REST calls.
+func (s *Server) api() {
+	huma.NewError = humaError // the package has no other place for it
+	config := huma.DefaultConfig("Traceroom", s.cfg.Version)
+	config.Info.Description = "A chat server that shows what it does while it does it."
+	config.CreateHooks = nil // no $schema in answers
+	config.DocsPath = ""
+	config.SchemasPath = ""
+	api := humago.New(s.mux, config)
+	s.health(api)
+	s.rooms(api)
+}
+
+// Handler serves all requests. A trailing slash makes no difference.
+func (s *Server) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path := r.URL.Path; len(path) > 1 && path[len(path)-1] == '/' && !IsSocket(r) {
+			r2 := new(http.Request)
+			*r2 = *r
+			u := *r.URL
+			u.Path = strings.TrimRight(path, "/")
+			u.RawPath = ""
+			if u.Path == "" {
+				u.Path = "/"
+			}
+			r2.URL = &u
+			r = r2
+		}
+		s.mux.ServeHTTP(w, r)
+	})
+}
+
+// Route is the path's pattern that the request will match, such as "/rooms/{room_id}".
+func (s *Server) Route(r *http.Request) string {
+	if len(r.URL.Path) > 1 && strings.HasSuffix(r.URL.Path, "/") && !IsSocket(r) {
+		clone := r.Clone(r.Context())
+		clone.URL.Path = strings.TrimRight(r.URL.Path, "/")
+		r = clone
+	}
+	_, pattern := s.mux.Handler(r)
+	if _, path, ok := strings.Cut(pattern, " "); ok {
+		return path
+	}
+	return pattern
+}
+
+// IsSocket reports whether the request opens, or belongs to, a long-lived connection: it is no ordinary request to time.
+func IsSocket(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/ws/") || strings.HasPrefix(r.URL.Path, "/socket.io/")
+}
+
+// Ready says that the server can serve, or no longer.
+func (s *Server) Ready(ready bool) { s.ready.Store(ready) }
+
+// Drain takes no more connections, tells every client that the server is going away, and waits until all have been
+// written what was meant for them and are closed, or until ctx ends; then it closes those that are left.
+func (s *Server) Drain(ctx context.Context) {
+	s.draining.Store(true)
+	s.sockets.drain(ctx)
+}
+
+// Close ends the goroutines of a server that has been drained.
+func (s *Server) Close() { s.sockets.close() }
+
+// instance tells this process's connections from those of others, in 24 random bits.
+func instance() string {
+	var b [3]byte
+	_, _ = rand.Read(b[:]) // does not fail
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,148 @@
+package web
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// wire is the rooms.Format of the WebSocket contract: JSON text frames, as they go over the wire.
+type wire struct{}
+
+var _ rooms.Format = wire{}
+
+// Transport implements rooms.Format.
+func (wire) Transport() string { return "websocket" }
+
+// Append implements rooms.Format.
+func (wire) Append(dst []byte, ev *rooms.Event, ref string) []byte {
+	dst, at := beginFrame(dst)
+	switch ev.Kind {
+	case rooms.EventMessage:
+		dst = appendMessage(dst, ev.Message, ev.Trace, ref)
+	case rooms.EventHistory:
+		dst = append(dst, `{"type":"history","room_id":`...)
+		dst = appendQuoted(dst, ev.RoomID)
+		dst = append(dst, `,"messages":[`...)
+		for i, m := range ev.History {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendMessage(dst, m, m.Trace, "")
+		}
+		dst = append(dst, ']')
+		if ev.Truncated {
+			dst = append(dst, `,"truncated":true`...)
+		}
+		dst = append(dst, '}')
+	default:
+		dst = append(dst, `{"type":"`...)
+		dst = append(dst, ev.Kind.String()...)
+		dst = append(dst, '"')
+		if ev.ClientID != "" {
+			dst = appendField(dst, "client_id", ev.ClientID)
+		}
+		dst = appendField(dst, "room_id", ev.RoomID)
+		if ev.Kind == rooms.EventJoined || ev.Kind == rooms.EventLeft {
+			dst = append(dst, `,"participant_count":`...)
+			dst = strconv.AppendInt(dst, int64(ev.Participants), 10)
+		}
+		dst = append(dst, '}')
+	}
+	return endFrame(dst, at, opText)
+}
+
+func appendMessage(dst []byte, m *rooms.Message, trace rooms.TraceContext, ref string) []byte {
+	dst = append(dst, `{"type":"message"`...)
+	dst = appendField(dst, "client_id", m.ClientID)
+	dst = appendField(dst, "text", m.Text)
+	dst = appendField(dst, "room_id", m.RoomID)
+	dst = append(dst, `,"timestamp":`...)
+	dst = strconv.AppendInt(dst, m.CreatedAt.UnixMilli(), 10)
+	dst = append(dst, `,"seq":`...)
+	dst = strconv.AppendInt(dst, m.Seq, 10)
+	dst = appendField(dst, "id", m.ID)
+	if m.IsReply {
+		dst = append(dst, `,"is_reply":true`...)
+	}
+	if m.ParentID != "" {
+		dst = appendField(dst, "parent_message_id", m.ParentID)
+	}
+	if trace.Parent != "" {
+		dst = appendField(dst, "traceparent", trace.Parent)
+	}
+	if trace.State != "" {
+		dst = appendField(dst, "tracestate", trace.State)
+	}
+	if ref != "" {
+		dst = appendField(dst, "ref", ref)
+	}
+	return append(dst, '}')
+}
+
+// appendError appends an error frame.
+func appendError(dst []byte, code rooms.Code, detail, ref string) []byte {
+	dst, at := beginFrame(dst)
+	dst = append(dst, `{"type":"error"`...)
+	dst = appendField(dst, "code", string(code))
+	dst = appendField(dst, "detail", detail)
+	if ref != "" {
+		dst = appendField(dst, "ref", ref)
+	}
+	return endFrame(append(dst, '}'), at, opText)
+}
+
+func appendField(dst []byte, name, value string) []byte {
+	dst = append(dst, ',', '"')
+	dst = append(dst, name...)
+	dst = append(dst, '"', ':')
+	return appendQuoted(dst, value)
+}
+
+// appendQuoted appends s as a JSON string. What is stored is UTF-8, the one thing that its error could be about.
+func appendQuoted(dst []byte, s string) []byte {
+	dst, _ = jsontext.AppendQuote(dst, s)
+	return dst
+}
+
+// Opcodes of frames that a server sends (RFC 6455 section 5.2), final and unmasked.
+const (
+	opText  = 0x80 | 0x1
+	opClose = 0x80 | 0x8
+	opPing  = 0x80 | 0x9
+)
+
+// beginFrame leaves room for the shortest header; at is where the frame begins.
+func beginFrame(dst []byte) (out []byte, at int) { return append(dst, 0, 0), len(dst) }
+
+// endFrame writes the header of the frame that began at at, moving the payload if its length takes more room (RFC 6455
+// section 5.2).
+func endFrame(dst []byte, at int, op byte) []byte {
+	n := len(dst) - at - 2
+	switch {
+	case n < 126:
+		dst[at+1] = byte(n)
+	case n < 1<<16:
+		dst = append(dst, 0, 0)
+		copy(dst[at+4:], dst[at+2:at+2+n])
+		dst[at+1] = 126
+		binary.BigEndian.PutUint16(dst[at+2:], uint16(n))
+	default:
+		dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
+		copy(dst[at+10:], dst[at+2:at+2+n])
+		dst[at+1] = 127
+		binary.BigEndian.PutUint64(dst[at+2:], uint64(n))
+	}
+	dst[at] = op
+	return dst
+}
+
+// closeFrame is a close frame with its status code and reason (RFC 6455 section 5.5.1).
+func closeFrame(code int, reason string) []byte {
+	dst, at := beginFrame(nil)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(code))
+	return endFrame(append(dst, reason...), at, opClose)
+}
