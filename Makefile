@@ -1,0 +1,42 @@
+# Commands for those who work on Traceroom. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+BIN := $(CURDIR)/.bin
+GOLANGCI := $(BIN)/golangci-lint-2.15.0
+
+.PHONY: help
+help: ## list what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: run
+run: ## run the server on http://localhost:8000
+	go run ./app
+
+.PHONY: test
+test: test-needs ## run all tests, with the race detector
+	go test -race -timeout 10m ./...
+
+# What the tests need besides Go is installed where that is possible (Debian, as root); elsewhere this says what is missing.
+.PHONY: test-needs
+test-needs:
+	@./.ci/needs
+
+.PHONY: lint
+lint: $(GOLANGCI) ## check formatting, vet and the rules between packages
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	mkdir -p $(BIN)
+	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	mv $(BIN)/golangci-lint $@
+
+.PHONY: fuzz
+FUZZTIME ?= 30s
+fuzz: ## let every fuzz target run for FUZZTIME
+	@for target in $$(grep -rEl '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$target/*_test.go | sed 's/func //'); do \
+			echo "$$target $$name"; go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$target; \
+		done; \
+	done

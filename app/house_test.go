@@ -1,0 +1,50 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/traceroom/traceroom"
+
+// The arrows between packages point one way, so that each can be read, and taken, without those above it.
+func TestArrowsBetweenPackagesPointOneWay(t *testing.T) {
+	for _, rule := range []struct{ pkg, never string }{
+		{"./rooms", "net/http"}, {"./rooms", "database/sql"}, {"./rooms", "go.uber.org/zap"},
+		{"./rooms", "go.opentelemetry.io"}, {"./rooms", "github.com/gorilla"}, {"./rooms", "github.com/nats-io"},
+		{"./rooms", module + "/"},
+		{"./rooms/store", module + "/web"}, {"./rooms/store", module + "/tracing"}, {"./rooms/store", "go.opentelemetry.io"},
+		{"./rooms/relay", module + "/web"}, {"./rooms/relay", module + "/tracing"}, {"./rooms/relay", "go.opentelemetry.io"},
+		{"./tracing", module + "/web"}, {"./tracing", module + "/rooms/"}, {"./tracing", module + "/app"},
+		{"./web", module + "/rooms/"}, {"./web", module + "/app"},
+		{"./web/outbox", module + "/rooms"}, {"./web/outbox", module + "/tracing"},
+		{"./web/socketio/...", module + "/rooms"}, {"./web/socketio/...", module + "/tracing"},
+	} {
+		for _, dep := range deps(t, rule.pkg) {
+			if dep != module+strings.TrimPrefix(rule.pkg, ".") {
+				require.Falsef(t, strings.HasPrefix(dep, rule.never), "%s reaches %s", rule.pkg, dep)
+			}
+		}
+	}
+}
+
+var listed = map[string][]string{}
+
+// deps are the packages that pkg is built from.
+func deps(t *testing.T, pkg string) []string {
+	t.Helper()
+	if list, ok := listed[pkg]; ok {
+		return list
+	}
+	cmd := exec.Command("go", "list", "-deps", pkg)
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	list := strings.Fields(string(out))
+	require.NotEmpty(t, list)
+	listed[pkg] = list
+	return list
+}
