@@ -374,11 +374,7 @@ func (h *Hub) PostMessage(ctx context.Context, p Post) (*Message, error) {
 		return nil, err
 	}
 	if _, err := h.Room(ctx, p.RoomID); err != nil {
-		e := *AsError(err)
-		if e.Field == "room_id" {
-			e.Field = "chatroom_id"
-		}
-		return nil, &e
+		return nil, err
 	}
 	if p.ParentID != "" {
 		parent, err := h.Message(ctx, p.ParentID)

@@ -103,10 +103,7 @@ func (s *Server) rooms(api huma.API) {
 			return nil, problemOf(err)
 		}
 		out := &roomsAnswer{}
-		out.Body.Rooms = make([]roomBody, 0, len(list))
-		for _, r := range list {
-			out.Body.Rooms = append(out.Body.Rooms, roomOf(r))
-		}
+		out.Body.Rooms = mapped(list, roomOf)
 		out.Body.Count = len(list)
 		return out, nil
 	})
@@ -156,12 +153,9 @@ func (s *Server) rooms(api huma.API) {
 		}
 		out := &messagesAnswer{}
 		out.Body.RoomID = in.RoomID
-		out.Body.Messages = make([]messageBody, 0, len(list))
-		for _, m := range list {
-			out.Body.Messages = append(out.Body.Messages, messageBody{
-				m.ClientID, m.Text, m.RoomID, m.CreatedAt.UnixMilli(), m.Seq, m.ID, m.IsReply, m.ParentID, m.Trace.Parent,
-			})
-		}
+		out.Body.Messages = mapped(list, func(m *rooms.Message) messageBody {
+			return messageBody{m.ClientID, m.Text, m.RoomID, m.CreatedAt.UnixMilli(), m.Seq, m.ID, m.IsReply, m.ParentID, m.Trace.Parent}
+		})
 		return out, nil
 	})
 	huma.Register(api, huma.Operation{

@@ -84,6 +84,9 @@ func (s *Server) api() {
 	api := humago.New(s.mux, config)
 	s.health(api)
 	s.rooms(api)
+	s.users(api)
+	s.chatrooms(api)
+	s.messages(api)
 }
 
 // Handler serves all requests. A trailing slash makes no difference.

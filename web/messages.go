@@ -1,0 +1,251 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// userBody is a user as clients are told it.
+type userBody struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name" example:"Ada Lovelace"`
+	Handle  string    `json:"handle" example:"ada"`
+	Created time.Time `json:"created_date"`
+	Updated time.Time `json:"last_updated_date"`
+}
+
+func userOf(u rooms.User) userBody { return userBody{u.ID, u.Name, u.Handle, u.CreatedAt, u.UpdatedAt} }
+
+// chatroomBody is a room as the message API tells it: the same room, under the same id, as in GET /rooms.
+type chatroomBody struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name" example:"Reading group"`
+	Created time.Time `json:"created_date"`
+	Updated time.Time `json:"last_updated_date"`
+}
+
+func chatroomOf(r rooms.Room) chatroomBody {
+	return chatroomBody{r.ID, r.Name, r.CreatedAt, r.CreatedAt}
+}
+
+// postedBody is a message as the message API and Socket.IO's new_message tell it.
+type postedBody struct {
+	ID       string    `json:"id"`
+	Text     string    `json:"message_text"`
+	UserID   string    `json:"user_id"`
+	Chatroom string    `json:"chatroom_id"`
+	IsReply  bool      `json:"is_reply"`
+	ParentID *string   `json:"parent_message_id" nullable:"true"`
+	Created  time.Time `json:"created_date"`
+	Updated  time.Time `json:"last_updated_date"`
+}
+
+func postedOf(m *rooms.Message) postedBody {
+	b := postedBody{ID: m.ID, Text: m.Text, UserID: m.ClientID, Chatroom: m.RoomID, IsReply: m.IsReply, Created: m.CreatedAt, Updated: m.UpdatedAt}
+	if m.ParentID != "" {
+		b.ParentID = &m.ParentID
+	}
+	return b
+}
+
+type (
+	idPath struct {
+		ID string `path:"id"`
+	}
+	createUser struct {
+		Body struct {
+			Name   string `json:"name" minLength:"1" maxLength:"128" doc:"What people call the user"`
+			Handle string `json:"handle" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9_.-]+$" patternDescription:"A-Z a-z 0-9 _ . -" doc:"A name that nobody else has"`
+		}
+	}
+	userAnswer  struct{ Body userBody }
+	usersAnswer struct {
+		Body struct {
+			Users []userBody `json:"users"`
+			Total int        `json:"total"`
+		}
+	}
+	createChatroom struct {
+		Body struct {
+			Name string `json:"name" minLength:"1" maxLength:"128" doc:"What people call the chatroom"`
+		}
+	}
+	chatroomAnswer  struct{ Body chatroomBody }
+	chatroomsAnswer struct {
+		Body struct {
+			Chatrooms []chatroomBody `json:"chatrooms"`
+			Total     int            `json:"total"`
+		}
+	}
+	postMessage struct {
+		Body struct {
+			Text     string  `json:"message_text" minLength:"1" maxLength:"4096"`
+			UserID   string  `json:"user_id" minLength:"1" maxLength:"64" doc:"A registered user"`
+			Chatroom string  `json:"chatroom_id" minLength:"1" maxLength:"64"`
+			IsReply  bool    `json:"is_reply,omitempty"`
+			ParentID *string `json:"parent_message_id,omitempty" nullable:"true" doc:"The message that this one answers"`
+		}
+	}
+	postedAnswer struct{ Body postedBody }
+	posted       struct {
+		Chatroom string          `path:"chatroom_id"`
+		Since    optional[int64] `query:"since" minimum:"0" doc:"Only messages after this sequence number, oldest first"`
+		Limit    int             `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	}
+	postedListAnswer struct {
+		Body struct {
+			Messages []postedBody `json:"messages"`
+			Total    int          `json:"total" doc:"Messages in the chatroom, of which these may be a part"`
+		}
+	}
+	messageDeletedAnswer struct {
+		Body struct {
+			Deleted bool `json:"deleted"`
+		}
+	}
+)
+
+func (s *Server) users(api huma.API) {
+	tags := []string{"Users"}
+	huma.Register(api, huma.Operation{
+		OperationID: "create-user", Method: http.MethodPost, Path: "/users", Tags: tags, Summary: "Register a user",
+		DefaultStatus: http.StatusCreated, Description: "A handle that is taken is answered with 409.",
+	}, func(ctx context.Context, in *createUser) (*userAnswer, error) {
+		u, err := s.cfg.Service.CreateUser(ctx, in.Body.Name, in.Body.Handle)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		return &userAnswer{userOf(u)}, nil
+	})
+	huma.Register(api, huma.Operation{
+		OperationID: "list-users", Method: http.MethodGet, Path: "/users", Tags: tags, Summary: "All users",
+	}, func(ctx context.Context, _ *struct{}) (*usersAnswer, error) {
+		list, err := s.cfg.Service.Users(ctx)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		out := &usersAnswer{}
+		out.Body.Users = mapped(list, userOf)
+		out.Body.Total = len(list)
+		return out, nil
+	})
+	huma.Register(api, huma.Operation{
+		OperationID: "get-user", Method: http.MethodGet, Path: "/users/{id}", Tags: tags, Summary: "One user",
+	}, func(ctx context.Context, in *idPath) (*userAnswer, error) {
+		u, err := s.cfg.Service.User(ctx, in.ID)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		return &userAnswer{userOf(u)}, nil
+	})
+}
+
+func (s *Server) chatrooms(api huma.API) {
+	tags := []string{"Chatrooms"}
+	huma.Register(api, huma.Operation{
+		OperationID: "create-chatroom", Method: http.MethodPost, Path: "/chatrooms", Tags: tags,
+		Summary: "Create a room with a generated id", DefaultStatus: http.StatusCreated,
+	}, func(ctx context.Context, in *createChatroom) (*chatroomAnswer, error) {
+		room, _, err := s.cfg.Service.CreateRoom(ctx, "", in.Body.Name)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		return &chatroomAnswer{chatroomOf(room)}, nil
+	})
+	huma.Register(api, huma.Operation{
+		OperationID: "list-chatrooms", Method: http.MethodGet, Path: "/chatrooms", Tags: tags, Summary: "All rooms",
+	}, func(ctx context.Context, _ *struct{}) (*chatroomsAnswer, error) {
+		list, err := s.cfg.Service.Rooms(ctx)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		out := &chatroomsAnswer{}
+		out.Body.Chatrooms = mapped(list, chatroomOf)
+		out.Body.Total = len(list)
+		return out, nil
+	})
+	huma.Register(api, huma.Operation{
+		OperationID: "get-chatroom", Method: http.MethodGet, Path: "/chatrooms/{id}", Tags: tags, Summary: "One room",
+	}, func(ctx context.Context, in *idPath) (*chatroomAnswer, error) {
+		room, err := s.cfg.Service.Room(ctx, in.ID)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		return &chatroomAnswer{chatroomOf(room)}, nil
+	})
+}
+
+func (s *Server) messages(api huma.API) {
+	tags := []string{"Messages"}
+	huma.Register(api, huma.Operation{
+		OperationID: "post-message", Method: http.MethodPost, Path: "/messages", Tags: tags,
+		Summary: "Say something in a chatroom", DefaultStatus: http.StatusCreated,
+		Description: "The message is stored, then sent to the room's members: to Socket.IO clients as new_message. " +
+			"An unknown user, chatroom or parent is answered with 404. If the message cannot be stored, the answer is 503 " +
+			"and nobody is sent anything.",
+	}, func(ctx context.Context, in *postMessage) (*postedAnswer, error) {
+		post := rooms.Post{
+			RoomID: in.Body.Chatroom, ClientID: in.Body.UserID, Text: in.Body.Text, IsReply: in.Body.IsReply,
+			Transport: "http", Received: time.Now(),
+		}
+		if in.Body.ParentID != nil {
+			post.ParentID = *in.Body.ParentID
+		}
+		m, err := s.cfg.Service.PostMessage(ctx, post)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		return &postedAnswer{postedOf(m)}, nil
+	})
+	huma.Register(api, huma.Operation{
+		OperationID: "get-message", Method: http.MethodGet, Path: "/messages/{id}", Tags: tags, Summary: "One message",
+	}, func(ctx context.Context, in *idPath) (*postedAnswer, error) {
+		m, err := s.cfg.Service.Message(ctx, in.ID)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		return &postedAnswer{postedOf(m)}, nil
+	})
+	huma.Register(api, huma.Operation{
+		OperationID: "delete-message", Method: http.MethodDelete, Path: "/messages/{id}", Tags: tags, Summary: "Delete a message",
+		Description: "It keeps its place in the room's sequence.", DefaultStatus: http.StatusOK,
+	}, func(ctx context.Context, in *idPath) (*messageDeletedAnswer, error) {
+		if err := s.cfg.Service.DeleteMessage(ctx, in.ID); err != nil {
+			return nil, problemOf(err)
+		}
+		out := &messageDeletedAnswer{}
+		out.Body.Deleted = true
+		return out, nil
+	})
+	huma.Register(api, huma.Operation{
+		OperationID: "list-chatroom-messages", Method: http.MethodGet, Path: "/messages/chatroom/{chatroom_id}", Tags: tags,
+		Summary: "A chatroom's messages", Description: "Those after since, or else the newest; oldest first.",
+	}, func(ctx context.Context, in *posted) (*postedListAnswer, error) {
+		room, err := s.cfg.Service.Room(ctx, in.Chatroom)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		list, err := s.cfg.Service.Messages(ctx, in.Chatroom, in.Since.pointer(), in.Limit)
+		if err != nil {
+			return nil, problemOf(err)
+		}
+		out := &postedListAnswer{}
+		out.Body.Messages = mapped(list, postedOf)
+		out.Body.Total = room.Messages
+		return out, nil
+	})
+}
+
+// mapped is f of every element; never nil, so that JSON has a list.
+func mapped[T, U any](list []T, f func(T) U) []U {
+	out := make([]U, 0, len(list))
+	for _, v := range list {
+		out = append(out, f(v))
+	}
+	return out
+}
