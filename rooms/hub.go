@@ -370,7 +370,9 @@ func (h *Hub) Send(ctx context.Context, p Post, done func(*Message, error)) erro
 
 // PostMessage implements Service.
 func (h *Hub) PostMessage(ctx context.Context, p Post) (*Message, error) {
-	if _, err := h.User(ctx, p.ClientID); err != nil {
+	if _, err := h.User(ctx, p.ClientID); errors.Is(err, ErrNotFound) {
+		return nil, NotFound("user", "user_id", p.ClientID)
+	} else if err != nil {
 		return nil, err
 	}
 	if _, err := h.Room(ctx, p.RoomID); err != nil {

@@ -180,6 +180,9 @@ func (s *Server) chatrooms(api huma.API) {
 	})
 }
 
+// postFields are the names of a post's fields in POST /messages where the rooms call them something else.
+var postFields = map[string]string{"text": "message_text", "room_id": "chatroom_id"}
+
 func (s *Server) messages(api huma.API) {
 	tags := []string{"Messages"}
 	huma.Register(api, huma.Operation{
@@ -198,7 +201,13 @@ func (s *Server) messages(api huma.API) {
 		}
 		m, err := s.cfg.Service.PostMessage(ctx, post)
 		if err != nil {
-			return nil, problemOf(err)
+			p := problemOf(err)
+			for i, e := range p.Errors {
+				if name, ok := postFields[e.Field]; ok {
+					p.Errors[i].Field = name
+				}
+			}
+			return nil, p
 		}
 		return &postedAnswer{postedOf(m)}, nil
 	})

@@ -76,7 +76,11 @@ func humaError(status int, message string, errs ...error) huma.StatusError {
 			continue
 		}
 		if d, ok := err.(huma.ErrorDetailer); ok {
-			detail := d.ErrorDetail()
+			detail := *d.ErrorDetail()
+			if name, ok := strings.CutPrefix(detail.Message, "expected required property "); ok {
+				detail.Location += "." + strings.TrimSuffix(name, " to be present")
+				detail.Message = "is required"
+			}
 			p.Errors = append(p.Errors, FieldDetail{Field: detail.Location, Message: detail.Message})
 			said = append(said, strings.TrimPrefix(detail.Location, "body.")+": "+detail.Message)
 			continue
