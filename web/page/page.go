@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"html/template"
 	"io/fs"
-	"mime"
 	"net/http"
 	"net/url"
 	"path"
@@ -30,6 +29,14 @@ type Config struct {
 // turn no string into markup. ('self' covers the WebSocket: https://www.w3.org/TR/CSP3/#match-url-to-source-expression.)
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+// kinds are the media types of the files, whatever the machine's own table says.
+var kinds = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
+}
 
 // file is an embedded file with its headers.
 type file struct {
@@ -84,11 +91,7 @@ func Handler(cfg Config) http.Handler {
 
 func newFile(name string, body []byte) *file {
 	sum := sha256.Sum256(body)
-	kind := mime.TypeByExtension(path.Ext(name))
-	if path.Ext(name) == ".js" {
-		kind = "text/javascript; charset=utf-8" // Whatever the machine's own table says: browsers insist.
-	}
-	return &file{name: name, kind: kind, etag: `"` + hex.EncodeToString(sum[:12]) + `"`, body: body}
+	return &file{name: name, kind: kinds[path.Ext(name)], etag: `"` + hex.EncodeToString(sum[:12]) + `"`, body: body}
 }
 
 func (f *file) serve(w http.ResponseWriter, r *http.Request) {

@@ -191,7 +191,7 @@ func (tab *Tab) Click(selector string) {
 // Type types text, character by character, into whatever has the focus.
 func (tab *Tab) Type(text string) {
 	tab.t.Helper()
-	tab.Do(chromedp.KeyEvent(text))
+	tab.Do(chromedp.KeyEvent(text, likeKeyboard))
 }
 
 // Paste puts text into whatever has the focus, in one step.
@@ -203,7 +203,7 @@ func (tab *Tab) Paste(text string) {
 // Press presses a key of package kb, with modifiers.
 func (tab *Tab) Press(key string, modifiers ...chromedp.Modifier) {
 	tab.t.Helper()
-	tab.Do(chromedp.KeyEvent(key, chromedp.KeyModifiers(modifiers...)))
+	tab.Do(chromedp.KeyEvent(key, likeKeyboard, chromedp.KeyModifiers(modifiers...)))
 }
 
 // Resize makes the page width by height CSS pixels, shown at scale device pixels each.
@@ -232,6 +232,13 @@ func (tab *Tab) Screenshot() []byte {
 		tab.t.Fatalf("take a screenshot: %v", err)
 	}
 	return png
+}
+
+// likeKeyboard makes the browser drop a key's character if the page prevented the key, as it does for a person's keys.
+func likeKeyboard(p *input.DispatchKeyEventParams) {
+	if p.Type == input.DispatchKeyEventTypeKeyDown {
+		p.Type = input.DispatchKeyEventTypeRawKeyDown
+	}
 }
 
 // call makes an action of a command of the browser's protocol.

@@ -5,7 +5,7 @@ import { Composer } from './composer.js';
 import { sidebarDrawer } from './drawer.js';
 import { Messages } from './messages.js';
 import { Outbox } from './outbox.js';
-import { count, friendlyName, hueOf, hues, idProblem, initials, ownName } from './people.js';
+import { count, friendlyName, hueOf, hues, idFrom, idProblem, initials, ownName } from './people.js';
 import { RoomList, newRoomDialog } from './rooms.js';
 import { Session } from './session.js';
 import { StatusView } from './status.js';
@@ -118,9 +118,8 @@ addEventListener('pageshow', (event) => {
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden) showUnread(0);
 });
-document.addEventListener('keydown', (event) => {
-  if (event.key !== 'Escape' || event.defaultPrevented || document.querySelector('dialog[open]')) return;
-  if (!find('#main').inert) composer.focus();
+find('#stage').addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
+  if (event.key === 'Escape') composer.focus();
 });
 
 begin();
@@ -174,7 +173,7 @@ function enter(id, asStep = true) {
       room: (news) => {
         rooms.update(news);
         showName();
-        showParticipants(news.participant_count);
+        if (news.participant_count !== undefined) showParticipants(news.participant_count);
       },
       problem: (text) => composer.tell(text),
       arrived: (message) => {
@@ -205,6 +204,7 @@ function showStatus(news) {
     }
   }
   status.show(news);
+  find('#share').disabled = news.phase === 'ended';
   if (news.phase === 'ended') {
     room = '';
     rooms.setCurrent('');
@@ -215,7 +215,7 @@ function showStatus(news) {
 function showName() {
   const shown = rooms.nameOf(room);
   find('#room-name').textContent = shown;
-  find('#room-id').textContent = shown === room ? '' : room;
+  find('#room-id').textContent = idFrom(shown) === room ? '' : room;
   composer.setRoom(room, shown);
   showUnread(unread);
 }

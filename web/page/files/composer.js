@@ -1,5 +1,7 @@
 // The box that messages are typed in.
 
+import { count } from './people.js';
+
 /** How long a message may be, in characters as the server counts them: Unicode code points. */
 export const maxLength = 4096;
 
@@ -15,6 +17,7 @@ export class Composer {
   #problem;
   #onSend;
   #room = '';
+  #hint = '';
   /** @type {Map<string, string>} */
   #drafts = new Map();
 
@@ -62,12 +65,14 @@ export class Composer {
       this.tell('');
       this.#show();
     }
-    this.#box.placeholder = `Message ${name}`;
+    this.#hint = `Message ${name.length > 40 ? `${name.slice(0, 40)}…` : name}`;
+    this.#box.placeholder = this.#hint;
   }
 
   /** @param {boolean} enabled */
   enable(enabled) {
     this.#box.disabled = !enabled;
+    this.#box.placeholder = enabled ? this.#hint : '';
     this.#form.toggleAttribute('data-off', !enabled);
     this.#show();
   }
@@ -87,7 +92,7 @@ export class Composer {
     if (!text.trim() || this.#box.disabled) return;
     const length = countCharacters(text);
     if (length > maxLength) {
-      this.tell(`This is ${(length - maxLength).toLocaleString('en')} characters too long. A message has at most 4,096.`);
+      this.tell(`This is ${count(length - maxLength, 'character', 'characters')} too long. A message has at most 4,096.`);
       return;
     }
     if (!this.#onSend(text)) {

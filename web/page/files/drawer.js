@@ -39,7 +39,9 @@ export function sidebarDrawer({ drawer, rest, opener, shade, onOpen }) {
   shade.addEventListener('click', () => set(false));
   for (const button of drawer.querySelectorAll('.drawer-close')) button.addEventListener('click', () => set(false));
   drawer.addEventListener('keydown', (event) => {
-    if (event.key === 'Escape' && narrow.matches) set(false);
+    if (event.key !== 'Escape' || !open) return;
+    event.stopPropagation();
+    set(false);
   });
   narrow.addEventListener('change', () => {
     open = false;

@@ -16,6 +16,9 @@ import { copyText, jaegerURL, traceIdOf } from './trace.js';
  *
  * @typedef {import('./outbox.js').Item} Item
  *
+ * @typedef {'joined' | 'left' | 'visited' | 'rejoined'} Movement
+ * @typedef {{row: HTMLElement, people: Map<string, Movement>}} Presence a row that tells who came and went
+ *
  * @typedef {{kind: 'message', message: Message}
  *   | {kind: 'presence', client: string, change: 'joined' | 'left'}
  *   | {kind: 'notice', text: string, key: string}} Entry
@@ -28,15 +31,32 @@ const nearEnd = 48; // pixels from the end that still count as being there
 const groupFor = 5 * 60_000; // milliseconds in which an author's messages share one heading
 const longText = 1_600; // characters and
 const longLines = 24; // lines from which a message is folded
+const mostPeople = 100; // clients that one row tells of
 const quietFor = 1_000; // milliseconds in which a history is not read aloud
 const confirmFor = 1_400; // milliseconds that "copied" is shown
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const dayName = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
 const exact = new Intl.DateTimeFormat(undefined, {
-  dateStyle: 'full',
-  timeStyle: 'medium',
+  weekday: 'long',
+  day: 'numeric',
+  month: 'long',
+  year: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  fractionalSecondDigits: 3,
+  hourCycle: 'h23',
 });
+
+/**
+ * What a client's movements add up to, by what happens and by what it did before.
+ * @type {Record<'joined' | 'left', Record<Movement | 'none', Movement>>}
+ */
+const movements = {
+  joined: { none: 'joined', joined: 'joined', left: 'rejoined', visited: 'joined', rejoined: 'rejoined' },
+  left: { none: 'left', joined: 'visited', left: 'left', visited: 'visited', rejoined: 'left' },
+};
 
 /** @type {Record<import('./outbox.js').ItemState, string>} */
 const itemWords = {
@@ -69,6 +89,7 @@ export class Messages {
   #lastTop = 0;
   #unseen = 0;
   #quietTimer = 0;
+  #live;
   /** @type {Map<Item, HTMLElement>} */
   #items = new Map();
   /** @type {HTMLElement | null} the row that the keyboard is on */
@@ -78,8 +99,10 @@ export class Messages {
   #lastAuthor = '';
   #lastAt = 0;
   #lastDay = '';
-  /** @type {{row: HTMLElement, people: Map<string, 'joined' | 'left' | 'visited' | 'rejoined'>} | null} */
+  /** @type {Presence | null} */
   #presence = null;
+  /** @type {Set<Presence>} whose text is not up to date */
+  #stale = new Set();
   /** @type {{row: HTMLElement, key: string} | null} */
   #notice = null;
 
@@ -95,6 +118,7 @@ export class Messages {
   constructor({ root, jaeger, self, onRetry, onDiscard, say }) {
     const find = (/** @type {string} */ id) => /** @type {HTMLElement} */ (root.querySelector(`#${id}`));
     this.#scroller = find('log');
+    this.#live = find('live');
     this.#list = find('messages');
     this.#pendingList = find('pending');
     this.#older = find('older');
@@ -166,9 +190,9 @@ export class Messages {
 
   /** What is added for now is history: not to be read aloud. */
   hush() {
-    this.#list.setAttribute('aria-live', 'off');
+    this.#live.setAttribute('aria-live', 'off');
     clearTimeout(this.#quietTimer);
-    this.#quietTimer = setTimeout(() => this.#list.setAttribute('aria-live', 'polite'), quietFor);
+    this.#quietTimer = setTimeout(() => this.#live.setAttribute('aria-live', 'polite'), quietFor);
   }
 
   /** Goes to the newest message and stays there. */
@@ -262,6 +286,8 @@ export class Messages {
           break;
       }
     }
+    for (const { row, people } of this.#stale) part(row, 'span').textContent = presenceText(people);
+    this.#stale.clear();
     this.#list.append(rows);
     this.#trim();
     this.#showEmpty();
@@ -332,17 +358,15 @@ export class Messages {
    * @param {DocumentFragment} rows
    */
   #presenceRow({ client, change }, rows) {
-    if (!this.#presence) {
+    if (!this.#presence || (this.#presence.people.size >= mostPeople && !this.#presence.people.has(client))) {
       this.#presence = { row: divider('', 'presence'), people: new Map() };
       rows.append(this.#presence.row);
       this.#lastAuthor = '';
       this.#notice = null;
     }
-    const { row, people } = this.#presence;
-    const before = people.get(client);
-    if (change === 'joined') people.set(client, before === undefined ? 'joined' : before === 'left' ? 'rejoined' : before === 'visited' ? 'joined' : before);
-    else people.set(client, before === undefined || before === 'rejoined' ? 'left' : 'visited');
-    part(row, 'span').textContent = presenceText(people);
+    const { people } = this.#presence;
+    people.set(client, movements[change][people.get(client) ?? 'none']);
+    this.#stale.add(this.#presence);
   }
 
   /**
@@ -565,7 +589,7 @@ function dayWord(at) {
 }
 
 /**
- * @param {Map<string, 'joined' | 'left' | 'visited' | 'rejoined'>} people
+ * @param {Map<string, Movement>} people
  * @returns {string} "a and b joined · c left"
  */
 export function presenceText(people) {

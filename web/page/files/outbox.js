@@ -72,14 +72,14 @@ export class Outbox {
   }
 
   /**
-   * Finds the item that a message of ours is the echo of, and removes it.
-   * @param {{ref?: string, traceparent?: string, text: string}} message sent under our name
+   * Finds the item that a message is the echo of, by its ref or, if it came another way, its trace; and removes it.
+   * @param {{ref?: string, traceparent?: string}} message
    * @returns {Item | undefined}
    */
   settle(message) {
     const traceId = traceIdOf(message.traceparent);
     for (const item of this.#items) {
-      const ours = message.ref ? item.ref === message.ref : traceId ? item.traceIds.has(traceId) : false;
+      const ours = (message.ref && item.ref === message.ref) || (traceId && item.traceIds.has(traceId));
       if (!ours) continue;
       this.#items.delete(item);
       return item;

@@ -20,7 +20,11 @@ export class RoomList {
   #current = '';
   /** @type {Map<string, HTMLElement>} */
   #rows = new Map();
+  /** @type {Map<string, Partial<Room>>} what update was told since the server was last asked */
+  #told = new Map();
   #loaded = false;
+  #trouble = ''; // why the list may not be what the server has
+  #scheduled = false;
 
   /**
    * @param {object} options
@@ -40,13 +44,16 @@ export class RoomList {
 
   /** @returns {Promise<Room[]>} what the server has now; what it had last if it does not answer */
   async refresh() {
+    this.#told.clear();
     try {
-      this.#rooms = await listRooms();
+      const rooms = await listRooms();
+      // What was told since the question may be newer than the answer.
+      for (const room of rooms) Object.assign(room, this.#told.get(room.room_id));
+      this.#rooms = rooms;
       this.#loaded = true;
-      this.#note.hidden = true;
+      this.#trouble = '';
     } catch (error) {
-      this.#note.textContent = this.#loaded ? 'This list may be old: the server does not answer.' : /** @type {Error} */ (error).message;
-      this.#note.hidden = false;
+      this.#trouble = this.#loaded ? 'This list may be old: the server does not answer.' : /** @type {Error} */ (error).message;
     }
     this.#show();
     return this.#rooms;
@@ -64,6 +71,7 @@ export class RoomList {
    */
   update(news) {
     const known = this.#rooms.find((room) => room.room_id === news.room_id);
+    this.#told.set(news.room_id, { ...this.#told.get(news.room_id), ...news });
     if (known) Object.assign(known, news);
     else if (news.name !== undefined) this.#rooms.push(/** @type {Room} */ (news));
     this.#show();
@@ -71,6 +79,7 @@ export class RoomList {
 
   /** @param {string} id of a room that is no more */
   remove(id) {
+    this.#told.delete(id);
     this.#rooms = this.#rooms.filter((room) => room.room_id !== id);
     this.#show();
   }
@@ -84,6 +93,15 @@ export class RoomList {
   }
 
   #show() {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    requestAnimationFrame(() => {
+      this.#scheduled = false;
+      this.#draw();
+    });
+  }
+
+  #draw() {
     const all = this.#rooms.toSorted((a, b) => (a.name || a.room_id).localeCompare(b.name || b.room_id));
     this.#filter.parentElement?.toggleAttribute('hidden', all.length < filterFrom && !this.#filter.value);
     const wanted = this.#filter.value.trim().toLowerCase();
@@ -106,15 +124,14 @@ export class RoomList {
       this.#rows.delete(id);
     }
 
-    if (!this.#loaded) return;
-    const empty = wanted && found.length === 0 ? 'No room has this name.' : '';
-    const cut = found.length > shown.length ? `and ${count(found.length - shown.length, 'more', 'more')}; use the filter` : '';
-    const none = all.length === 0 ? 'No rooms yet. Create the first.' : '';
-    const note = none || empty || cut;
-    if (note || !this.#note.hidden) {
-      if (note) this.#note.textContent = note;
-      this.#note.hidden = !note && !this.#note.textContent?.startsWith('This list');
+    let note = this.#trouble;
+    if (!note && this.#loaded) {
+      if (all.length === 0) note = 'No rooms yet. Create the first.';
+      else if (found.length === 0) note = 'No room has this name.';
+      else if (found.length > most) note = `${count(found.length - most, 'room', 'rooms')} more. The filter finds them.`;
     }
+    put(this.#note, note);
+    this.#note.hidden = !note;
   }
 
   /** @param {MouseEvent} event */

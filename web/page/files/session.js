@@ -19,7 +19,7 @@ import { TypingSignal } from './typing.js';
  * @property {TypingNotice} typing
  * @property {(status: Status) => void} status
  * @property {(participants: number) => void} participants
- * @property {(room: import('./api.js').Room) => void} room what the server says about the room
+ * @property {(room: Partial<import('./api.js').Room> & {room_id: string}) => void} room what the server says about the room
  * @property {(problem: string) => void} problem something that the server refused
  * @property {(message: Message) => void} arrived a new message, not of a history
  */
@@ -53,6 +53,7 @@ export class Session {
   #sequence = new Sequence();
   #ended = false;
   #createdAt = 0;
+  #counts = 0; // frames that told how many are here
   #restarted = false; // the room, as seen on this connection
   /** @type {{since: number, caughtUp: number, timer: number} | null} while missed messages are expected */
   #resuming = null;
@@ -199,6 +200,7 @@ export class Session {
   }
 
   async #askRoom() {
+    const before = this.#counts;
     let room;
     try {
       room = await getRoom(this.#room);
@@ -208,7 +210,9 @@ export class Session {
     if (this.#ended || this.#connection.status.phase !== 'open') return;
     const other = this.#createdAt !== 0 && room.created_at !== this.#createdAt;
     this.#createdAt = room.created_at;
-    this.#view.room(room);
+    // A count that was sent since the question may be newer than the answer's.
+    const { participant_count: participants, ...rest } = room;
+    this.#view.room(before === this.#counts ? { ...rest, participant_count: participants } : rest);
     if (other && !this.#restarted) {
       // Deleted and created again while we were away, and grown beyond where we were: begin anew.
       this.#beginAnew();
@@ -233,11 +237,13 @@ export class Session {
         break;
       case 'user_joined':
         messages.addPresence(frame.client_id, 'joined');
+        this.#counts++;
         participants(frame.participant_count);
         break;
       case 'user_left':
         typing.remove(frame.client_id);
         messages.addPresence(frame.client_id, 'left');
+        this.#counts++;
         participants(frame.participant_count);
         break;
       case 'room_deleted':

@@ -56,7 +56,7 @@ export class StatusView {
       const countdown = part(this.#banner, '.countdown');
       const tick = () => {
         const rest = Math.ceil((retryAt - performance.now()) / 1000);
-        countdown.textContent = phase === 'waiting' && rest > 0 ? `Trying again in ${rest} s` : 'Trying again…';
+        countdown.textContent = phase === 'waiting' && rest > 0 ? `Trying again in ${rest}\u00a0s` : 'Trying again…';
       };
       tick();
       if (phase === 'waiting') this.#timer = setInterval(tick, 250);
