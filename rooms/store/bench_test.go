@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -88,4 +89,21 @@ func BenchmarkAppendRooms(b *testing.B) {
 	wg.Wait()
 	b.ReportMetric(float64((cpu()-used).Nanoseconds())/float64(b.N)/1000, "cpu-µs/message")
 	b.ReportMetric(float64(b.N)/float64(batches.Load()), "messages/batch")
+}
+
+// BenchmarkNewest is what a join reads: the newest 100 of 100,000 messages.
+func BenchmarkNewest(b *testing.B) {
+	s := open(b, "sqlite://"+filepath.Join(b.TempDir(), "bench.db"))
+	defer s.Close()
+	storetest.CreateRoom(b, s, "general")
+	texts := slices.Repeat([]string{strings.Repeat("x", 64)}, 1000)
+	for range 100 {
+		storetest.Append(b, s, "general", texts...)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		messages, err := s.Newest(b.Context(), "general", 0, 100)
+		require.NoError(b, err)
+		require.Len(b, messages, 100)
+	}
 }

@@ -11,11 +11,21 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/traceroom/traceroom/rooms"
 	"modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
+)
+
+const (
+	// checkpointAfter is how long after a commit the WAL is written to the disk and moved into the database. It bounds
+	// what a power failure may take under synchronous=normal.
+	checkpointAfter = time.Second
+	// maxWALPages is the length of the WAL, in pages of 4 KiB, at which a commit moves what is left of it: under load
+	// there always is something new, and only a commit can start the WAL afresh.
+	maxWALPages = 4096
 )
 
 // sqliteReaders is how many reads run at once, each on a connection of its own.
@@ -31,9 +41,11 @@ type sqliteStore struct {
 	*group
 	opts Options
 	w, r *sql.DB
+	c    *sql.DB // one more connection, for checkpoints; nil in memory
 
-	appender appender
-	sweeper  *sweeper
+	appender     appender
+	sweeper      *background
+	checkpointer *background // nil in memory
 
 	room, list, after, newest, message, user, users *sql.Stmt
 }
@@ -77,7 +89,11 @@ func openSQLite(ctx context.Context, path string, params url.Values, opts Option
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
-	s.sweeper = startSweeper(s.sweep, opts.Failed)
+	s.sweeper = startBackground(0, s.sweep, opts.Failed)
+	s.sweeper.wake() // an earlier process may have left something
+	if s.c != nil {
+		s.checkpointer = startBackground(checkpointAfter, s.checkpoint, opts.Failed)
+	}
 	return s, nil
 }
 
@@ -96,28 +112,33 @@ func (s *sqliteStore) openFile(ctx context.Context, path, synchronous string) er
 	if info, err := os.Stat(abs); err == nil && info.IsDir() {
 		return errors.New("is a folder, want a file")
 	}
-	dsn := url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}
-	if !strings.HasPrefix(dsn.Path, "/") {
-		dsn.Path = "/" + dsn.Path
+	uri := url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}
+	if !strings.HasPrefix(uri.Path, "/") {
+		uri.Path = "/" + uri.Path
 	}
-	query := url.Values{"_pragma": {"journal_mode(wal)", "synchronous(" + synchronous + ")"}}
-	if runtime.GOOS != "windows" {
-		// This VFS holds an exclusive lock on the file for as long as it is open, so that no other process may number
-		// messages, and, as nobody else may look, keeps the WAL's index in its own memory, which is faster. Windows has
-		// none like it: there nothing stops a second process.
-		query.Set("vfs", "unix-excl")
+	pool := func(size int, pragmas ...string) (*sql.DB, error) {
+		query := url.Values{"_pragma": pragmas}
+		if runtime.GOOS != "windows" {
+			// This VFS holds an exclusive lock on the file for as long as it is open, so that no other process may
+			// number messages, and, as nobody else may look, keeps the WAL's index in its own memory, which is faster.
+			// Windows has none like it: there nothing stops a second process.
+			query.Set("vfs", "unix-excl")
+		}
+		uri.RawQuery = query.Encode()
+		return openPool(uri.String(), size)
 	}
-	dsn.RawQuery = query.Encode()
-	if s.w, err = openPool(dsn.String(), 1); err != nil {
+	s.w, err = pool(1, "journal_mode(wal)", "synchronous("+synchronous+")", fmt.Sprintf("wal_autocheckpoint(%d)", maxWALPages))
+	if err != nil {
 		return err
 	}
-	if err := s.w.PingContext(ctx); err != nil {
+	// The first connection finds out at once whether another process has the file. From here on all locks are short.
+	if _, err := s.w.ExecContext(ctx, "PRAGMA busy_timeout = 5000"); err != nil {
 		return err
 	}
-	query["_pragma"] = []string{"query_only(1)"}
-	query.Set("_busy_timeout", "5000")
-	dsn.RawQuery = query.Encode()
-	s.r, err = openPool(dsn.String(), sqliteReaders)
+	if s.c, err = pool(1, "busy_timeout(5000)", "synchronous("+synchronous+")"); err != nil {
+		return err
+	}
+	s.r, err = pool(sqliteReaders, "busy_timeout(5000)", "query_only(1)")
 	return err
 }
 
@@ -188,18 +209,28 @@ func (s *sqliteStore) Ping(ctx context.Context) error {
 	})
 }
 
+// checkpoint moves the WAL into the database, beside reads and writes.
+func (s *sqliteStore) checkpoint(ctx context.Context) (more bool, err error) {
+	_, err = s.c.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+	return false, err
+}
+
 // Close implements rooms.Store.
 func (s *sqliteStore) Close() error {
 	if !s.group.close() {
 		return nil
 	}
 	s.sweeper.stop()
+	s.checkpointer.stop()
 	return s.closeDatabase()
 }
 
 // closeDatabase closes the readers before the writer, whose connection, as the last, moves the WAL into the database.
 func (s *sqliteStore) closeDatabase() error {
 	var errs []error
+	if s.c != nil {
+		errs = append(errs, s.c.Close())
+	}
 	if s.r != nil && s.r != s.w {
 		errs = append(errs, s.r.Close())
 	}

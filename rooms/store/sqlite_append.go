@@ -107,6 +107,7 @@ func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*cal
 		}
 	}
 	if err == nil {
+		s.checkpointer.wake()
 		s.opts.BatchCommitted(messages)
 	}
 	return err

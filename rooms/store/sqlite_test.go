@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,27 @@ func TestUnusableURL(t *testing.T) {
 		require.ErrorContains(t, err, want, url)
 		require.NotContains(t, err.Error(), "\n", url)
 	}
+}
+
+// TestSQLiteSweep checks that what a deleted room leaves behind is removed, by a later process if need be.
+func TestSQLiteSweep(t *testing.T) {
+	path := "sqlite://" + filepath.Join(t.TempDir(), "swept.db")
+	s := open(t, path).(*sqliteStore)
+	s.sweeper.stop() // as if the process had ended in between
+	storetest.CreateRoom(t, s, "a")
+	storetest.CreateRoom(t, s, "b")
+	storetest.Append(t, s, "a", slices.Repeat([]string{"x"}, 3*sweepRows+1)...)
+	storetest.Append(t, s, "b", "kept")
+	require.NoError(t, s.DeleteRoom(t.Context(), "a"))
+	require.NoError(t, s.Close())
+
+	s = open(t, path).(*sqliteStore)
+	require.Eventually(t, func() bool {
+		var messages, rooms int
+		require.NoError(t, s.r.QueryRow(`SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM deleted_rooms)`).Scan(&messages, &rooms))
+		return messages == 1 && rooms == 0
+	}, waitFor, tick)
+	require.NoError(t, s.Close())
 }
 
 // crashEnv names the database to a child process that writes to it until it is killed.

@@ -22,8 +22,12 @@ type Options struct {
 
 // Open opens the store that databaseURL names and brings its schema up to date.
 //
-//	sqlite://PATH            a file, created if need be; ?synchronous=full has every commit wait for the disk
-//	sqlite://:memory:        in memory, gone on Close
+//	sqlite://PATH        a file, created if need be
+//	sqlite://:memory:    in memory, gone on Close
+//
+// What was appended to a file survives the process, however it ends. A power failure or a crash of the operating system
+// may take about the last second of it: ?synchronous=full has every transaction wait for the disk instead. While it is
+// open no other process can use the file, not even to read.
 //
 // The error names what is wrong with an unusable value, in one line and without the password.
 func Open(ctx context.Context, databaseURL string, opts Options) (rooms.Store, error) {
