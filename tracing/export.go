@@ -2,97 +2,271 @@ package tracing
 
 import (
 	"context"
-	"os"
+	"errors"
+	"fmt"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
+	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
-// Defaults of the export queue, in spans. A broadcast burst outgrows the SDK's own (2048) within milliseconds.
-const (
-	exportQueue = 16384
-	exportBatch = 2048
-	exportDelay = time.Second
-)
-
-// exportWanted reports whether the environment asks for traces to be exported. Without it nothing is, so that a machine
+// newExport returns the span processor that exports as the environment asks for, and nil if it does not: a machine
 // without a collector sees no errors.
-func exportWanted(getenv func(string) string) bool {
-	for _, name := range []string{
-		"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-	} {
-		if getenv(name) != "" {
-			return getenv("OTEL_TRACES_EXPORTER") != "none"
-		}
+func newExport(ctx context.Context, getenv func(string) string, res *resource.Resource, dropped prometheus.Counter) (sdktrace.SpanProcessor, error) {
+	kind := getenv("OTEL_TRACES_EXPORTER")
+	if kind == "" && getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" {
+		return nil, nil
 	}
-	return false
-}
-
-// exporting is the span processor that hands sampled spans to a BatchSpanProcessor, which drops what does not fit into
-// its queue without a word; therefore never more are handed on than fit, and what is not is counted.
-type exporting struct {
-	batch   sdktrace.SpanProcessor
-	limit   int64
-	waiting atomic.Int64
-	dropped prometheus.Counter
-}
-
-var _ sdktrace.SpanProcessor = (*exporting)(nil)
-
-func newExporting(ctx context.Context, dropped prometheus.Counter) (*exporting, error) {
-	exporter, err := autoexport.NewSpanExporter(ctx)
-	if err != nil {
+	if kind == "none" {
+		return nil, nil
+	}
+	if kind != "" && kind != "otlp" {
+		exporter, err := autoexport.NewSpanExporter(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("OTEL_TRACES_EXPORTER: %w", err)
+		}
+		return sdktrace.NewBatchSpanProcessor(exporter), nil
+	}
+	protocol := getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+	if protocol == "" {
+		protocol = getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
+	}
+	var client otlptrace.Client
+	switch protocol {
+	case "", "http/protobuf":
+		client = otlptracehttp.NewClient()
+	case "grpc":
+		client = otlptracegrpc.NewClient()
+	default:
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL: %q is neither http/protobuf nor grpc", protocol)
+	}
+	limits := exportLimits{queue: 16384, batch: 2048, delay: time.Second, timeout: 30 * time.Second}
+	if err := limits.read(getenv); err != nil {
 		return nil, err
 	}
-	p := &exporting{limit: exportQueue, dropped: dropped}
-	opts := []sdktrace.BatchSpanProcessorOption{}
-	if n, err := strconv.Atoi(os.Getenv("OTEL_BSP_MAX_QUEUE_SIZE")); err == nil && n > 0 {
-		p.limit = int64(n)
-	} else {
-		opts = append(opts, sdktrace.WithMaxQueueSize(exportQueue))
-	}
-	if os.Getenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE") == "" {
-		opts = append(opts, sdktrace.WithMaxExportBatchSize(int(min(exportBatch, p.limit))))
-	}
-	if os.Getenv("OTEL_BSP_SCHEDULE_DELAY") == "" {
-		opts = append(opts, sdktrace.WithBatchTimeout(exportDelay))
-	}
-	p.batch = sdktrace.NewBatchSpanProcessor(&countingExporter{exporter, p}, opts...)
-	return p, nil
+	return newOTLPExport(ctx, client, res, limits, dropped)
 }
 
-func (p *exporting) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+// exportLimits are the OTEL_BSP_* variables. Their defaults here allow for a burst of broadcasts, which outgrows the
+// SDK's queue of 2048 spans within milliseconds.
+type exportLimits struct {
+	queue, batch   int // spans
+	delay, timeout time.Duration
+}
 
-func (p *exporting) OnEnd(s sdktrace.ReadOnlySpan) {
+func (l *exportLimits) read(getenv func(string) string) error {
+	for name, set := range map[string]func(n int){
+		"OTEL_BSP_MAX_QUEUE_SIZE":        func(n int) { l.queue = n },
+		"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": func(n int) { l.batch = n },
+		"OTEL_BSP_SCHEDULE_DELAY":        func(n int) { l.delay = time.Duration(n) * time.Millisecond },
+		"OTEL_BSP_EXPORT_TIMEOUT":        func(n int) { l.timeout = time.Duration(n) * time.Millisecond },
+	} {
+		value := getenv(name)
+		if value == "" {
+			continue
+		}
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%s: %q is not a number from 1", name, value)
+		}
+		set(n)
+	}
+	l.batch = min(l.batch, l.queue)
+	return nil
+}
+
+// otlpExport is the span processor that exports sampled spans by OTLP. A span is written in OTLP's wire format when it
+// ends: building protobuf structures from it and marshalling these by reflection was the largest part of what tracing
+// cost. Sending, with its configuration by OTEL_EXPORTER_OTLP_* and its retries, is OpenTelemetry's own client's.
+//
+// mu guards filling, ready, waiting and closed. One goroutine, started by newOTLPExport and ended by Shutdown, sends.
+type otlpExport struct {
+	client   otlptrace.Client
+	resource []byte
+	limits   exportLimits
+	dropped  prometheus.Counter
+	scratch  sync.Pool // of *[]byte
+	send     chan chan struct{}
+	stop     chan struct{}
+	done     chan struct{}
+
+	mu      sync.Mutex
+	filling *spanBatch
+	ready   []*spanBatch
+	waiting int // spans in filling, ready, and being sent
+	closed  bool
+}
+
+// spanBatch is encoded spans by their scope: there are two or three.
+type spanBatch struct {
+	scopes []scopeSpans
+	n      int
+}
+
+type scopeSpans struct {
+	scope instrumentation.Scope
+	spans []byte
+}
+
+var _ sdktrace.SpanProcessor = (*otlpExport)(nil)
+
+func newOTLPExport(ctx context.Context, client otlptrace.Client, res *resource.Resource, limits exportLimits, dropped prometheus.Counter) (*otlpExport, error) {
+	if err := client.Start(ctx); err != nil {
+		return nil, err
+	}
+	e := &otlpExport{
+		client: client, resource: appendResource(nil, res), limits: limits, dropped: dropped,
+		scratch: sync.Pool{New: func() any { p := make([]byte, 0, 1024); return &p }},
+		send:    make(chan chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		filling: &spanBatch{},
+	}
+	go e.run()
+	return e, nil
+}
+
+// OnStart implements sdktrace.SpanProcessor.
+func (*otlpExport) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+
+// OnEnd implements sdktrace.SpanProcessor. It never waits: what does not fit is dropped and counted.
+func (e *otlpExport) OnEnd(s sdktrace.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return
 	}
-	if p.waiting.Add(1) > p.limit {
-		p.waiting.Add(-1)
-		p.dropped.Inc()
+	p := e.scratch.Get().(*[]byte)
+	*p = appendSpan((*p)[:0], s)
+	e.mu.Lock()
+	if e.closed || e.waiting >= e.limits.queue {
+		e.mu.Unlock()
+		e.scratch.Put(p)
+		e.dropped.Inc()
 		return
 	}
-	p.batch.OnEnd(s)
-}
-
-func (p *exporting) Shutdown(ctx context.Context) error   { return p.batch.Shutdown(ctx) }
-func (p *exporting) ForceFlush(ctx context.Context) error { return p.batch.ForceFlush(ctx) }
-
-// countingExporter tells exporting what has left its queue.
-type countingExporter struct {
-	sdktrace.SpanExporter
-	p *exporting
-}
-
-func (e *countingExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	err := e.SpanExporter.ExportSpans(ctx, spans)
-	e.p.waiting.Add(-int64(len(spans)))
-	if err != nil {
-		e.p.dropped.Add(float64(len(spans)))
+	e.filling.add(s.InstrumentationScope(), *p)
+	e.waiting++
+	full := e.filling.n >= e.limits.batch
+	if full {
+		e.ready = append(e.ready, e.filling)
+		e.filling = &spanBatch{}
 	}
+	e.mu.Unlock()
+	e.scratch.Put(p)
+	if full {
+		select {
+		case e.send <- nil:
+		default: // it has been told
+		}
+	}
+}
+
+func (b *spanBatch) add(scope instrumentation.Scope, span []byte) {
+	b.n++
+	for i := range b.scopes {
+		if b.scopes[i].scope.Name == scope.Name {
+			b.scopes[i].spans = append(b.scopes[i].spans, span...)
+			return
+		}
+	}
+	b.scopes = append(b.scopes, scopeSpans{scope, append(make([]byte, 0, 64<<10), span...)})
+}
+
+// run sends what is ready, and once every delay what there is.
+func (e *otlpExport) run() {
+	defer close(e.done)
+	tick := time.NewTicker(e.limits.delay)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			e.upload(true)
+		case flushed := <-e.send:
+			e.upload(flushed != nil)
+			if flushed != nil {
+				close(flushed)
+			}
+		case <-e.stop:
+			return
+		}
+	}
+}
+
+// upload sends the batches that are ready, and the one that is being filled if all is true.
+func (e *otlpExport) upload(all bool) {
+	e.mu.Lock()
+	batches := e.ready
+	e.ready = nil
+	if all && e.filling.n > 0 {
+		batches = append(batches, e.filling)
+		e.filling = &spanBatch{}
+	}
+	e.mu.Unlock()
+	for _, b := range batches {
+		size := len(e.resource) + 256
+		for _, s := range b.scopes {
+			size += len(s.spans)
+		}
+		raw := append(make([]byte, 0, size), e.resource...)
+		for _, s := range b.scopes {
+			raw = appendScopeSpans(raw, s.scope, s.spans)
+		}
+		// Fields that protobuf does not know are written as they are: here they are all of the message.
+		message := &tracepb.ResourceSpans{}
+		message.ProtoReflect().SetUnknown(raw)
+		ctx, cancel := context.WithTimeout(context.Background(), e.limits.timeout)
+		err := e.client.UploadTraces(ctx, []*tracepb.ResourceSpans{message})
+		cancel()
+		if err != nil {
+			e.dropped.Add(float64(b.n))
+			otel.Handle(fmt.Errorf("exporting %d spans: %w", b.n, err))
+		}
+		e.mu.Lock()
+		e.waiting -= b.n
+		e.mu.Unlock()
+	}
+}
+
+// ForceFlush sends what has ended so far.
+func (e *otlpExport) ForceFlush(ctx context.Context) error {
+	flushed := make(chan struct{})
+	select {
+	case e.send <- flushed:
+	case <-e.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-flushed:
+		return nil
+	case <-e.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Shutdown sends what has ended so far, and takes no more.
+func (e *otlpExport) Shutdown(ctx context.Context) error {
+	e.mu.Lock()
+	closed := e.closed
+	e.closed = true
+	e.mu.Unlock()
+	if closed {
+		return nil
+	}
+	err := e.ForceFlush(ctx)
+	close(e.stop)
+	// Stopping the client ends an upload that is still under way.
+	err = errors.Join(err, e.client.Stop(ctx))
+	<-e.done
 	return err
 }

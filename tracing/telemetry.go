@@ -81,11 +81,11 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 		opts = append(opts, sdktrace.WithSpanProcessor(&traceLog{out: cfg.TraceLog}))
 	}
 	opts = append(opts, sdktrace.WithSpanProcessor(operationTimes{t.metrics}))
-	if exportWanted(cfg.Getenv) {
-		export, err := newExporting(ctx, t.metrics.spansDropped)
-		if err != nil {
-			return nil, err
-		}
+	export, err := newExport(ctx, cfg.Getenv, res, t.metrics.spansDropped)
+	if err != nil {
+		return nil, err
+	}
+	if export != nil {
 		opts = append(opts, sdktrace.WithSpanProcessor(export))
 	}
 	t.traces = sdktrace.NewTracerProvider(opts...)
