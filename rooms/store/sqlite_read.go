@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/traceroom/traceroom/rooms"
 )
@@ -13,11 +12,11 @@ import (
 // The newest row of a room is found by one search, deleted messages included. CROSS JOIN has SQLite look for the room
 // first.
 const (
-	sqlRoom = `SELECT id, name, created_at, deleted,
+	sqlRoom = `SELECT id, name, created_at,
 	coalesce((SELECT place FROM messages WHERE place > number << 36 AND place < (number + 1) << 36
-	          ORDER BY place DESC LIMIT 1), 0)
+	          ORDER BY place DESC LIMIT 1), 0) & ((1 << 36) - 1), deleted
 	FROM rooms`
-	sqlMessage = `SELECT r.id, m.place, m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
+	sqlMessage = `SELECT r.id, m.place & ((1 << 36) - 1), m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
 	m.traceparent, m.tracestate FROM `
 	sqlMessages = sqlMessage + `rooms r CROSS JOIN messages m
 	ON m.place > (r.number << 36) + ? AND m.place < (r.number + 1) << 36
@@ -96,9 +95,6 @@ func (s *sqliteStore) Users(ctx context.Context) ([]rooms.User, error) {
 	return collect(ctx, s.users, scanUser)
 }
 
-// row is *sql.Row or *sql.Rows.
-type row interface{ Scan(dest ...any) error }
-
 func collect[T any](ctx context.Context, stmt *sql.Stmt, scan func(row) (T, error), args ...any) ([]T, error) {
 	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
@@ -115,34 +111,3 @@ func collect[T any](ctx context.Context, stmt *sql.Stmt, scan func(row) (T, erro
 	}
 	return all, rows.Err()
 }
-
-func scanRoom(r row) (rooms.Room, error) {
-	var room rooms.Room
-	var created, deleted, place int64
-	err := r.Scan(&room.ID, &room.Name, &created, &deleted, &place)
-	room.CreatedAt = fromMilli(created)
-	room.LastSeq = place & maxSeq
-	room.Messages = int(room.LastSeq - deleted)
-	return room, err
-}
-
-func scanMessage(r row) (*rooms.Message, error) {
-	var m rooms.Message
-	var place, created, updated int64
-	var parent sql.NullString
-	err := r.Scan(&m.RoomID, &place, &m.ID, &m.ClientID, &m.Text, &m.IsReply, &parent, &created, &updated, &m.Trace.Parent, &m.Trace.State)
-	m.Seq = place & maxSeq
-	m.ParentID = parent.String
-	m.CreatedAt, m.UpdatedAt = fromMilli(created), fromMilli(updated)
-	return &m, err
-}
-
-func scanUser(r row) (rooms.User, error) {
-	var u rooms.User
-	var created, updated int64
-	err := r.Scan(&u.ID, &u.Name, &u.Handle, &created, &updated)
-	u.CreatedAt, u.UpdatedAt = fromMilli(created), fromMilli(updated)
-	return u, err
-}
-
-func fromMilli(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/traceroom/traceroom/rooms"
 )
 
@@ -15,6 +17,11 @@ type Options struct {
 	// BatchCommitted is called after each transaction of appends with how many messages it held, from the goroutine of
 	// one of the Append calls, before they return. It must not block.
 	BatchCommitted func(messages int)
+	// Wait is how long Open waits for PostgreSQL to answer; 0: one attempt.
+	Wait time.Duration
+	// Tracer follows what is sent to PostgreSQL, in the context of one of those who wait for it. It may be nil, and a
+	// pgx.BatchTracer as well.
+	Tracer pgx.QueryTracer
 	// Failed is called with errors of work that no caller waits for: removing the messages of a deleted room,
 	// checkpoints. The work is tried again later. It must not block.
 	Failed func(err error)
@@ -24,6 +31,7 @@ type Options struct {
 //
 //	sqlite://PATH        a file, created if need be
 //	sqlite://:memory:    in memory, gone on Close
+//	postgres://…         a PostgreSQL database, which any number of nodes may share; libpq's URLs
 //
 // What was appended to a file survives the process, however it ends. A power failure or a crash of the operating system
 // may take about the last second of it: ?synchronous=full has every transaction wait for the disk instead. While it is
@@ -49,6 +57,8 @@ func Open(ctx context.Context, databaseURL string, opts Options) (rooms.Store, e
 			return nil, fmt.Errorf("the part after ? is malformed: %w", err)
 		}
 		return openSQLite(ctx, path, params, opts)
+	case "postgres", "postgresql":
+		return openPostgres(ctx, databaseURL, opts)
 	default:
 		return nil, fmt.Errorf("unknown scheme %q: want sqlite or postgres", scheme)
 	}

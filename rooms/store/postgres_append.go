@@ -1,0 +1,267 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/traceroom/traceroom/rooms"
+)
+
+const (
+	// attemptTimeout bounds one attempt at a transaction, which leaves some of postgresTimeout to find out what became
+	// of it, in tries settlePause apart.
+	attemptTimeout = 3 * time.Second
+	settlePause    = 50 * time.Millisecond
+
+	uniqueViolation = "23505"
+)
+
+// errUnknown: the connection was lost before PostgreSQL answered, and it could not be asked since.
+var errUnknown = errors.New("whether it was stored is not known")
+
+// Append implements rooms.Store. It takes no longer than postgresTimeout, or twice that if the line was stuck.
+func (s *postgresStore) Append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
+	return s.group.append(ctx, roomID, drafts)
+}
+
+// commit stores the calls' drafts in one transaction and sets the calls' errors.
+func (s *postgresStore) commit(ctx context.Context, calls []*call) {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	err := s.store(ctx, calls)
+	switch {
+	case err == nil:
+	case !refused(err):
+		s.settle(ctx, calls, err)
+	case len(calls) > 1 && isUniqueViolation(err):
+		// One of the calls brings an id that was stored before. The others shall not suffer.
+		for i := range calls {
+			s.commit(ctx, calls[i:i+1])
+		}
+	default:
+		fail(calls, err)
+	}
+}
+
+// settle finds out what became of a transaction that no answer came to, and does it again if it did not happen. It may
+// still be on its way: then it and the next one are stopped from both succeeding by the messages' ids.
+func (s *postgresStore) settle(ctx context.Context, calls []*call, err error) {
+	for {
+		select {
+		case <-ctx.Done():
+			fail(calls, fmt.Errorf("%w: %w", errUnknown, err))
+			return
+		case <-time.After(settlePause):
+		}
+		missing, lookErr := s.look(ctx, calls)
+		if lookErr != nil {
+			continue
+		}
+		if calls = missing; len(calls) == 0 {
+			return
+		}
+		switch err = s.store(ctx, calls); {
+		case err == nil:
+			return
+		case refused(err) && !isUniqueViolation(err):
+			fail(calls, err)
+			return
+		}
+	}
+}
+
+func fail(calls []*call, err error) {
+	for _, c := range calls {
+		c.err = fmt.Errorf("store: append: %w", err)
+	}
+}
+
+// refused reports whether err says that the transaction did not and will not happen: PostgreSQL answered with an
+// error, or was never asked.
+func refused(err error) bool {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		return answer.SeverityUnlocalized == "ERROR"
+	}
+	return errors.Is(err, errNotAsked) || pgconn.SafeToRetry(err)
+}
+
+// errNotAsked: there is no connection to PostgreSQL.
+var errNotAsked = errors.New("PostgreSQL cannot be reached")
+
+func isUniqueViolation(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && answer.Code == uniqueViolation
+}
+
+// columns is what an append sends: the rooms with the number of their new messages, and the messages by columns.
+type columns struct {
+	rooms                                        []string
+	counts                                       []int64
+	room, id, client, text, parent, trace, state []string
+	back                                         []int64 // how far from the room's new last_seq
+	reply                                        []bool
+	created, updated                             []int64
+}
+
+var columnsPool = sync.Pool{New: func() any { return new(columns) }}
+
+func (c *columns) reset() {
+	for _, s := range []*[]string{&c.rooms, &c.room, &c.id, &c.client, &c.text, &c.parent, &c.trace, &c.state} {
+		clear(*s)
+		*s = (*s)[:0]
+	}
+	c.counts, c.back, c.reply, c.created, c.updated = c.counts[:0], c.back[:0], c.reply[:0], c.created[:0], c.updated[:0]
+}
+
+func (c *columns) add(roomID string, drafts []rooms.Draft) {
+	c.rooms = append(c.rooms, roomID)
+	c.counts = append(c.counts, int64(len(drafts)))
+	for i, d := range drafts {
+		m := d.Message
+		c.room = append(c.room, roomID)
+		c.back = append(c.back, int64(len(drafts)-1-i))
+		c.id = append(c.id, m.ID)
+		c.client = append(c.client, m.ClientID)
+		c.text = append(c.text, m.Text)
+		c.reply = append(c.reply, m.IsReply)
+		c.parent = append(c.parent, m.ParentID)
+		c.created = append(c.created, m.CreatedAt.UnixMilli())
+		c.updated = append(c.updated, m.UpdatedAt.UnixMilli())
+		c.trace = append(c.trace, m.Trace.Parent)
+		c.state = append(c.state, m.Trace.State)
+	}
+}
+
+const (
+	sqlLockRooms = `SELECT FROM rooms WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
+	sqlAppend    = `
+WITH room AS (
+	UPDATE rooms SET last_seq = last_seq + n FROM unnest($1::text[], $2::bigint[]) AS c (room, n) WHERE id = room
+	RETURNING number, id, last_seq
+), stored AS (
+	INSERT INTO messages (room, seq, id, client_id, text, is_reply, parent_id, created_at, updated_at, traceparent, tracestate)
+	SELECT room.number, room.last_seq - m.back, m.id, m.client_id, m.text, m.is_reply, nullif(m.parent_id, ''),
+		m.created_at, m.updated_at, m.traceparent, m.tracestate
+	FROM unnest($3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::boolean[], $9::text[], $10::bigint[],
+		$11::bigint[], $12::text[], $13::text[]) AS m (room, back, id, client_id, text, is_reply, parent_id, created_at,
+		updated_at, traceparent, tracestate)
+	JOIN room ON room.id = m.room
+)
+SELECT id, last_seq FROM room`
+)
+
+// store is one attempt at the transaction: all calls' drafts or none, but those for rooms that do not exist. If it
+// returns nil, the calls' errors are set.
+func (s *postgresStore) store(ctx context.Context, calls []*call) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNotAsked, err)
+	}
+	defer conn.Release()
+
+	c := columnsPool.Get().(*columns)
+	defer columnsPool.Put(c)
+	defer c.reset()
+	for _, call := range calls {
+		c.add(call.roomID, call.drafts)
+	}
+	args := []any{c.rooms, c.counts, c.room, c.back, c.id, c.client, c.text, c.reply, c.parent, c.created, c.updated, c.trace, c.state}
+
+	last := make(map[string]int64, len(calls))
+	read := func(rows pgx.Rows) error {
+		var id string
+		var seq int64
+		_, err := pgx.ForEachRow(rows, []any{&id, &seq}, func() error {
+			last[id] = seq
+			return nil
+		})
+		return err
+	}
+	if len(calls) == 1 {
+		rows, _ := conn.Query(ctx, sqlAppend, args...) // the error is in rows too
+		err = read(rows)
+	} else {
+		var b pgx.Batch
+		b.Queue(sqlLockRooms, c.rooms)
+		b.Queue(sqlAppend, args...).Query(read)
+		err = conn.SendBatch(ctx, &b).Close()
+	}
+	if err != nil {
+		return err
+	}
+
+	messages := 0
+	for _, call := range calls {
+		seq, ok := last[call.roomID]
+		if !ok {
+			call.err = rooms.NotFound("room", "room_id", call.roomID)
+			continue
+		}
+		call.err = nil
+		messages += len(call.drafts)
+		for i, d := range call.drafts {
+			d.Message.Seq = seq - int64(len(call.drafts)-1-i)
+		}
+	}
+	if messages > 0 {
+		s.opts.BatchCommitted(messages)
+	}
+	return nil
+}
+
+const sqlLook = `
+SELECT m.id, m.seq FROM unnest($1::text[]) AS sought (id) JOIN messages m ON m.id = sought.id
+JOIN rooms r ON r.number = m.room`
+
+// look settles the calls whose drafts are stored and returns the others. A transaction that has begun holds the locks
+// of its rooms, so that look waits for its end.
+func (s *postgresStore) look(ctx context.Context, calls []*call) (missing []*call, err error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	var roomIDs, ids []string
+	for _, c := range calls {
+		roomIDs = append(roomIDs, c.roomID)
+		for _, d := range c.drafts {
+			ids = append(ids, d.Message.ID)
+		}
+	}
+	stored := make(map[string]int64)
+	var b pgx.Batch
+	b.Queue(sqlLockRooms, roomIDs)
+	b.Queue(sqlLook, ids).Query(func(rows pgx.Rows) error {
+		var id string
+		var seq int64
+		_, err := pgx.ForEachRow(rows, []any{&id, &seq}, func() error {
+			stored[id] = seq
+			return nil
+		})
+		return err
+	})
+	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
+		return nil, err
+	}
+	messages := 0
+	for _, c := range calls {
+		if _, ok := stored[c.drafts[0].Message.ID]; !ok {
+			missing = append(missing, c)
+			continue
+		}
+		c.err = nil
+		messages += len(c.drafts)
+		for _, d := range c.drafts {
+			d.Message.Seq = stored[d.Message.ID]
+		}
+	}
+	if messages > 0 {
+		s.opts.BatchCommitted(messages)
+	}
+	return missing, nil
+}

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/traceroom/traceroom/rooms"
+)
+
+const (
+	pgRoom    = `SELECT id, name, created_at, last_seq, deleted FROM rooms`
+	pgMessage = `SELECT r.id, m.seq, m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
+	m.traceparent, m.tracestate FROM messages m JOIN rooms r ON r.number = m.room`
+	// The room is looked up once, so that the messages are read along their key.
+	pgMessages = `SELECT $1, m.seq, m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
+	m.traceparent, m.tracestate FROM messages m
+	WHERE m.room = (SELECT number FROM rooms WHERE id = $1) AND m.seq > $2 AND NOT m.deleted`
+	pgUser = `SELECT id, name, handle, created_at, updated_at FROM users`
+)
+
+// Room implements rooms.Store.
+func (s *postgresStore) Room(ctx context.Context, id string) (rooms.Room, error) {
+	return oneOf(ctx, s, scanRoom, rooms.NotFound("room", "room_id", id), pgRoom+` WHERE id = $1`, id)
+}
+
+// Rooms implements rooms.Store.
+func (s *postgresStore) Rooms(ctx context.Context) ([]rooms.Room, error) {
+	return collectPostgres(ctx, s, scanRoom, pgRoom+` ORDER BY created_at, id`)
+}
+
+// After implements rooms.Store.
+func (s *postgresStore) After(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
+	return collectPostgres(ctx, s, scanMessage, pgMessages+` ORDER BY m.seq LIMIT $3`, roomID, seq, max(limit, 0))
+}
+
+// Newest implements rooms.Store.
+func (s *postgresStore) Newest(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
+	messages, err := collectPostgres(ctx, s, scanMessage, pgMessages+` ORDER BY m.seq DESC LIMIT $3`, roomID, seq, max(limit, 0))
+	slices.Reverse(messages)
+	return messages, err
+}
+
+// Message implements rooms.Store.
+func (s *postgresStore) Message(ctx context.Context, id string) (*rooms.Message, error) {
+	return oneOf(ctx, s, scanMessage, rooms.NotFound("message", "id", id), pgMessage+` WHERE m.id = $1 AND NOT m.deleted`, id)
+}
+
+// User implements rooms.Store.
+func (s *postgresStore) User(ctx context.Context, id string) (rooms.User, error) {
+	return oneOf(ctx, s, scanUser, rooms.NotFound("user", "id", id), pgUser+` WHERE id = $1`, id)
+}
+
+// Users implements rooms.Store.
+func (s *postgresStore) Users(ctx context.Context) ([]rooms.User, error) {
+	return collectPostgres(ctx, s, scanUser, pgUser+` ORDER BY created_at, id`)
+}
+
+// collectPostgres is the rows of a query.
+func collectPostgres[T any](ctx context.Context, s *postgresStore, scan func(row) (T, error), query string, args ...any) ([]T, error) {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (T, error) { return scan(r) })
+}
+
+// oneOf is the one row of a query, or missing.
+func oneOf[T any](ctx context.Context, s *postgresStore, scan func(row) (T, error), missing *rooms.Error, query string, args ...any) (T, error) {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	var none T
+	one, err := scan(s.pool.QueryRow(ctx, query, args...))
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return none, missing
+	case err != nil:
+		return none, err
+	}
+	return one, nil
+}
