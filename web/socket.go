@@ -160,6 +160,10 @@ func (q queued) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// SetWriteDeadline does nothing: the queue has its own, and a limit that gorilla sets for a control frame would stay on
+// the connection and end it at the first write afterwards.
+func (queued) SetWriteDeadline(time.Time) error { return nil }
+
 // Close closes the connection and its queue.
 func (q queued) Close() error {
 	q.out.Close()
