@@ -198,27 +198,31 @@ var buffers = sync.Pool{New: func() any { p := make([]byte, 0, 1024); return &p 
 
 // read reads frames until the connection ends, and then leaves.
 func (c *socket) read() {
-	why := c.frames()
+	why, answered := c.frames()
 	if server := c.ending.Load(); server != nil {
 		why = server.closing()
 	}
 	// All that waits, the answer to the peer's close frame with it, is still written.
 	c.out.Finish(nil, closeGrace)
-	if why.Code != websocket.CloseNormalClosure && why.Code != websocket.CloseGoingAway {
-		c.linger()
+	if answered {
+		c.out.ReadDone()
 	}
-	c.out.ReadDone()
 	if c.member != nil {
 		if err := c.sockets.server.cfg.Service.Leave(c.ctx, c.member); err != nil {
 			c.sockets.server.logFault(c.ctx, "leave", err)
 		}
 	}
+	if !answered {
+		c.linger()
+		c.out.ReadDone()
+	}
 	c.sockets.disconnected(c.ctx, c, why)
 	c.sockets.remove(c)
 }
 
-// frames handles what the client says, and returns how the connection ended.
-func (c *socket) frames() rooms.Closing {
+// frames handles what the client says, and returns how the connection ended; answered: with the peer's close frame,
+// behind which it says nothing more.
+func (c *socket) frames() (why rooms.Closing, answered bool) {
 	for {
 		kind, r, err := c.ws.NextReader()
 		if err == nil {
@@ -240,7 +244,7 @@ func (c *socket) frames() rooms.Closing {
 }
 
 // wait reads on, heeding nothing, until the peer has answered the close frame or closeGrace is over.
-func (c *socket) wait() rooms.Closing {
+func (c *socket) wait() (why rooms.Closing, answered bool) {
 	for {
 		if _, _, err := c.ws.NextReader(); err != nil {
 			return ended(err)
@@ -260,16 +264,16 @@ func (c *socket) linger() {
 // maxLinger is how many bytes are read at the most from a peer that breaks the protocol.
 const maxLinger = 1 << 20
 
-// ended is how reading ended, as far as the peer said.
-func ended(err error) rooms.Closing {
+// ended is how reading ended, and whether with the peer's close frame.
+func ended(err error) (why rooms.Closing, answered bool) {
 	var closed *websocket.CloseError
 	switch {
 	case errors.As(err, &closed):
-		return rooms.Closing{Code: closed.Code, Reason: closed.Text}
+		return rooms.Closing{Code: closed.Code, Reason: closed.Text}, closed.Code != websocket.CloseAbnormalClosure
 	case errors.Is(err, websocket.ErrReadLimit):
-		return closeTooBig.closing()
+		return closeTooBig.closing(), false
 	default:
-		return rooms.Closing{Code: websocket.CloseAbnormalClosure, Reason: "connection lost"}
+		return rooms.Closing{Code: websocket.CloseAbnormalClosure, Reason: "connection lost"}, false
 	}
 }
 
