@@ -67,7 +67,7 @@ func (c *socket) abort(why wsClosing) {
 	}
 }
 
-// maxSilent is how many pings in a row may go without any sign of life.
+// maxSilent is how many pings in a row without any sign of life after them end a connection.
 const maxSilent = 2
 
 var pingFrame = func() outbox.Control {
@@ -79,7 +79,7 @@ var pingFrame = func() outbox.Control {
 func (c *socket) ping() {
 	if c.heard.Swap(false) {
 		c.silent = 0
-	} else if c.silent++; c.silent > maxSilent {
+	} else if c.silent++; c.silent >= maxSilent {
 		c.ending.CompareAndSwap(nil, &closeSilent)
 		c.out.Close()
 		return
