@@ -41,8 +41,17 @@ var _ rooms.Sink = (*socket)(nil)
 // Format implements rooms.Sink.
 func (*socket) Format() rooms.Format { return wire{} }
 
-// Push implements rooms.Sink.
-func (c *socket) Push(b *rooms.Bundle) bool { return c.out.Push(b) }
+// Push implements rooms.Sink. A connection that is ending is not one that is too slow: it takes the bundle, and loses it.
+func (c *socket) Push(b *rooms.Bundle) bool {
+	if c.out.Push(b) {
+		return true
+	}
+	if c.out.Open() {
+		return false
+	}
+	b.Done(c.conn.ID, false)
+	return true
+}
 
 // Removed implements rooms.Sink.
 func (c *socket) Removed(_ string, why rooms.Removal) {
