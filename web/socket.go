@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -281,6 +282,8 @@ func ended(err error) (why rooms.Closing, answered bool) {
 		return rooms.Closing{Code: closed.Code, Reason: closed.Text}, closed.Code != websocket.CloseAbnormalClosure
 	case errors.Is(err, websocket.ErrReadLimit):
 		return closeTooBig.closing(), false
+	case strings.HasPrefix(err.Error(), "websocket: "): // gorilla's own, which it has closed with 1002 for
+		return rooms.Closing{Code: websocket.CloseProtocolError, Reason: strings.TrimPrefix(err.Error(), "websocket: ")}, false
 	default:
 		return rooms.Closing{Code: websocket.CloseAbnormalClosure, Reason: "connection lost"}, false
 	}
