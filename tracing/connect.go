@@ -3,6 +3,7 @@ package tracing
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -35,6 +36,7 @@ func (t *Telemetry) Connecting(r *http.Request, conn *rooms.Conn) (ctx context.C
 	}}
 	attrs := []attribute.KeyValue{
 		semconv.HTTPRequestMethodKey.String(r.Method), semconv.URLPath(r.URL.Path), semconv.URLScheme("http"),
+		semconv.HTTPRoute(strings.TrimPrefix(op.span, http.MethodGet+" ")),
 	}
 	if room := r.PathValue("room_id"); room != "" {
 		attrs = append(attrs, semconv.MessagingDestinationName(room))

@@ -21,13 +21,16 @@ import (
 var (
 	transports  = []string{"websocket", "socket.io"}
 	messageVias = []string{"websocket", "socket.io", "http"}
-	closeCodes  = []string{"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1009", "1011", "4001", "4003", "4008"}
+	closeCodes  = []string{"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1009", "1011", "4001", "4003", "4008", otherCode}
 	// The reasons of https://socket.io/docs/v4/server-api/#event-disconnect that can come up here.
 	disconnectReasons = []string{
 		"transport close", "transport error", "ping timeout", "parse error", "forced close", "server shutting down",
-		"client namespace disconnect", "server namespace disconnect",
+		"client namespace disconnect", "server namespace disconnect", otherCode,
 	}
 )
+
+// otherCode stands for every code and reason that is not listed: anyone may send any.
+const otherCode = "other"
 
 const (
 	dropSlow   = "slow"   // the member's queue was full
@@ -186,7 +189,7 @@ func (m *metrics) stored(transport string) {
 	}
 }
 
-// disconnected counts an end. A code that the protocol leaves to others is not told apart: anyone may send any.
+// disconnected counts an end.
 func (m *metrics) disconnected(transport string, why rooms.Closing) {
 	known, code := closeCodes, strconv.Itoa(why.Code)
 	if transport == "socket.io" {
@@ -198,7 +201,7 @@ func (m *metrics) disconnected(transport string, why rooms.Closing) {
 			return
 		}
 	}
-	m.disconnects.WithLabelValues(transport, "other").Inc()
+	m.disconnects.WithLabelValues(transport, otherCode).Inc()
 }
 
 // gauges registers what is read when the metrics are.

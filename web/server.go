@@ -92,7 +92,7 @@ func (s *Server) api() {
 // Handler serves all requests. A trailing slash makes no difference.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if path := r.URL.Path; len(path) > 1 && path[len(path)-1] == '/' && !IsSocket(r) {
+		if path := r.URL.Path; len(path) > 1 && path[len(path)-1] == '/' && !isSocketIO(r) {
 			r2 := new(http.Request)
 			*r2 = *r
 			u := *r.URL
@@ -110,7 +110,7 @@ func (s *Server) Handler() http.Handler {
 
 // Route is the path's pattern that the request will match, such as "/rooms/{room_id}".
 func (s *Server) Route(r *http.Request) string {
-	if len(r.URL.Path) > 1 && strings.HasSuffix(r.URL.Path, "/") && !IsSocket(r) {
+	if len(r.URL.Path) > 1 && strings.HasSuffix(r.URL.Path, "/") && !isSocketIO(r) {
 		clone := r.Clone(r.Context())
 		clone.URL.Path = strings.TrimRight(r.URL.Path, "/")
 		r = clone
@@ -124,8 +124,11 @@ func (s *Server) Route(r *http.Request) string {
 
 // IsSocket reports whether the request opens, or belongs to, a long-lived connection: it is no ordinary request to time.
 func IsSocket(r *http.Request) bool {
-	return strings.HasPrefix(r.URL.Path, "/ws/") || strings.HasPrefix(r.URL.Path, "/socket.io/")
+	return strings.HasPrefix(r.URL.Path, "/ws/") || isSocketIO(r)
 }
+
+// isSocketIO reports whether the request is one of Socket.IO's, whose path ends in a slash.
+func isSocketIO(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/socket.io/") }
 
 // Ready says that the server can serve, or no longer.
 func (s *Server) Ready(ready bool) { s.ready.Store(ready) }

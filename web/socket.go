@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,8 +42,17 @@ var _ rooms.Sink = (*socket)(nil)
 // Format implements rooms.Sink.
 func (*socket) Format() rooms.Format { return wire{} }
 
-// Push implements rooms.Sink.
-func (c *socket) Push(b *rooms.Bundle) bool { return c.out.Push(b) }
+// Push implements rooms.Sink. A connection that is ending is not one that is too slow: it takes the bundle, and loses it.
+func (c *socket) Push(b *rooms.Bundle) bool {
+	if c.out.Push(b) {
+		return true
+	}
+	if c.out.Open() {
+		return false
+	}
+	b.Done(c.conn.ID, false)
+	return true
+}
 
 // Removed implements rooms.Sink.
 func (c *socket) Removed(_ string, why rooms.Removal) {
@@ -67,7 +77,7 @@ func (c *socket) abort(why wsClosing) {
 	}
 }
 
-// maxSilent is how many pings in a row may go without any sign of life.
+// maxSilent is how many pings in a row without any sign of life after them end a connection.
 const maxSilent = 2
 
 var pingFrame = func() outbox.Control {
@@ -79,7 +89,7 @@ var pingFrame = func() outbox.Control {
 func (c *socket) ping() {
 	if c.heard.Swap(false) {
 		c.silent = 0
-	} else if c.silent++; c.silent > maxSilent {
+	} else if c.silent++; c.silent >= maxSilent {
 		c.ending.CompareAndSwap(nil, &closeSilent)
 		c.out.Close()
 		return
@@ -160,6 +170,10 @@ func (q queued) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// SetWriteDeadline does nothing: the queue has its own, and a limit that gorilla sets for a control frame would stay on
+// the connection and end it at the first write afterwards.
+func (queued) SetWriteDeadline(time.Time) error { return nil }
+
 // Close closes the connection and its queue.
 func (q queued) Close() error {
 	q.out.Close()
@@ -194,27 +208,31 @@ var buffers = sync.Pool{New: func() any { p := make([]byte, 0, 1024); return &p 
 
 // read reads frames until the connection ends, and then leaves.
 func (c *socket) read() {
-	why := c.frames()
+	why, answered := c.frames()
 	if server := c.ending.Load(); server != nil {
 		why = server.closing()
 	}
 	// All that waits, the answer to the peer's close frame with it, is still written.
 	c.out.Finish(nil, closeGrace)
-	if why.Code != websocket.CloseNormalClosure && why.Code != websocket.CloseGoingAway {
-		c.linger()
+	if answered {
+		c.out.ReadDone()
 	}
-	c.out.ReadDone()
 	if c.member != nil {
 		if err := c.sockets.server.cfg.Service.Leave(c.ctx, c.member); err != nil {
 			c.sockets.server.logFault(c.ctx, "leave", err)
 		}
 	}
+	if !answered {
+		c.linger()
+		c.out.ReadDone()
+	}
 	c.sockets.disconnected(c.ctx, c, why)
 	c.sockets.remove(c)
 }
 
-// frames handles what the client says, and returns how the connection ended.
-func (c *socket) frames() rooms.Closing {
+// frames handles what the client says, and returns how the connection ended; answered: with the peer's close frame,
+// behind which it says nothing more.
+func (c *socket) frames() (why rooms.Closing, answered bool) {
 	for {
 		kind, r, err := c.ws.NextReader()
 		if err == nil {
@@ -236,7 +254,7 @@ func (c *socket) frames() rooms.Closing {
 }
 
 // wait reads on, heeding nothing, until the peer has answered the close frame or closeGrace is over.
-func (c *socket) wait() rooms.Closing {
+func (c *socket) wait() (why rooms.Closing, answered bool) {
 	for {
 		if _, _, err := c.ws.NextReader(); err != nil {
 			return ended(err)
@@ -256,16 +274,18 @@ func (c *socket) linger() {
 // maxLinger is how many bytes are read at the most from a peer that breaks the protocol.
 const maxLinger = 1 << 20
 
-// ended is how reading ended, as far as the peer said.
-func ended(err error) rooms.Closing {
+// ended is how reading ended, and whether with the peer's close frame.
+func ended(err error) (why rooms.Closing, answered bool) {
 	var closed *websocket.CloseError
 	switch {
 	case errors.As(err, &closed):
-		return rooms.Closing{Code: closed.Code, Reason: closed.Text}
+		return rooms.Closing{Code: closed.Code, Reason: closed.Text}, closed.Code != websocket.CloseAbnormalClosure
 	case errors.Is(err, websocket.ErrReadLimit):
-		return closeTooBig.closing()
+		return closeTooBig.closing(), false
+	case strings.HasPrefix(err.Error(), "websocket: "): // gorilla's own, which it has closed with 1002 for
+		return rooms.Closing{Code: websocket.CloseProtocolError, Reason: strings.TrimPrefix(err.Error(), "websocket: ")}, false
 	default:
-		return rooms.Closing{Code: websocket.CloseAbnormalClosure, Reason: "connection lost"}
+		return rooms.Closing{Code: websocket.CloseAbnormalClosure, Reason: "connection lost"}, false
 	}
 }
 

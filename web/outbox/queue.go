@@ -244,7 +244,7 @@ func (q *Queue) flush(scratch *[]byte) (more bool) {
 				it.Late(q.id)
 			}
 			q.pool.slow.Add(1)
-			go q.flushSlow(left, rest[:n], rest[n:])
+			go q.flushSlow(left, rest[:n:n], rest[n:])
 			return false
 		}
 		if n > 0 {

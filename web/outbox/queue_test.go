@@ -190,6 +190,61 @@ func TestAConnectionThatIsNoSocket(t *testing.T) {
 	require.Equal(t, "abcabcabc.", string(got))
 }
 
+// blocking is an item whose Done keeps the writer busy.
+type blocking struct {
+	item
+	entered, leave chan struct{}
+}
+
+func (b *blocking) Done(string, bool) { close(b.entered); <-b.leave }
+
+func TestWhatIsPushedWhileAPeerIsSlowComesAfterWhatWaited(t *testing.T) {
+	pool := outbox.NewPool(1)
+	t.Cleanup(pool.Close)
+	hold := &blocking{item{p: []byte("x")}, make(chan struct{}), make(chan struct{})}
+	server, client := net.Pipe()
+	t.Cleanup(func() { client.Close() })
+	q := outbox.New(pool, "slow", server, 64)
+	t.Cleanup(q.Close)
+	const size = 70_000 // each is a write of its own
+	var items []*item
+	push := func() {
+		it := &item{p: bytes.Repeat([]byte{'a' + byte(len(items))}, size)}
+		items = append(items, it)
+		require.True(t, q.Push(it))
+	}
+	read := func() string {
+		b := make([]byte, size)
+		_, err := io.ReadFull(client, b)
+		require.NoError(t, err)
+		require.Equal(t, bytes.Repeat(b[:1], size), b)
+		return string(b[:1])
+	}
+
+	// The writer is held so that it finds the first four together; the peer takes nothing until it is asked.
+	server2, _ := pair(t)
+	q2 := outbox.New(pool, "hold", server2, 8)
+	t.Cleanup(q2.Close)
+	require.True(t, q2.Push(hold))
+	<-hold.entered
+	for range 4 {
+		push()
+	}
+	close(hold.leave)
+	got := read()
+	require.Eventually(t, func() bool { return items[0].written.Load() == 1 }, 5*time.Second, time.Millisecond)
+	for range 3 {
+		push()
+	}
+	for range 6 {
+		got += read()
+	}
+	require.Equal(t, "abcdefg", got)
+	for _, it := range items {
+		require.Eventually(t, func() bool { return it.written.Load() == 1 }, 5*time.Second, time.Millisecond)
+	}
+}
+
 func BenchmarkPushToWritten(b *testing.B) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
