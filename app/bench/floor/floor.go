@@ -1,0 +1,112 @@
+package floor
+
+import (
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/traceroom/traceroom/app/bench/wire"
+)
+
+// limit is how many messages may wait for a member before it is dropped.
+const limit = 4096
+
+// Room is the one room. It implements http.Handler: whoever connects is a member, and all members
+// see the same order. mu is taken before a member's mu.
+type Room struct {
+	upgrader websocket.Upgrader
+
+	mu      sync.Mutex
+	members map[*member]struct{}
+}
+
+// member is one connection. Its queue belongs to mu; the connection is written to by the write goroutine alone.
+type member struct {
+	conn net.Conn
+	wake chan struct{} // holds a token while the queue may not be empty
+
+	mu    sync.Mutex
+	queue net.Buffers
+}
+
+// New returns an empty room.
+func New() *Room { return &Room{members: make(map[*member]struct{})} }
+
+// ServeHTTP implements http.Handler.
+func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	ws, err := r.upgrader.Upgrade(w, req, nil)
+	if err != nil {
+		return // the upgrader has answered
+	}
+	m := &member{conn: ws.NetConn(), wake: make(chan struct{}, 1)}
+	r.mu.Lock()
+	r.members[m] = struct{}{}
+	r.mu.Unlock()
+	done := make(chan struct{})
+	go func() { m.write(); close(done) }()
+	go func() { r.read(ws); r.remove(m, done) }()
+}
+
+// read hands on what the connection's client says until it has gone.
+func (r *Room) read(ws *websocket.Conn) {
+	for {
+		_, text, err := ws.ReadMessage()
+		if err != nil {
+			return
+		}
+		r.broadcast(wire.AppendServer(make([]byte, 0, len(text)+10), text))
+	}
+}
+
+func (r *Room) broadcast(frame []byte) {
+	r.mu.Lock()
+	for m := range r.members {
+		m.push(frame)
+	}
+	r.mu.Unlock()
+}
+
+func (r *Room) remove(m *member, written <-chan struct{}) {
+	r.mu.Lock()
+	delete(r.members, m)
+	r.mu.Unlock()
+	_ = m.conn.Close()
+	close(m.wake) // nobody pushes to who is not in the map
+	<-written
+}
+
+func (m *member) push(frame []byte) {
+	m.mu.Lock()
+	m.queue = append(m.queue, frame)
+	n := len(m.queue)
+	m.mu.Unlock()
+	switch n {
+	case 1:
+		select {
+		case m.wake <- struct{}{}:
+		default:
+		}
+	case limit:
+		_ = m.conn.Close() // ends read, which removes it
+	}
+}
+
+// write writes what is queued, all of it at once, until the member is removed.
+func (m *member) write() {
+	var spare net.Buffers
+	for range m.wake {
+		m.mu.Lock()
+		queue := m.queue
+		m.queue = spare[:0]
+		m.mu.Unlock()
+		rest := queue
+		if _, err := rest.WriteTo(m.conn); err != nil {
+			_ = m.conn.Close()
+			continue
+		}
+		clear(queue)
+		spare = queue
+	}
+}

@@ -1,0 +1,229 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/traceroom/traceroom/app/bench/collector"
+	"github.com/traceroom/traceroom/app/bench/load"
+	"github.com/traceroom/traceroom/app/bench/peers"
+	"github.com/traceroom/traceroom/app/bench/proc"
+)
+
+// lab is where everything is measured: folders, cores and the receiver of traces. One goroutine uses it.
+type lab struct {
+	dir    string // temporary; holds a folder for each server that is started
+	built  peers.Built
+	cores  cores
+	traces *proc.Process
+	otlp   string // the receiver's address, http://host:port
+	runs   int
+}
+
+// cores says which core is whose.
+type cores struct{ server, clients, collector int }
+
+func assign() cores {
+	n := runtime.NumCPU()
+	return cores{server: n - 1, clients: 0, collector: min(1, max(n-2, 0))}
+}
+
+func newLab(ctx context.Context, dir string, built peers.Built) (*lab, error) {
+	l := &lab{dir: dir, built: built, cores: assign()}
+	var err error
+	l.traces, err = proc.Start(proc.Command{Path: built.Self, Args: []string{"collector"}, Core: l.cores.collector})
+	if err != nil {
+		return nil, err
+	}
+	addr, err := l.traces.Await(ctx, after("listening on "))
+	if err != nil {
+		l.close()
+		return nil, fmt.Errorf("receiver of traces: %w", err)
+	}
+	l.otlp = "http://" + addr
+	return l, nil
+}
+
+func (l *lab) close() { l.traces.Stop(2 * time.Second) }
+
+// outcome is what one run of one server showed.
+type outcome struct {
+	load.Result
+
+	Spans    int64         // that arrived
+	Expected int64         // of the messages and members that there were
+	Dropped  float64       // by the server's own account, traceroom_spans_dropped_total; -1 if it keeps none
+	Ready    time.Duration // from the start of the process to when it serves
+}
+
+// perDelivery is the server's CPU time for each message that one member got, in microseconds.
+func (o outcome) perDelivery() float64 { return o.ServerCPU.Seconds() * 1e6 / float64(o.Deliveries) }
+
+// right reports whether every member got every message once, in one order.
+func (o outcome) right() bool {
+	return o.Lost == 0 && o.Misplaced == 0 && o.Damaged == 0 && o.Closed == 0
+}
+
+// measure starts the peer in a new folder, runs the plan against it, stops it, and counts the spans that it sent
+// meanwhile.
+func (l *lab) measure(ctx context.Context, p peers.Peer, plan load.Plan) (outcome, error) {
+	l.runs++
+	dir := filepath.Join(l.dir, fmt.Sprintf("%03d-%s", l.runs, p.Name))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return outcome{}, err
+	}
+	defer os.RemoveAll(dir)
+	return l.measureIn(ctx, dir, p, plan)
+}
+
+// measureIn is measure in a folder that the caller has, with what is in it.
+func (l *lab) measureIn(ctx context.Context, dir string, p peers.Peer, plan load.Plan) (out outcome, err error) {
+	before, err := l.counts(ctx)
+	if err != nil {
+		return out, err
+	}
+	begin := time.Now()
+	starting, cancel := context.WithTimeout(ctx, 30*time.Second)
+	srv, err := p.Start(starting, peers.Place{Dir: dir, Core: l.cores.server, Collector: l.otlp, Built: l.built})
+	cancel()
+	if err != nil {
+		return out, err
+	}
+	out.Ready = time.Since(begin)
+	stopped := false
+	stop := func() {
+		if !stopped {
+			srv.Stop(15 * time.Second)
+			stopped = true
+		}
+	}
+	defer stop()
+
+	plan.Addr, plan.ServerPID, plan.CollectorPID = srv.Addr, srv.PID(), l.traces.PID()
+	plan.Dialect, plan.Silent = p.Dialect, p.Silent
+	if plan.Prefix == "" {
+		plan.Prefix = "bench"
+	}
+	if plan.Dialers == 0 {
+		plan.Dialers = 8
+	}
+	if out.Result, err = l.load(ctx, plan); err != nil {
+		return out, fmt.Errorf("%s: %w\n%s", p.Name, err, srv.Output())
+	}
+	out.Dropped = -1
+	if p.PerMessage > 0 {
+		out.Dropped = dropped(ctx, srv.Addr)
+	}
+	stop()
+	now, err := l.counts(ctx)
+	if err != nil {
+		return out, err
+	}
+	if now.Rejected > before.Rejected {
+		return out, fmt.Errorf("%s: the receiver of traces rejected %d requests", p.Name, now.Rejected-before.Rejected)
+	}
+	out.Spans = now.Spans - before.Spans
+	out.Expected = p.PerMessage*(out.Sent+out.Syncs) + p.PerMember*out.Members
+	return out, nil
+}
+
+// load runs the clients' process.
+func (l *lab) load(ctx context.Context, plan load.Plan) (res load.Result, err error) {
+	arg, err := json.Marshal(plan)
+	if err != nil {
+		return res, err
+	}
+	clients, err := proc.Start(proc.Command{Path: l.built.Self, Args: []string{"load", string(arg)}, Core: l.cores.clients})
+	if err != nil {
+		return res, err
+	}
+	defer clients.Stop(2 * time.Second)
+	line, err := clients.Await(ctx, after(resultMark))
+	if err != nil {
+		return res, fmt.Errorf("clients: %w", err)
+	}
+	return res, json.Unmarshal([]byte(line), &res)
+}
+
+// after returns what follows mark in a line that begins with it.
+func after(mark string) func(line string) string {
+	return func(line string) string {
+		if rest, ok := strings.CutPrefix(line, mark); ok {
+			return rest
+		}
+		return ""
+	}
+}
+
+func (l *lab) counts(ctx context.Context) (c collector.Counts, err error) {
+	res, err := get(ctx, l.otlp+"/counts")
+	if err != nil {
+		return c, err
+	}
+	defer res.Body.Close()
+	return c, json.NewDecoder(res.Body).Decode(&c)
+}
+
+// dropped asks a server how many spans it could not export; -1 if it does not say.
+func dropped(ctx context.Context, addr string) float64 {
+	res, err := get(ctx, "http://"+addr+"/metrics")
+	if err != nil {
+		return -1
+	}
+	defer res.Body.Close()
+	sum, found := 0.0, false
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		name, value, ok := strings.Cut(lines.Text(), " ")
+		if base, _, _ := strings.Cut(name, "{"); ok && base == "traceroom_spans_dropped_total" {
+			if v, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
+				sum, found = sum+v, true
+			}
+		}
+	}
+	if !found {
+		return -1
+	}
+	return sum
+}
+
+func get(ctx context.Context, url string) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	res.Body = cancelling{res.Body, cancel}
+	if res.StatusCode != http.StatusOK {
+		res.Body.Close()
+		return nil, errors.New(url + ": " + res.Status)
+	}
+	return res, nil
+}
+
+// cancelling ends a request's context with its body.
+type cancelling struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+// Close implements io.Closer.
+func (c cancelling) Close() error { defer c.cancel(); return c.ReadCloser.Close() }

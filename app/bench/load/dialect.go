@@ -1,0 +1,51 @@
+package load
+
+import (
+	"fmt"
+
+	"github.com/traceroom/traceroom/app/bench/wire"
+)
+
+// script is how a member gets into its room and what it says there.
+type script struct {
+	path  string
+	steps []step // after the upgrade
+	// A message is pre, its text, post: a whole frame.
+	pre, post []byte
+}
+
+// step sends and waits for a frame that begins with want.
+type step struct {
+	send string
+	want string
+}
+
+// scriptOf returns the script of a client in a room.
+func scriptOf(d Dialect, room, client string) script {
+	switch d {
+	case Bare:
+		return script{path: "/ws"}.says("", "")
+	case Chat:
+		return script{path: "/ws/" + room + "/" + client}.says(`{"type":"message","text":"`, `"}`)
+	case SocketIO, NodeIO:
+		join := fmt.Sprintf(`42["join",{"user_id":%q,"chatroom_id":%q}]`, client, room)
+		s := script{
+			path:  "/socket.io/?EIO=4&transport=websocket",
+			steps: []step{{"", "0{"}, {"40", "40{"}, {join, `42["joined"`}},
+		}
+		if d == NodeIO {
+			s = s.says(fmt.Sprintf(`42["message",{"chatroom_id":%q,"message_text":"`, room), `"}]`)
+		}
+		return s
+	default:
+		panic("load: no such dialect: " + d)
+	}
+}
+
+func (s script) says(before, after string) script {
+	var text [wire.TextSize]byte
+	frame := wire.AppendClient(nil, wire.TextFrame, []byte(before+string(text[:])+after))
+	end := len(frame) - len(after)
+	s.pre, s.post = frame[:end-len(text)], frame[end:]
+	return s
+}

@@ -1,0 +1,75 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/traceroom/traceroom/app/bench/collector"
+	"github.com/traceroom/traceroom/app/bench/floor"
+	"github.com/traceroom/traceroom/app/bench/load"
+)
+
+// resultMark begins the line on which the clients' process answers.
+const resultMark = "result: "
+
+// role runs what this program is when it starts itself. It reports false if args name no role.
+func role(ctx context.Context, args []string) (known bool, err error) {
+	if len(args) == 0 {
+		return false, nil
+	}
+	switch args[0] {
+	case "floor":
+		return true, serve(ctx, floor.New())
+	case "collector":
+		return true, serve(ctx, &collector.Server{})
+	case "load":
+		if len(args) != 2 {
+			return true, errors.New("load takes a plan as JSON")
+		}
+		return true, loads(ctx, args[1])
+	}
+	return false, nil
+}
+
+// serve serves h on a free port of the loopback interface until ctx ends.
+func serve(ctx context.Context, h http.Handler) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	defer context.AfterFunc(ctx, func() { _ = srv.Close() })()
+	fmt.Println("listening on", l.Addr())
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func loads(ctx context.Context, plan string) error {
+	var p load.Plan
+	if err := json.Unmarshal([]byte(plan), &p); err != nil {
+		return err
+	}
+	// The clients' garbage is little; collecting it less often keeps them out of the server's way.
+	debug.SetGCPercent(1000)
+	res, err := load.Run(ctx, p)
+	if err != nil {
+		return err
+	}
+	out, err := json.Marshal(res)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(os.Stdout, "%s%s\n", resultMark, out)
+	return err
+}

@@ -1,0 +1,70 @@
+package wire
+
+import "bytes"
+
+// TextSize is how long every measured message's text is, in bytes.
+const TextSize = 64
+
+// mark begins a measured message's text. It occurs nowhere else in what servers put around it.
+const mark = '~'
+
+const (
+	digits = "0123456789abcdef"
+	filler = " the quick brown fox jumps over the lazy dog, twic"
+	// SyncRoom is a room number that stands for no room: messages that only find out who is there carry it.
+	SyncRoom = 0xffff
+)
+
+// The text is the mark, four hexadecimal digits of the room, eight of the number, and the filler.
+const head = 1 + 4 + 8
+
+func init() {
+	if head+len(filler) != TextSize-1 {
+		panic("wire: the filler has the wrong length")
+	}
+}
+
+// AppendText appends the text of message number n in room.
+func AppendText(dst []byte, room uint16, n uint32) []byte {
+	dst = append(dst, mark)
+	for s := 12; s >= 0; s -= 4 {
+		dst = append(dst, digits[room>>s&0xf])
+	}
+	for s := 28; s >= 0; s -= 4 {
+		dst = append(dst, digits[n>>s&0xf])
+	}
+	dst = append(dst, filler...)
+	return append(dst, '.')
+}
+
+// FindText looks for the first text in payload. It returns what follows it, nil if there is none. A text that is there
+// but not whole is not ok.
+func FindText(payload []byte) (room uint16, n uint32, rest []byte, ok bool) {
+	i := bytes.IndexByte(payload, mark)
+	if i < 0 {
+		return 0, 0, nil, true
+	}
+	payload = payload[i:]
+	if len(payload) < TextSize || string(payload[head:TextSize-1]) != filler || payload[TextSize-1] != '.' {
+		return 0, 0, nil, false
+	}
+	var v uint64
+	for _, c := range payload[1:head] {
+		d := unhex[c]
+		if d > 0xf {
+			return 0, 0, nil, false
+		}
+		v = v<<4 | uint64(d)
+	}
+	return uint16(v >> 32), uint32(v), payload[TextSize:], true
+}
+
+var unhex = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 0xff
+	}
+	for i, c := range []byte(digits) {
+		t[c] = byte(i)
+	}
+	return t
+}()
