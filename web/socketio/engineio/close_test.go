@@ -101,14 +101,14 @@ func TestDoComesBetweenMessages(t *testing.T) {
 		require.True(t, h.session(0).Do(func() { done <- true }))
 		<-done
 	}
-	h.session(0).Close()
+	h.session(0).Close(engineio.ForcedClose)
 	h.end()
 	require.False(t, h.session(0).Do(func() { t.Error("called after the end") }))
 	require.Zero(t, met.Load())
 }
 
 func TestASessionMayBeRefusedAtItsStart(t *testing.T) {
-	h := serve(t, calm(), func(s *engineio.Session) { s.Abort("not welcome") })
+	h := serve(t, calm(), func(s *engineio.Session) { s.Abort("not welcome", nil) })
 	require.Equal(t, 1008, h.dial("EIO=4&transport=websocket").closed())
 	require.Equal(t, engineio.Reason("not welcome"), h.end().reason)
 	require.Equal(t, 400, h.poll().get().status)

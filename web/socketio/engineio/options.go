@@ -76,7 +76,7 @@ func (o Options) withDefaults() Options {
 		o.Context = func(ctx context.Context, _ *http.Request) context.Context { return ctx }
 	}
 	if o.ConnID == nil {
-		o.ConnID = func(context.Context) string { return newID() }
+		o.ConnID = func(context.Context) string { return NewID() }
 	}
 	return o
 }

@@ -29,7 +29,7 @@ type polling struct {
 	posting bool          // a POST is being read
 	noop    bool          // the client wants to upgrade: let no poll wait
 	noops   int           // how many polls have been answered for that reason
-	bye     bool          // the session is closing: say so behind what waits
+	bye     bool          // the session is closing: say so when nothing waits any more
 	last    Type          // the transport has ended; this is all that is left to say
 }
 
@@ -63,7 +63,8 @@ func (p *polling) drop() []outbox.Item {
 }
 
 // answer returns what a poll can be answered with now, or nil, and the items that are thereby sent in full. gone says
-// that a closing session has nothing more to say.
+// that a closing session has nothing more to say. That has an answer of its own: stock clients take a close packet before
+// they have done with the messages that come together with it.
 func (p *polling) answer() (body []byte, done []outbox.Item, gone bool) {
 	if p.last != 0 {
 		return []byte{byte(p.last)}, nil, false
@@ -88,12 +89,9 @@ func (p *polling) answer() (body []byte, done []outbox.Item, gone bool) {
 	}
 	if len(p.items) == 0 {
 		p.items = nil
-		if p.bye && packets < maxPollPackets {
-			if packets > 0 {
-				body = append(body, separator)
-			}
-			return append(body, byte(Close)), done, true
-		}
+	}
+	if packets == 0 && p.bye {
+		return []byte{byte(Close)}, nil, true
 	}
 	return body, done, false
 }

@@ -273,7 +273,7 @@ func TestEachItemIsToldOnceWhatBecameOfIt(t *testing.T) {
 	require.Equal(t, "4a", c.get().body)
 	require.Equal(t, "c1", <-sent.ids)
 	require.True(t, s.Push(lost))
-	s.Abort("too slow")
+	s.Abort("too slow", nil)
 	require.Equal(t, "c1", <-lost.ids)
 	require.EqualValues(t, 1, sent.written.Load())
 	require.EqualValues(t, 1, lost.lost.Load())
@@ -288,11 +288,12 @@ func TestCloseLetsAPollingClientHaveWhatWaits(t *testing.T) {
 	for range 20 {
 		require.True(t, s.Send([]byte("x")))
 	}
-	s.Close()
+	s.Close(engineio.ForcedClose)
 	require.Equal(t, engineio.ForcedClose, h.end().reason)
 	require.False(t, s.Send(nil))
 	require.Len(t, strings.Split(c.get().body, sep), 16)
-	require.Equal(t, "4x"+sep+"4x"+sep+"4x"+sep+"4x"+sep+"1", c.get().body)
+	require.Equal(t, "4x"+sep+"4x"+sep+"4x"+sep+"4x", c.get().body)
+	require.Equal(t, "1", c.get().body)
 	require.Equal(t, 400, c.get().status)
 	require.Zero(t, h.eio.Len())
 }
@@ -302,7 +303,7 @@ func TestCloseAnswersAWaitingPoll(t *testing.T) {
 	c := h.poll()
 	answer := c.getLater()
 	h.waitPolling(answer)
-	h.session(0).Close()
+	h.session(0).Close(engineio.ForcedClose)
 	require.Equal(t, "1", h.wait(answer).body)
 	require.Equal(t, engineio.ForcedClose, h.end().reason)
 }

@@ -190,7 +190,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, upgrade bool) {
 		refuse(w, unavailable)
 		return
 	}
-	session := &Session{server: s, id: newID(), remote: r.RemoteAddr, at: -1}
+	session := &Session{server: s, id: NewID(), remote: r.RemoteAddr, at: -1}
 	session.ctx = context.WithoutCancel(s.opts.Context(context.Background(), r))
 	session.connID = s.opts.ConnID(session.ctx)
 	if !upgrade {
@@ -352,8 +352,8 @@ func (s *Server) hangUp() {
 	}
 }
 
-// newID returns 120 random bits in 20 characters that need no escaping in a URL.
-func newID() string {
+// NewID returns an id that cannot be guessed: 120 random bits in 20 characters that need no escaping in a URL.
+func NewID() string {
 	var b [15]byte
 	rand.Read(b[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])

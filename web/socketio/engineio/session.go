@@ -27,13 +27,13 @@ type Handler interface {
 // Reason is why a session ended, in the words of the reference server.
 type Reason string
 
-// The reasons a Server gives; Abort may add others.
+// The reasons a Server gives; Close and Abort may add others.
 const (
 	TransportClose Reason = "transport close"      // the client closed the connection, or it broke
 	TransportError Reason = "transport error"      // the client broke the rules of the transport
 	PingTimeout    Reason = "ping timeout"         // no pong came in time
 	ParseError     Reason = "parse error"          // the client sent what is no packet
-	ForcedClose    Reason = "forced close"         // Session.Close
+	ForcedClose    Reason = "forced close"         // the session's deadline has passed
 	Shutdown       Reason = "server shutting down" // Server.Close
 )
 
@@ -137,12 +137,16 @@ func (s *Session) SendBinary(data []byte) bool {
 	return s.Push(outbox.Control(AppendBinaryMessage(nil, data)))
 }
 
-// Close ends the session after what waits has been sent. The Handler's Close is called soon, with ForcedClose.
-func (s *Session) Close() { s.shut(ForcedClose, websocket.CloseNormalClosure) }
+// Close ends the session after what waits has been sent. The Handler's Close is called soon, with the reason.
+func (s *Session) Close(reason Reason) { s.shut(reason, websocket.CloseNormalClosure) }
 
-// Abort ends the session and drops what waits. The Handler's Close is called soon, with reason.
-func (s *Session) Abort(reason Reason) {
-	s.end(ending{reason: reason, code: websocket.ClosePolicyViolation})
+// Abort ends the session and drops what waits. The Handler's Close is called soon, with the reason and err.
+func (s *Session) Abort(reason Reason, err error) {
+	code := websocket.ClosePolicyViolation
+	if reason == ParseError {
+		code = websocket.CloseProtocolError
+	}
+	s.end(ending{reason: reason, err: err, code: code})
 }
 
 // SetDeadline ends the session at t, with ForcedClose, unless it is set anew before. The zero time takes it away.

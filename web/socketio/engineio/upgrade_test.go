@@ -221,7 +221,7 @@ func TestAClosedSessionClosesItsProbe(t *testing.T) {
 	h := serve(t, calm())
 	c := h.poll()
 	s := c.probed()
-	h.session(0).Abort("enough")
+	h.session(0).Abort("enough", nil)
 	require.Equal(t, websocket.ClosePolicyViolation, s.closed())
 	h.end()
 }
@@ -231,7 +231,7 @@ func TestAClosingSessionMayStillUpgradeToFetchWhatWaits(t *testing.T) {
 	c := h.poll()
 	s := c.probed()
 	require.True(t, h.session(0).Send([]byte("last")))
-	h.session(0).Close()
+	h.session(0).Close(engineio.ForcedClose)
 	s.write("5")
 	require.Equal(t, "4last", s.read())
 	require.Equal(t, websocket.CloseNormalClosure, s.closed())

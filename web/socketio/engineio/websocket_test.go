@@ -97,7 +97,7 @@ func TestTheCloseReasonsOfAWebSocket(t *testing.T) {
 		s, id := h.open()
 		session := h.byID(id)
 		require.True(t, session.Send([]byte("last")))
-		session.Close()
+		session.Close(engineio.ForcedClose)
 		require.False(t, session.Send([]byte("too late")))
 		require.Equal(t, "4last", s.read())
 		require.Equal(t, websocket.CloseNormalClosure, s.closed())
