@@ -1,0 +1,244 @@
+package socketio
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/traceroom/traceroom/web/socketio/engineio"
+)
+
+// conn is a session's sockets: it is the session's Handler. What is not guarded by mu is used only while the session calls
+// a Handler's method or what was given to Session.Do.
+//
+// mu guards the sockets, and what the Socket says of itself. No foreign code is called while it is held.
+type conn struct {
+	server  *Server
+	session *engineio.Session
+	partial *partial
+
+	mu      sync.Mutex
+	sockets []*Socket // one a namespace; those that the server disconnected stay until the client connects anew
+}
+
+// partial is a packet that waits for its attachments.
+type partial struct {
+	packet
+	came [][]byte
+}
+
+func (s *Server) accept(session *engineio.Session) engineio.Handler {
+	session.SetDeadline(time.Now().Add(s.opts.ConnectTimeout))
+	return &conn{server: s, session: session}
+}
+
+// Message implements engineio.Handler.
+func (c *conn) Message(ctx context.Context, data []byte, binary bool) {
+	if err := c.read(ctx, data, binary); err != nil {
+		c.session.Abort(engineio.ParseError, err)
+	}
+}
+
+func (c *conn) read(ctx context.Context, data []byte, binary bool) error {
+	if binary {
+		p := c.partial
+		if p == nil {
+			return errNoAttachment
+		}
+		p.came = append(p.came, bytes.Clone(data))
+		if len(p.came) < p.attachments {
+			return nil
+		}
+		c.partial = nil
+		return c.handle(ctx, p.packet, p.came)
+	}
+	if c.partial != nil {
+		return errUnexpected
+	}
+	p, err := decode(data, c.server.opts.MaxAttachments)
+	if err != nil {
+		return err
+	}
+	if p.kind == connect {
+		c.connect(ctx, p)
+		return nil
+	}
+	p.data = bytes.Clone(p.data)
+	if p.attachments > 0 {
+		c.partial = &partial{packet: p}
+		return nil
+	}
+	return c.handle(ctx, p, nil)
+}
+
+// handle takes a whole packet that is for a socket.
+func (c *conn) handle(ctx context.Context, p packet, attachments [][]byte) error {
+	s := c.find(p.namespace)
+	if s == nil || p.kind == connectError {
+		c.session.Close(ForcedServerClose)
+		return nil
+	}
+	switch p.kind {
+	case disconnect:
+		c.end(s, ClientDisconnect)
+		c.forget(s)
+		c.tell(ctx, s)
+		return nil
+	case ack, binaryAck:
+		if w := c.take(s, p.id); w != nil {
+			w.finish(Args{split(p.data), attachments}, nil)
+		}
+		return nil
+	}
+	values := split(p.data)
+	if len(values) == 0 {
+		return errPayload
+	}
+	name, err := eventName(values[0])
+	if err != nil {
+		return err
+	}
+	// What a client sent before it heard that the server had disconnected it comes too late.
+	if !s.Connected() {
+		return nil
+	}
+	h := s.namespace.handlers[name]
+	if h == nil {
+		h = s.namespace.other
+	}
+	if h != nil {
+		h(ctx, s, &Event{Name: name, Args: Args{values[1:], attachments}, socket: s, id: p.id, wantsAck: p.hasID})
+	}
+	return nil
+}
+
+// connect answers a client that wants to connect to a namespace.
+func (c *conn) connect(ctx context.Context, p packet) {
+	if s := c.find(p.namespace); s != nil {
+		if s.Connected() {
+			c.session.Close(ForcedServerClose)
+			return
+		}
+		c.forget(s)
+	}
+	n := c.server.namespaces[p.namespace]
+	if n == nil {
+		c.refuse(p.namespace, &Refusal{Message: "Invalid namespace"})
+		return
+	}
+	auth := json.RawMessage(p.data)
+	if len(auth) == 0 {
+		auth = json.RawMessage("{}")
+	}
+	s := &Socket{conn: c, namespace: n, id: engineio.NewID()}
+	for _, may := range n.use {
+		if err := may(ctx, s, auth); err != nil {
+			c.refuse(p.namespace, err)
+			return
+		}
+	}
+	// The client hears of its connection before anything that is sent to it.
+	frame, err := encodeControl(connect, n.name, struct {
+		SID string `json:"sid"`
+	}{s.id})
+	if err != nil {
+		panic(err) // strings can be encoded
+	}
+	if !c.session.Push(frame) {
+		c.session.Abort(engineio.TransportError, ErrFull)
+		return
+	}
+	c.mu.Lock()
+	c.sockets = append(c.sockets, s)
+	c.mu.Unlock()
+	s.connected.Store(true)
+	c.session.SetDeadline(time.Time{})
+	if n.connect != nil {
+		n.connect(ctx, s)
+	}
+}
+
+// refuse answers a client that may not connect.
+func (c *conn) refuse(namespace string, why error) {
+	var told struct {
+		Message string `json:"message"`
+		Data    any    `json:"data,omitempty"`
+	}
+	told.Message = why.Error()
+	var r *Refusal
+	if errors.As(why, &r) {
+		told.Message, told.Data = r.Message, r.Data
+	}
+	frame, err := encodeControl(connectError, namespace, told)
+	if err != nil {
+		told.Data = nil
+		frame, _ = encodeControl(connectError, namespace, told)
+	}
+	if !c.session.Push(frame) {
+		c.session.Abort(engineio.TransportError, ErrFull)
+	}
+}
+
+// Close implements engineio.Handler.
+func (c *conn) Close(ctx context.Context, reason engineio.Reason, _ error) {
+	c.partial = nil
+	c.mu.Lock()
+	sockets := c.sockets
+	c.sockets = nil
+	c.mu.Unlock()
+	for _, s := range sockets {
+		c.end(s, reason)
+		c.tell(ctx, s)
+	}
+}
+
+// find returns the socket of a namespace, connected or disconnected by the server, or nil.
+func (c *conn) find(namespace string) *Socket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.sockets {
+		if s.namespace.name == namespace {
+			return s
+		}
+	}
+	return nil
+}
+
+func (c *conn) forget(s *Socket) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sockets = slices.DeleteFunc(c.sockets, func(other *Socket) bool { return other == s })
+}
+
+// end makes s disconnected, and reports whether it was not before.
+func (c *conn) end(s *Socket, reason Reason) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !s.connected.Load() {
+		return false
+	}
+	s.connected.Store(false)
+	s.reason = reason
+	return true
+}
+
+// tell tells the owner, once, that s is disconnected.
+func (c *conn) tell(ctx context.Context, s *Socket) {
+	c.mu.Lock()
+	told := s.told
+	s.told = true
+	reason := s.reason
+	waiting := s.waiting
+	s.waiting = nil
+	c.mu.Unlock()
+	for _, w := range waiting {
+		w.finish(Args{}, ErrDisconnected)
+	}
+	if !told && s.namespace.disconnect != nil {
+		s.namespace.disconnect(ctx, s, reason)
+	}
+}

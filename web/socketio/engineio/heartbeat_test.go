@@ -1,0 +1,113 @@
+package engineio_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/traceroom/traceroom/web/socketio/engineio"
+)
+
+func quick() engineio.Options {
+	return engineio.Options{PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond}
+}
+
+func TestPings(t *testing.T) {
+	h := serve(t, quick())
+	t.Run("polling", func(t *testing.T) {
+		c := h.poll()
+		for range 3 {
+			began := time.Now()
+			require.Equal(t, "2", c.get().body)
+			require.Less(t, time.Since(began), 400*time.Millisecond)
+			require.Equal(t, "ok", c.post("3").body)
+		}
+	})
+	t.Run("websocket", func(t *testing.T) {
+		s, _ := h.open()
+		for range 3 {
+			began := time.Now()
+			require.Equal(t, "2", s.read())
+			require.Less(t, time.Since(began), 400*time.Millisecond)
+			s.write("3")
+		}
+	})
+}
+
+func TestASessionWithoutPongsTimesOut(t *testing.T) {
+	h := serve(t, quick())
+	t.Run("polling", func(t *testing.T) {
+		c := h.poll()
+		require.Equal(t, "2", c.get().body)
+		began := time.Now()
+		require.Equal(t, "1", c.get().body, "a waiting poll is told")
+		require.InDelta(t, 200, time.Since(began).Milliseconds(), 150)
+		require.Equal(t, engineio.PingTimeout, h.end().reason)
+		require.Equal(t, 400, c.get().status)
+	})
+	t.Run("polling that never polls", func(t *testing.T) {
+		c := h.poll()
+		require.Equal(t, engineio.PingTimeout, h.end().reason)
+		require.Equal(t, 400, c.get().status)
+	})
+	t.Run("websocket", func(t *testing.T) {
+		s, _ := h.open()
+		s.closed()
+		require.Equal(t, engineio.PingTimeout, h.end().reason)
+	})
+	t.Run("pongs that nobody asked for", func(t *testing.T) {
+		s, _ := h.open()
+		s.write("3")
+		s.write("3")
+		s.closed()
+		require.Equal(t, engineio.PingTimeout, h.end().reason)
+	})
+}
+
+func TestThePongOfAPollingPingMayComeOverTheWebSocket(t *testing.T) {
+	h := serve(t, quick())
+	c := h.poll()
+	require.Equal(t, "2", c.get().body)
+	s := c.upgraded()
+	s.write("3")
+	require.Equal(t, "2", s.read())
+	s.write("3")
+	require.Equal(t, "2", s.read())
+	require.Empty(t, h.ended)
+}
+
+func TestAClientIsNotTimedOutWhileItsMessageIsHandled(t *testing.T) {
+	h := serve(t, quick())
+	h.block = make(chan struct{})
+	s, _ := h.open()
+	s.write("4x")
+	require.Equal(t, "2", s.read())
+	s.write("3")
+	select {
+	case e := <-h.ended:
+		require.FailNow(t, "timed out", e.reason)
+	case <-time.After(700 * time.Millisecond):
+	}
+	close(h.block)
+	require.Equal(t, "4x", s.read())
+	require.Equal(t, "2", s.read(), "the heartbeat goes on")
+}
+
+func TestASessionsDeadline(t *testing.T) {
+	h := serve(t, calm())
+	h.poll()
+	h.poll()
+	h.session(0).SetDeadline(time.Now().Add(100 * time.Millisecond))
+	h.session(1).SetDeadline(time.Now().Add(100 * time.Millisecond))
+	h.session(1).SetDeadline(time.Time{})
+	e := h.end()
+	require.Equal(t, h.session(0).ID(), e.id)
+	require.Equal(t, engineio.ForcedClose, e.reason)
+	require.ErrorIs(t, e.err, engineio.ErrDeadline)
+	select {
+	case <-h.ended:
+		require.FailNow(t, "a deadline that was taken away")
+	case <-time.After(200 * time.Millisecond):
+	}
+}

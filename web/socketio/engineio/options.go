@@ -1,0 +1,97 @@
+package engineio
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/traceroom/traceroom/web/outbox"
+)
+
+// Transports, as clients name them.
+const (
+	Polling   = "polling"
+	WebSocket = "websocket"
+)
+
+// Options are what a Server can be told. The zero value is usable: fields that are zero or negative take their defaults.
+type Options struct {
+	// Path is where the server answers, with or without its last slash; elsewhere it answers 404. Default "/engine.io/".
+	Path string
+	// PingInterval is the longest time between two pings to a client. Default 25 s.
+	PingInterval time.Duration
+	// PingTimeout is how long a client may take for its pong. Default 20 s.
+	PingTimeout time.Duration
+	// UpgradeTimeout is how long a client may take to complete an upgrade. Default 10 s.
+	UpgradeTimeout time.Duration
+	// MaxPayload is how many bytes a POST or a WebSocket message may have. Default 1,000,000.
+	MaxPayload int64
+	// QueueLimit bounds what waits to be sent to one client: the sum of the Len of the items. Default 256.
+	QueueLimit int
+	// MaxSessions is how many clients there may be at once; more are answered with 503. Default: no limit.
+	MaxSessions int
+
+	// CheckOrigin says whether a request may come from where its Origin header says. Default: from the same host, or
+	// without the header, as from clients that are no browsers.
+	CheckOrigin func(r *http.Request) bool
+	// Context makes the context of a session from the request that opens it; ctx is the background. The context is kept
+	// for as long as the session, so it should not hold on to r or its context, and is never cancelled.
+	Context func(ctx context.Context, r *http.Request) context.Context
+	// ConnID names a session to those who need not know its id, which is a secret between client and server: it is what
+	// items are given in Done and Late. ctx is what Context returned. Default: random.
+	ConnID func(ctx context.Context) string
+	// Hooks are told of what happens to sessions.
+	Hooks Hooks
+	// Pool writes to the WebSocket connections. It must not be closed before the server. Default: one of the server's own.
+	Pool *outbox.Pool
+}
+
+// Hooks are told what happens to sessions, for counting and tracing. Any of them may be nil. They are called by the
+// goroutine that it happens on and must not wait for the session.
+type Hooks struct {
+	// Open is called when a session has been made, before its Handler is asked for.
+	Open func(s *Session)
+	// Upgrade is called when a session has changed from polling to WebSocket.
+	Upgrade func(s *Session)
+	// Close is called once when a session has ended, before its Handler's Close. The transport is the one it ended on.
+	Close func(s *Session, reason Reason, err error)
+}
+
+func (o Options) withDefaults() Options {
+	def(&o.PingInterval, 25*time.Second)
+	def(&o.PingTimeout, 20*time.Second)
+	def(&o.UpgradeTimeout, 10*time.Second)
+	def(&o.MaxPayload, 1_000_000)
+	def(&o.QueueLimit, 256)
+	if o.Path == "" {
+		o.Path = "/engine.io/"
+	}
+	o.Path = "/" + strings.Trim(o.Path, "/")
+	if o.CheckOrigin == nil {
+		o.CheckOrigin = sameOrigin
+	}
+	if o.Context == nil {
+		o.Context = func(ctx context.Context, _ *http.Request) context.Context { return ctx }
+	}
+	if o.ConnID == nil {
+		o.ConnID = func(context.Context) string { return NewID() }
+	}
+	return o
+}
+
+func def[T int | int64 | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+func sameOrigin(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(u.Host, r.Host)
+}

@@ -1,0 +1,276 @@
+package engineio
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/traceroom/traceroom/web/outbox"
+)
+
+// noopPace is how long a poll that comes during an upgrade waits before it is told that there is nothing: a client that
+// does not stop polling then shall not do so as fast as it can. The first such polls, of a client that has not yet
+// heard that its probe was answered, are answered at once.
+const (
+	noopPace   = 100 * time.Millisecond
+	quickNoops = 2
+)
+
+// polling is the long-polling transport of a session. All of it is guarded by the session's mu. After an upgrade the
+// session has none; the requests that are still under way keep it to themselves.
+type polling struct {
+	items   []outbox.Item // what waits, in order
+	sent    int           // how many bytes of the first item have gone into earlier answers
+	weight  int           // of the items, and of those that are being written
+	wake    chan struct{} // of the poll that is waiting; nil: none is
+	posting bool          // a POST is being read
+	noop    bool          // the client wants to upgrade: let no poll wait
+	noops   int           // how many polls have been answered for that reason
+	bye     bool          // the session is closing: say so when nothing waits any more
+	last    Type          // the transport has ended; this is all that is left to say
+}
+
+func (p *polling) push(it outbox.Item, limit int) bool {
+	n := it.Len()
+	if p.weight > 0 && n > 0 && p.weight+n > limit {
+		return false
+	}
+	p.items = append(p.items, it)
+	p.weight += n
+	p.signal()
+	return true
+}
+
+// signal lets a waiting poll look again.
+func (p *polling) signal() {
+	if p.wake == nil {
+		return
+	}
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// drop takes all that waits.
+func (p *polling) drop() []outbox.Item {
+	dropped := p.items
+	p.items = nil
+	return dropped
+}
+
+// answer returns what a poll can be answered with now, or nil, and the items that are thereby sent in full. gone says
+// that a closing session has nothing more to say. That has an answer of its own: stock clients take a close packet before
+// they have done with the messages that come together with it.
+func (p *polling) answer() (body []byte, done []outbox.Item, gone bool) {
+	if p.last != 0 {
+		return []byte{byte(p.last)}, nil, false
+	}
+	packets := 0
+	for len(p.items) > 0 && packets < maxPollPackets {
+		it := p.items[0]
+		all := it.Bytes()
+		f, rest, ok := nextFrame(all[p.sent:])
+		if !ok {
+			f = frame{opText, []byte{byte(Noop)}} // the owner pushed what is no frame
+		}
+		body = appendFramePacket(body, f)
+		packets++
+		p.sent = len(all) - len(rest)
+		if len(rest) == 0 {
+			done = append(done, it)
+			p.items[0] = nil
+			p.items = p.items[1:]
+			p.sent = 0
+		}
+	}
+	if len(p.items) == 0 {
+		p.items = nil
+	}
+	if packets == 0 && p.bye {
+		return []byte{byte(Close)}, nil, true
+	}
+	return body, done, false
+}
+
+// remaining is an item of which a polling client has already been sent the beginning.
+type remaining struct {
+	outbox.Item
+	sent int
+}
+
+func (r remaining) Bytes() []byte { return r.Item.Bytes()[r.sent:] }
+
+// rest takes all that waits, for another transport to send.
+func (p *polling) rest() []outbox.Item {
+	items := p.drop()
+	if p.sent > 0 {
+		items[0] = remaining{items[0], p.sent}
+		p.sent = 0
+	}
+	return items
+}
+
+// servePoll answers a GET of the session when there is something to say.
+func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
+	// The limits that the HTTP server has set for quick requests are not for this one.
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Time{})
+
+	s.mu.Lock()
+	p := s.poll
+	if p == nil || p.last != 0 {
+		s.mu.Unlock()
+		refuse(w, badRequest)
+		return
+	}
+	if p.wake != nil {
+		s.mu.Unlock()
+		s.end(ending{reason: TransportError, err: ErrOverlap})
+		refuse(w, badRequest)
+		return
+	}
+	p.wake = make(chan struct{}, 1)
+	body, done, gone, ok := s.await(r.Context(), p)
+	// From here on the client may get the answer and poll again.
+	p.wake = nil
+	s.mu.Unlock()
+	if !ok {
+		s.end(ending{reason: TransportError, err: ErrAborted, only: p})
+		return
+	}
+	if gone {
+		s.gone()
+	}
+	_ = rc.SetWriteDeadline(time.Now().Add(s.server.opts.PingTimeout))
+	err := answer(w, "text/plain; charset=UTF-8", body)
+	if ferr := rc.Flush(); err == nil && !errors.Is(ferr, http.ErrNotSupported) {
+		err = ferr
+	}
+	_ = rc.SetWriteDeadline(time.Time{})
+
+	weight := 0
+	for _, it := range done {
+		weight += it.Len()
+		it.Done(s.connID, err == nil)
+	}
+	s.mu.Lock()
+	p.weight -= weight
+	s.mu.Unlock()
+	if err != nil {
+		s.end(ending{reason: TransportError, err: err, only: p})
+	}
+}
+
+// await returns the answer to the waiting poll of p. It is called and returns with mu held. ok is false if the client gave
+// the request up while it was waiting and the transport has not ended anyway.
+func (s *Session) await(ctx context.Context, p *polling) (body []byte, done []outbox.Item, gone, ok bool) {
+	var pace <-chan time.Time
+	for {
+		if body, done, gone = p.answer(); body != nil {
+			return body, done, gone, true
+		}
+		paced := false
+		if p.noop {
+			if p.noops++; p.noops <= quickNoops {
+				return []byte{byte(Noop)}, nil, false, true
+			}
+			if pace == nil {
+				t := time.NewTimer(noopPace)
+				defer t.Stop()
+				pace = t.C
+			}
+		}
+		wake := p.wake
+		s.mu.Unlock()
+		select {
+		case <-wake:
+		case <-pace:
+			paced = true
+		case <-ctx.Done():
+			s.mu.Lock()
+			if p.last == 0 {
+				return nil, nil, false, false
+			}
+			continue
+		}
+		s.mu.Lock()
+		if paced && p.noop {
+			return []byte{byte(Noop)}, nil, false, true
+		}
+	}
+}
+
+// servePost takes the packets of a POST of the session.
+func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	p := s.poll
+	overlap := p != nil && p.posting
+	if p == nil || p.last != 0 || overlap {
+		s.mu.Unlock()
+		if overlap {
+			s.end(ending{reason: TransportError, err: ErrOverlap})
+		}
+		refuse(w, badRequest)
+		return
+	}
+	p.posting = true
+	s.mu.Unlock()
+	done := func() {
+		s.mu.Lock()
+		p.posting = false
+		s.mu.Unlock()
+	}
+
+	if r.ContentLength > s.server.opts.MaxPayload {
+		done()
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		return
+	}
+	buf := buffers.get()
+	defer buffers.put(buf)
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(s.server.opts.PingTimeout))
+	body := http.MaxBytesReader(w, r.Body, s.server.opts.MaxPayload)
+	err := buf.readAll(body)
+	_ = rc.SetReadDeadline(time.Time{})
+	if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
+		done()
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		return
+	}
+	if err != nil {
+		s.end(ending{reason: TransportError, err: errors.Join(ErrAborted, err)})
+		refuse(w, badRequest)
+		return
+	}
+	if !utf8.Valid(buf.b) {
+		s.malformed(ErrNotUTF8)
+		refuse(w, badRequest)
+		return
+	}
+	for packet, err := range Packets(buf.b) {
+		if err != nil {
+			s.malformed(err)
+			refuse(w, badRequest)
+			return
+		}
+		s.receive(packet)
+	}
+	done()
+	// text/html is what the reference server says; some browsers offered to save text/plain.
+	_ = answer(w, "text/html", []byte("ok"))
+}
+
+// answer writes a whole response.
+func answer(w http.ResponseWriter, contentType string, body []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	_, err := w.Write(body)
+	return err
+}

@@ -1,0 +1,360 @@
+package engineio
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/traceroom/traceroom/web/outbox"
+)
+
+// ErrClosed is returned by a second Close.
+var ErrClosed = errors.New("engineio: server is closed")
+
+// writers is how many goroutines write for a server that is given no Pool.
+const writers = 2
+
+// lingering is how long Close waits for polling clients to come and hear of it.
+const lingering = time.Second
+
+// Server is an http.Handler that speaks Engine.IO with many clients. Its methods may be called from any goroutine.
+//
+// work counts the requests being served, the sessions whose Handler has not been told of their end, and the goroutines
+// that read. mu guards the fields below it; a session's in may be held when it is taken, its mu not.
+type Server struct {
+	opts    Options
+	accept  func(*Session) Handler
+	pool    *outbox.Pool
+	sweeper *sweeper
+	work    sync.WaitGroup
+
+	mu       sync.Mutex
+	state    state // closing: takes no new sessions
+	sessions map[string]*Session
+	places   int // taken by sessions, those that are just being made included
+	conns    map[*conn]struct{}
+	empty    chan struct{} // closed when the server is closing and the last session is gone
+}
+
+// NewServer returns a server that is ready to serve. accept is called for each new session, by the goroutine that serves
+// its request and before any of its messages, and returns what handles it; it may send to the session. Close must be
+// called in the end.
+func NewServer(opts Options, accept func(*Session) Handler) *Server {
+	opts = opts.withDefaults()
+	// TODO(cors): browsers of other origins are refused by CheckOrigin. To let them in, answer their preflight (OPTIONS)
+	// requests and send the Access-Control headers with every answer.
+	shortest := min(opts.PingInterval, opts.PingTimeout, opts.UpgradeTimeout)
+	s := &Server{
+		opts:     opts,
+		accept:   accept,
+		pool:     opts.Pool,
+		sweeper:  newSweeper(min(max(shortest/64, time.Millisecond), 250*time.Millisecond)),
+		sessions: make(map[string]*Session),
+		conns:    make(map[*conn]struct{}),
+		empty:    make(chan struct{}),
+	}
+	if s.pool == nil {
+		s.pool = outbox.NewPool(writers)
+	}
+	return s
+}
+
+// Path is where the server answers, without the last slash.
+func (s *Server) Path() string { return s.opts.Path }
+
+// Len is the number of sessions.
+func (s *Server) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
+// refusal is an error of the protocol, as the reference server numbers and words it.
+type refusal struct {
+	status  int
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+}
+
+var (
+	unknownTransport   = refusal{http.StatusBadRequest, 0, "Transport unknown"}
+	unknownSession     = refusal{http.StatusBadRequest, 1, "Session ID unknown"}
+	badHandshakeMethod = refusal{http.StatusBadRequest, 2, "Bad handshake method"}
+	badRequest         = refusal{http.StatusBadRequest, 3, "Bad request"}
+	forbidden          = refusal{http.StatusForbidden, 4, "Forbidden"}
+	unsupportedVersion = refusal{http.StatusBadRequest, 5, "Unsupported protocol version"}
+	// The reference server has no limit; the code is the one for a request that it will not serve.
+	unavailable = refusal{http.StatusServiceUnavailable, 4, "Service unavailable"}
+)
+
+func refuse(w http.ResponseWriter, f refusal) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(f.status)
+	// A client that does not take the answer does not get it.
+	_ = json.NewEncoder(w).Encode(f)
+}
+
+// ServeHTTP implements http.Handler. For a poll it returns when the poll is answered, for a WebSocket at once.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if "/"+strings.Trim(r.URL.Path, "/") != s.opts.Path {
+		http.NotFound(w, r)
+		return
+	}
+	if !s.enter() {
+		refuse(w, unavailable)
+		return
+	}
+	defer s.work.Done()
+
+	query := r.URL.Query()
+	transport := query.Get("transport")
+	upgrade := websocket.IsWebSocketUpgrade(r)
+	if transport != Polling && transport != WebSocket {
+		refuse(w, unknownTransport)
+		return
+	}
+	if !s.opts.CheckOrigin(r) {
+		refuse(w, forbidden)
+		return
+	}
+	if id := query.Get("sid"); id != "" {
+		s.mu.Lock()
+		session := s.sessions[id]
+		s.mu.Unlock()
+		if session == nil {
+			refuse(w, unknownSession)
+			return
+		}
+		s.serveSession(w, r, session, transport, upgrade)
+		return
+	}
+	switch {
+	case r.Method != http.MethodGet:
+		refuse(w, badHandshakeMethod)
+	case upgrade != (transport == WebSocket):
+		refuse(w, badRequest)
+	case query.Get("EIO") != "4":
+		refuse(w, unsupportedVersion)
+	default:
+		s.open(w, r, upgrade)
+	}
+}
+
+// enter counts a request, unless the server is closed.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == closed {
+		return false
+	}
+	s.work.Add(1)
+	return true
+}
+
+// serveSession serves a request that belongs to a session.
+func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, session *Session, transport string, upgrade bool) {
+	switch {
+	case upgrade && transport == WebSocket:
+		c := s.upgrade(w, r, session)
+		if c == nil {
+			return
+		}
+		if !session.offer(c) {
+			c.finish(websocket.CloseNormalClosure, "")
+		}
+		if !s.start(c) {
+			c.queue.Close()
+		}
+	case upgrade, transport != session.Transport():
+		refuse(w, badRequest)
+	case r.Method == http.MethodGet:
+		session.servePoll(w, r)
+	case r.Method == http.MethodPost:
+		session.servePost(w, r)
+	default:
+		refuse(w, badRequest)
+	}
+}
+
+// open makes a session of a handshake.
+func (s *Server) open(w http.ResponseWriter, r *http.Request, upgrade bool) {
+	if !s.admit() {
+		refuse(w, unavailable)
+		return
+	}
+	session := &Session{server: s, id: NewID(), remote: r.RemoteAddr, at: -1}
+	session.ctx = context.WithoutCancel(s.opts.Context(context.Background(), r))
+	session.connID = s.opts.ConnID(session.ctx)
+	if !upgrade {
+		session.poll = &polling{}
+		s.begin(session)
+		// A client that does not get this does not know the session, which ends when no pong comes.
+		_ = answer(w, "text/plain; charset=UTF-8", session.handshake(WebSocket))
+		return
+	}
+	c := s.upgrade(w, r, session)
+	if c == nil {
+		s.mu.Lock()
+		s.leave()
+		s.mu.Unlock()
+		s.work.Done()
+		return
+	}
+	session.out.Store(c.queue)
+	c.queue.Push(weightless(appendFrame(nil, opText, "", session.handshake())))
+	s.begin(session)
+	if !s.start(c) {
+		c.queue.Close()
+	}
+}
+
+// admit takes a place for a session, if there is one.
+func (s *Server) admit() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != open || s.opts.MaxSessions > 0 && s.places >= s.opts.MaxSessions {
+		return false
+	}
+	s.places++
+	s.work.Add(1)
+	return true
+}
+
+// begin makes a session known, asks for its handler and starts its heartbeat.
+func (s *Server) begin(session *Session) {
+	session.in.Lock()
+	defer session.in.Unlock()
+	s.mu.Lock()
+	s.sessions[session.id] = session
+	late := s.state != open
+	s.mu.Unlock()
+	if h := s.opts.Hooks.Open; h != nil {
+		h(session)
+	}
+	session.handler = s.accept(session)
+	if late {
+		session.end(ending{reason: Shutdown, code: websocket.CloseGoingAway})
+		return
+	}
+	session.mu.Lock()
+	defer session.mu.Unlock()
+	if session.state == open {
+		session.planPing()
+		session.plan()
+	}
+}
+
+// forget takes a session out.
+func (s *Server) forget(session *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sessions[session.id] == session {
+		delete(s.sessions, session.id)
+		s.leave()
+	}
+}
+
+// leave gives a place back; mu is held.
+func (s *Server) leave() {
+	s.places--
+	s.checkEmpty()
+}
+
+// checkEmpty ends the closing of a server that has no sessions left; mu is held.
+func (s *Server) checkEmpty() {
+	if s.state == closing && s.places == 0 {
+		s.state = closed
+		close(s.empty)
+	}
+}
+
+// Close tells all clients to go away, refuses new ones, and waits until all goroutines have ended and all Handlers have
+// been told. Polling clients have a second to come and hear of it. When ctx ends, connections are closed as they are, and
+// its error is returned if Handlers or requests are still running. It must be called before the http.Server is shut down,
+// whose clients would otherwise find nobody to tell them.
+func (s *Server) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if s.state != open {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.state = closing
+	s.checkEmpty()
+	all := s.snapshot()
+	s.mu.Unlock()
+	for _, session := range all {
+		session.shut(Shutdown, websocket.CloseGoingAway)
+	}
+	timer := time.NewTimer(lingering)
+	defer timer.Stop()
+	select {
+	case <-s.empty:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+
+	s.mu.Lock()
+	s.state = closed
+	all = s.snapshot()
+	s.mu.Unlock()
+	for _, session := range all {
+		session.end(ending{reason: Shutdown, code: websocket.CloseGoingAway})
+	}
+	ended := make(chan struct{})
+	go func() {
+		s.work.Wait()
+		close(ended)
+	}()
+	var err error
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		s.hangUp()
+		select {
+		case <-ended:
+		case <-time.After(lingering):
+			err = ctx.Err()
+		}
+	}
+	s.sweeper.close()
+	if s.opts.Pool == nil {
+		s.pool.Close()
+	}
+	return err
+}
+
+func (s *Server) snapshot() []*Session {
+	all := make([]*Session, 0, len(s.sessions))
+	for _, session := range s.sessions {
+		all = append(all, session)
+	}
+	return all
+}
+
+// hangUp closes all connections.
+func (s *Server) hangUp() {
+	s.mu.Lock()
+	all := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		all = append(all, c)
+	}
+	s.mu.Unlock()
+	for _, c := range all {
+		c.queue.Close()
+	}
+}
+
+// NewID returns an id that cannot be guessed: 120 random bits in 20 characters that need no escaping in a URL.
+func NewID() string {
+	var b [15]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}

@@ -1,0 +1,417 @@
+package engineio
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/traceroom/traceroom/web/outbox"
+)
+
+// Handler is given what happens to one session. Its methods are called one at a time, in order, by goroutines that read
+// from the client: while one of them runs, nothing more is read. They must not wait for something that the same client has
+// yet to send.
+type Handler interface {
+	// Message is called for each message. data is valid only until it returns. ctx is the session's context.
+	Message(ctx context.Context, data []byte, binary bool)
+	// Close is called once, last. err says more about the reason where there is more to say.
+	Close(ctx context.Context, reason Reason, err error)
+}
+
+// Reason is why a session ended, in the words of the reference server.
+type Reason string
+
+// The reasons a Server gives; Close and Abort may add others.
+const (
+	TransportClose Reason = "transport close"      // the client closed the connection, or it broke
+	TransportError Reason = "transport error"      // the client broke the rules of the transport
+	PingTimeout    Reason = "ping timeout"         // no pong came in time
+	ParseError     Reason = "parse error"          // the client sent what is no packet
+	ForcedClose    Reason = "forced close"         // the session's deadline has passed
+	Shutdown       Reason = "server shutting down" // Server.Close
+)
+
+// What a client did against the rules of the transport.
+var (
+	ErrOverlap   = errors.New("engineio: overlapping requests of one session")
+	ErrHeartbeat = errors.New("engineio: client sent a ping")
+	ErrAborted   = errors.New("engineio: client gave up a request")
+	ErrDeadline  = errors.New("engineio: session's deadline has passed")
+)
+
+// state is how far a session has come.
+type state uint8
+
+const (
+	open    state = iota
+	closing       // has ended, but a polling client has yet to fetch what waits for it
+	closed
+)
+
+// How long a session may linger after its end: on polling until it fetches what waits, on WebSocket until the client has
+// taken what waits and answered the close frame.
+const (
+	pollGrace  = 30 * time.Second
+	closeGrace = 5 * time.Second
+)
+
+// Session is one client, over whatever transport. Its methods may be called from any goroutine, a Handler's included, and
+// do not wait.
+//
+// in is held while the Handler is called, and is taken before mu. mu guards the fields below it; while it is held, the
+// locks of a Queue, the sweeper and the server may be taken, and no foreign code is called but the Len of items.
+type Session struct {
+	server  *Server
+	id      string
+	connID  string
+	remote  string
+	ctx     context.Context
+	handler Handler
+
+	out  atomic.Pointer[outbox.Queue] // where to write once the transport is WebSocket
+	busy atomic.Bool                  // the Handler is being called
+	in   sync.Mutex
+
+	at    int    // in the sweeper's heap, or -1
+	dueAt moment // both guarded by the sweeper
+
+	mu    sync.Mutex
+	state state
+	poll  *polling // while the transport is polling
+	probe *conn    // a WebSocket that may become the transport
+	pings struct {
+		next moment // when to send one
+		pong moment // when its pong must have come
+	}
+	probeBy moment // when the probe must have become the transport
+	endBy   moment // when the session ends, or, while closing, is forgotten
+}
+
+// ID is the session's id: a secret of the client's, as whoever knows it can act as the client.
+func (s *Session) ID() string { return s.id }
+
+// ConnID is the session's public name (see Options.ConnID).
+func (s *Session) ConnID() string { return s.connID }
+
+// RemoteAddr is the address that the session was opened from.
+func (s *Session) RemoteAddr() string { return s.remote }
+
+// Context is what Options.Context made of the request that opened the session. It is never cancelled.
+func (s *Session) Context() context.Context { return s.ctx }
+
+// Transport is Polling or WebSocket.
+func (s *Session) Transport() string {
+	if s.out.Load() != nil {
+		return WebSocket
+	}
+	return Polling
+}
+
+// Push queues it to be sent behind what was pushed before; its Bytes are one or more whole WebSocket frames, final and
+// unmasked, each of which is an Engine.IO packet of text or a binary message. It reports false if the session has ended or
+// the item does not fit (see outbox.Queue.Push); then Done is not called. A polling client may get the packets of one item
+// in the answers to several polls; Done is called when the last of them has been written.
+func (s *Session) Push(it outbox.Item) bool {
+	if q := s.out.Load(); q != nil {
+		return q.Push(it)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q := s.out.Load(); q != nil {
+		return q.Push(it)
+	}
+	return s.state == open && s.poll.push(it, s.server.opts.QueueLimit)
+}
+
+// Send queues a message of text (see AppendMessage), and reports whether it fitted.
+func (s *Session) Send(text []byte) bool { return s.Push(outbox.Control(AppendMessage(nil, text))) }
+
+// SendBinary queues a binary message, and reports whether it fitted.
+func (s *Session) SendBinary(data []byte) bool {
+	return s.Push(outbox.Control(AppendBinaryMessage(nil, data)))
+}
+
+// Close ends the session after what waits has been sent. The Handler's Close is called soon, with the reason.
+func (s *Session) Close(reason Reason) { s.shut(reason, websocket.CloseNormalClosure) }
+
+// Abort ends the session and drops what waits. The Handler's Close is called soon, with the reason and err.
+func (s *Session) Abort(reason Reason, err error) {
+	code := websocket.ClosePolicyViolation
+	if reason == ParseError {
+		code = websocket.CloseProtocolError
+	}
+	s.end(ending{reason: reason, err: err, code: code})
+}
+
+// SetDeadline ends the session at t, with ForcedClose, unless it is set anew before. The zero time takes it away.
+func (s *Session) SetDeadline(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != open {
+		return
+	}
+	s.endBy = 0
+	if !t.IsZero() {
+		s.endBy = max(1, moment(t.Sub(s.server.sweeper.start)))
+	}
+	s.plan()
+}
+
+// Do has f called as the Handler's methods are: not at the same time as one of them. It reports false, and f is not
+// called, if the session has ended.
+func (s *Session) Do(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != open {
+		return false
+	}
+	s.server.work.Go(func() {
+		s.in.Lock()
+		defer s.in.Unlock()
+		f()
+	})
+	return true
+}
+
+// handshake is the open packet of a new session.
+func (s *Session) handshake(upgrades ...string) []byte {
+	o := &s.server.opts
+	if upgrades == nil {
+		upgrades = []string{}
+	}
+	b, err := json.Marshal(struct {
+		SID          string   `json:"sid"`
+		Upgrades     []string `json:"upgrades"`
+		PingInterval int64    `json:"pingInterval"`
+		PingTimeout  int64    `json:"pingTimeout"`
+		MaxPayload   int64    `json:"maxPayload"`
+	}{s.id, upgrades, o.PingInterval.Milliseconds(), o.PingTimeout.Milliseconds(), o.MaxPayload})
+	if err != nil {
+		panic(err) // strings and numbers can be encoded
+	}
+	return AppendPacket(nil, Packet{Type: Open, Data: b})
+}
+
+// receive is called by the goroutine that reads a packet, and returns when the session is ready for the next.
+func (s *Session) receive(p Packet) {
+	switch p.Type {
+	case Message:
+		s.deliver(p)
+	case Pong:
+		s.mu.Lock()
+		if s.state == open && s.pings.pong != 0 {
+			s.pings.pong = 0
+			s.planPing()
+			s.plan()
+		}
+		s.mu.Unlock()
+	case Ping:
+		s.end(ending{reason: TransportError, err: ErrHeartbeat, code: websocket.CloseProtocolError})
+	case Close:
+		s.end(ending{reason: TransportClose, code: websocket.CloseNormalClosure, last: Noop})
+	}
+}
+
+func (s *Session) deliver(p Packet) {
+	s.in.Lock()
+	defer s.in.Unlock()
+	s.mu.Lock()
+	ok := s.state == open
+	s.mu.Unlock()
+	if !ok {
+		return
+	}
+	s.busy.Store(true)
+	defer s.busy.Store(false)
+	s.handler.Message(s.ctx, p.Data, p.Binary)
+}
+
+// malformed ends a session whose client sent what is no packet.
+func (s *Session) malformed(err error) {
+	code := websocket.CloseProtocolError
+	if errors.Is(err, ErrNotUTF8) {
+		code = websocket.CloseInvalidFramePayloadData
+	}
+	s.end(ending{reason: ParseError, err: err, code: code})
+}
+
+// planPing sets the time of the next ping; mu is held. Pings come up to a quarter of the interval early, so that those of
+// clients that connected together spread over it.
+func (s *Session) planPing() {
+	interval := s.server.opts.PingInterval - s.server.sweeper.grain
+	s.pings.next = s.server.sweeper.in(interval - rand.N(interval/4+1))
+}
+
+// plan tells the sweeper when to look at the session next; mu is held.
+func (s *Session) plan() {
+	heartbeat := s.pings.pong
+	if heartbeat == 0 {
+		heartbeat = s.pings.next
+	}
+	s.server.sweeper.set(s, earliest(heartbeat, s.probeBy, s.endBy))
+}
+
+// tick does what is due at t. It is called by the sweeper.
+func (s *Session) tick(t moment) {
+	due := func(m moment) bool { return m != 0 && m <= t }
+	s.mu.Lock()
+	var drop *conn
+	var end *ending
+	switch {
+	case s.state == closed:
+	case due(s.endBy):
+		end = &ending{reason: ForcedClose, err: ErrDeadline, code: websocket.ClosePolicyViolation}
+	case due(s.pings.pong) && s.busy.Load():
+		// The pong may be waiting to be read, behind a message that the Handler has not done with.
+		s.pings.pong = t + moment(s.server.opts.PingTimeout)
+	case due(s.pings.pong):
+		end = &ending{reason: PingTimeout, code: websocket.CloseNormalClosure}
+	case s.pings.pong == 0 && due(s.pings.next):
+		s.ping()
+		s.pings.pong = t + moment(s.server.opts.PingTimeout)
+	}
+	if end == nil && due(s.probeBy) {
+		drop = s.probe
+		s.clearProbe()
+	}
+	if end == nil && s.state != closed {
+		s.plan()
+	}
+	s.mu.Unlock()
+	if drop != nil {
+		drop.finish(websocket.CloseNormalClosure, "upgrade timeout")
+	}
+	if end != nil {
+		s.end(*end)
+	}
+}
+
+var pingFrame = appendFrame(nil, opText, string(Ping), nil)
+
+// ping queues a ping, of which there is never more than one; mu is held.
+func (s *Session) ping() {
+	it := weightless(pingFrame)
+	if q := s.out.Load(); q != nil {
+		q.Push(it)
+		return
+	}
+	s.poll.push(it, s.server.opts.QueueLimit)
+}
+
+// weightless is an Item that takes up nothing of a queue's limit. Whoever pushes one sees to it that they stay few.
+type weightless []byte
+
+func (w weightless) Bytes() []byte   { return w }
+func (weightless) Len() int          { return 0 }
+func (weightless) Done(string, bool) {}
+func (weightless) Late(string)       {}
+
+// ending is how a session is to end.
+type ending struct {
+	reason Reason
+	err    error
+	code   int      // of the WebSocket close frame
+	last   Type     // what a pending poll is answered with; Close if it is not set
+	only   *polling // if set: only if this is still the session's transport
+}
+
+// end ends the session and drops what waits. Only the first end or shut counts, but an end forgets a session that still
+// lingers after shut.
+func (s *Session) end(e ending) {
+	s.mu.Lock()
+	if s.state == closed || e.only != nil && e.only != s.poll {
+		s.mu.Unlock()
+		return
+	}
+	told := s.state == closing
+	s.state = closed
+	var dropped []outbox.Item
+	if p := s.poll; p != nil {
+		p.last = Close
+		if e.last != 0 {
+			p.last = e.last
+		}
+		p.signal()
+		dropped = p.drop()
+	}
+	probe := s.probe
+	s.probe = nil
+	s.server.sweeper.set(s, 0)
+	q := s.out.Load()
+	s.mu.Unlock()
+
+	s.server.forget(s)
+	if q != nil {
+		q.Abort(closeFrame(e.code, string(e.reason)), closeGrace)
+	}
+	if probe != nil {
+		probe.finish(e.code, string(e.reason))
+	}
+	for _, it := range dropped {
+		it.Done(s.connID, false)
+	}
+	if !told {
+		s.tell(e.reason, e.err)
+	}
+}
+
+// shut ends the session, but lets the client have what waits.
+func (s *Session) shut(reason Reason, code int) {
+	s.mu.Lock()
+	if s.state != open {
+		s.mu.Unlock()
+		return
+	}
+	if p := s.poll; p != nil {
+		s.state = closing
+		s.pings.next, s.pings.pong = 0, 0
+		s.endBy = s.server.sweeper.in(pollGrace)
+		s.plan()
+		p.bye = true
+		p.signal()
+		s.mu.Unlock()
+		s.tell(reason, nil)
+		return
+	}
+	s.state = closed
+	s.server.sweeper.set(s, 0)
+	q := s.out.Load()
+	s.mu.Unlock()
+	s.server.forget(s)
+	q.Finish(closeFrame(code, string(reason)), closeGrace)
+	s.tell(reason, nil)
+}
+
+// gone ends the lingering of a session that has fetched everything.
+func (s *Session) gone() {
+	s.mu.Lock()
+	ok := s.state == closing && s.poll != nil
+	if ok {
+		s.state = closed
+		s.server.sweeper.set(s, 0)
+	}
+	s.mu.Unlock()
+	if ok {
+		s.server.forget(s)
+	}
+}
+
+// tell tells the owner that the session has ended, in a goroutine of its own: whoever ended it may hold locks that the
+// owner wants, or be the owner's Handler.
+func (s *Session) tell(reason Reason, err error) {
+	go func() {
+		defer s.server.work.Done() // which counts the session since admit
+		s.in.Lock()
+		defer s.in.Unlock()
+		if h := s.server.opts.Hooks.Close; h != nil {
+			h(s, reason, err)
+		}
+		s.handler.Close(s.ctx, reason, err)
+	}()
+}

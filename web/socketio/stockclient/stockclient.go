@@ -1,0 +1,241 @@
+// Package stockclient lets tests drive the stock Socket.IO client, socket.io-client from npm, in a Node process. It is
+// imported by tests only, and needs node and npm; what it needs of npm it installs beside its sources on first use.
+package stockclient
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Patience is how long the methods that wait do so before the test fails.
+const Patience = 30 * time.Second
+
+// Driver is a Node process with any number of clients.
+type Driver struct {
+	t testing.TB
+
+	mu      sync.Mutex // guards in and clients
+	in      *json.Encoder
+	clients map[string]*Client
+}
+
+// Happening is something that happened to a client. Kind says what: connect (ID, Transport), connect_error (Message,
+// Data), disconnect (Reason), upgrade (Transport), event or ack (Name, Args).
+type Happening struct {
+	Client    string
+	Kind      string
+	ID        string
+	Transport string
+	Message   string
+	Data      json.RawMessage
+	Reason    string
+	Name      string
+	Args      []json.RawMessage
+}
+
+// Client is one Socket.IO client. An event that wants an acknowledgement is acknowledged with its arguments.
+type Client struct {
+	d    *Driver
+	name string
+	// Happenings are what has happened and has not been read yet.
+	Happenings chan Happening
+}
+
+// Start starts a process that ends with the test.
+func Start(t testing.TB) *Driver {
+	t.Helper()
+	_, file, _, ok := runtime.Caller(0)
+	require.True(t, ok)
+	js := filepath.Join(filepath.Dir(file), "js")
+	modules, err := install(js)
+	require.NoError(t, err)
+	cmd := exec.Command("node", filepath.Join(js, "driver.js"))
+	cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	d := &Driver{t: t, in: json.NewEncoder(in), clients: make(map[string]*Client)}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.listen(bufio.NewScanner(out))
+	}()
+	t.Cleanup(func() {
+		in.Close()
+		kill := time.AfterFunc(Patience, func() { _ = cmd.Process.Kill() })
+		defer kill.Stop()
+		<-ended
+		_ = cmd.Wait()
+	})
+	return d
+}
+
+// install installs what the lock file names, and returns where. Test binaries may do so at the same time: each installs
+// into a place of its own, and the first to have done so has it renamed.
+func install(js string) (modules string, err error) {
+	lock, err := os.ReadFile(filepath.Join(js, "package-lock.json"))
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(lock)
+	dir := filepath.Join(js, fmt.Sprintf("installed-%x", sum[:6]))
+	modules = filepath.Join(dir, "node_modules")
+	if _, err := os.Stat(modules); err == nil {
+		return modules, nil
+	}
+	tmp, err := os.MkdirTemp(js, "installed-tmp-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		b, err := os.ReadFile(filepath.Join(js, name))
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(tmp, name), b, 0o644); err != nil {
+			return "", err
+		}
+	}
+	cmd := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	cmd.Dir = tmp
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		if _, err := os.Stat(modules); err != nil {
+			return "", err
+		}
+	}
+	return modules, nil
+}
+
+func (d *Driver) listen(lines *bufio.Scanner) {
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		var h Happening
+		if err := json.Unmarshal(lines.Bytes(), &h); err != nil {
+			d.t.Errorf("driver said %q: %v", lines.Text(), err)
+			continue
+		}
+		d.mu.Lock()
+		c := d.clients[h.Client]
+		d.mu.Unlock()
+		c.Happenings <- h
+	}
+}
+
+func (d *Driver) tell(op string, c *Client, more map[string]any) {
+	d.t.Helper()
+	command := map[string]any{"op": op, "client": c.name}
+	for k, v := range more {
+		command[k] = v
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	require.NoError(d.t, d.in.Encode(command))
+}
+
+// Options are options of io() in JavaScript, such as transports or auth.
+type Options map[string]any
+
+// Open makes a client and lets it connect. url may have a namespace as its path.
+func (d *Driver) Open(url string, options Options) *Client {
+	d.t.Helper()
+	d.mu.Lock()
+	c := &Client{d: d, name: fmt.Sprintf("client %d", len(d.clients)+1), Happenings: make(chan Happening, 100_000)}
+	d.clients[c.name] = c
+	d.mu.Unlock()
+	if options == nil {
+		options = Options{}
+	}
+	d.tell("open", c, map[string]any{"url": url, "options": options})
+	return c
+}
+
+// Next waits for what happens next.
+func (c *Client) Next() Happening {
+	c.d.t.Helper()
+	select {
+	case h := <-c.Happenings:
+		return h
+	case <-time.After(Patience):
+		require.FailNow(c.d.t, "nothing happened to "+c.name)
+		return Happening{}
+	}
+}
+
+// Await waits until something of this kind happens, and forgets what happens before.
+func (c *Client) Await(kind string) Happening {
+	c.d.t.Helper()
+	for {
+		if h := c.Next(); h.Kind == kind {
+			return h
+		}
+	}
+}
+
+// Emit lets the client emit an event. Arguments are encoded as JSON, with Binary in place of bytes.
+func (c *Client) Emit(name string, args ...any) {
+	c.d.t.Helper()
+	c.d.tell("emit", c, map[string]any{"name": name, "args": nonNil(args)})
+}
+
+// Ask lets the client emit an event and wait for its acknowledgement, which is a Happening.
+func (c *Client) Ask(name string, args ...any) {
+	c.d.t.Helper()
+	c.d.tell("ask", c, map[string]any{"name": name, "args": nonNil(args)})
+}
+
+// Connect lets a client that has disconnected connect again.
+func (c *Client) Connect() { c.d.tell("connect", c, nil) }
+
+// Disconnect lets the client disconnect.
+func (c *Client) Disconnect() { c.d.tell("disconnect", c, nil) }
+
+// Binary is bytes among arguments.
+type Binary []byte
+
+// MarshalJSON implements json.Marshaler.
+func (b Binary) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]string{"$bin": base64.StdEncoding.EncodeToString(b)})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *Binary) UnmarshalJSON(data []byte) error {
+	var v struct {
+		Bin *string `json:"$bin"`
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return err
+	}
+	if v.Bin == nil {
+		return errors.New("stockclient: not binary")
+	}
+	var err error
+	*b, err = base64.StdEncoding.DecodeString(*v.Bin)
+	return err
+}
+
+func nonNil(args []any) []any {
+	if args == nil {
+		return []any{}
+	}
+	return args
+}
