@@ -75,7 +75,7 @@ type Post struct {
 
 // Closing is how a connection ended.
 type Closing struct {
-	Code   int // the transport's close code (RFC 6455 section 7.4)
+	Code   int // WebSocket's close code (RFC 6455 section 7.4); 0 for Socket.IO, which has reasons only
 	Reason string
 }
 

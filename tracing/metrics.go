@@ -24,8 +24,8 @@ var (
 	closeCodes  = []string{"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1009", "1011", "4001", "4003", "4008", otherCode}
 	// The reasons of https://socket.io/docs/v4/server-api/#event-disconnect that can come up here.
 	disconnectReasons = []string{
-		"transport close", "transport error", "ping timeout", "parse error", "forced close", "server shutting down",
-		"client namespace disconnect", "server namespace disconnect", otherCode,
+		"transport close", "transport error", "ping timeout", "parse error", "forced close", "server shutting down", "too slow",
+		"client namespace disconnect", "server namespace disconnect", "forced server close", otherCode,
 	}
 )
 

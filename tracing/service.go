@@ -140,7 +140,11 @@ func (s *tracedService) Typing(ctx context.Context, m *rooms.Member) (err error)
 }
 
 func (s *tracedService) Disconnect(ctx context.Context, conn *rooms.Conn, why rooms.Closing) (err error) {
-	ctx, span := s.t.start(ctx, &opDisconnect, attrCloseCode.Int(why.Code), attrCloseReason.String(why.Reason))
+	attrs := []attribute.KeyValue{attrCloseReason.String(why.Reason)}
+	if why.Code != 0 {
+		attrs = append(attrs, attrCloseCode.Int(why.Code))
+	}
+	ctx, span := s.t.start(ctx, &opDisconnect, attrs...)
 	defer func() { s.end(span, err) }()
 	s.t.metrics.disconnected(conn.Transport, why)
 	s.t.metrics.connections.WithLabelValues(conn.Transport).Dec()

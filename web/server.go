@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,6 +49,7 @@ type Server struct {
 	cfg      Config
 	mux      *http.ServeMux
 	sockets  *sockets
+	socketIO *socketIO
 	ready    atomic.Bool
 	draining atomic.Bool
 }
@@ -61,6 +63,7 @@ func New(cfg Config) *Server {
 	}
 	s := &Server{cfg: cfg, mux: http.NewServeMux()}
 	s.sockets = newSockets(s)
+	s.socketIO = newSocketIO(s, s.sockets.pool)
 	// TODO(cors): answer preflight requests and send Access-Control-Allow-Origin for configured origins. Until then
 	// browsers may use the API from pages of the same origin only.
 	s.mux.HandleFunc("GET /ws/{room_id}/{client_id}", s.sockets.serve)
@@ -92,7 +95,11 @@ func (s *Server) api() {
 // Handler serves all requests. A trailing slash makes no difference.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if path := r.URL.Path; len(path) > 1 && path[len(path)-1] == '/' && !isSocketIO(r) {
+		if isSocketIO(r) {
+			s.socketIO.ServeHTTP(w, r)
+			return
+		}
+		if path := r.URL.Path; len(path) > 1 && path[len(path)-1] == '/' {
 			r2 := new(http.Request)
 			*r2 = *r
 			u := *r.URL
@@ -110,7 +117,10 @@ func (s *Server) Handler() http.Handler {
 
 // Route is the path's pattern that the request will match, such as "/rooms/{room_id}".
 func (s *Server) Route(r *http.Request) string {
-	if len(r.URL.Path) > 1 && strings.HasSuffix(r.URL.Path, "/") && !isSocketIO(r) {
+	if isSocketIO(r) {
+		return "/socket.io/"
+	}
+	if len(r.URL.Path) > 1 && strings.HasSuffix(r.URL.Path, "/") {
 		clone := r.Clone(r.Context())
 		clone.URL.Path = strings.TrimRight(r.URL.Path, "/")
 		r = clone
@@ -127,8 +137,10 @@ func IsSocket(r *http.Request) bool {
 	return strings.HasPrefix(r.URL.Path, "/ws/") || isSocketIO(r)
 }
 
-// isSocketIO reports whether the request is one of Socket.IO's, whose path ends in a slash.
-func isSocketIO(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/socket.io/") }
+// isSocketIO reports whether the request is one of Socket.IO's. It answers any method, in its own words.
+func isSocketIO(r *http.Request) bool {
+	return r.URL.Path == "/socket.io" || strings.HasPrefix(r.URL.Path, "/socket.io/")
+}
 
 // Ready says that the server can serve, or no longer.
 func (s *Server) Ready(ready bool) { s.ready.Store(ready) }
@@ -137,7 +149,14 @@ func (s *Server) Ready(ready bool) { s.ready.Store(ready) }
 // written what was meant for them and are closed, or until ctx ends; then it closes those that are left.
 func (s *Server) Drain(ctx context.Context) {
 	s.draining.Store(true)
+	var both sync.WaitGroup
+	both.Go(func() {
+		if err := s.socketIO.io.Close(ctx); err != nil {
+			s.cfg.Log.Warn("some Socket.IO clients did not go in time", zap.Error(err))
+		}
+	})
 	s.sockets.drain(ctx)
+	both.Wait()
 }
 
 // Close ends the goroutines of a server that has been drained.

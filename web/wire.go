@@ -39,20 +39,25 @@ func (wire) Append(dst []byte, ev *rooms.Event, ref string) []byte {
 		}
 		dst = append(dst, '}')
 	default:
-		dst = append(dst, `{"type":"`...)
-		dst = append(dst, ev.Kind.String()...)
-		dst = append(dst, '"')
-		if ev.ClientID != "" {
-			dst = appendField(dst, "client_id", ev.ClientID)
-		}
-		dst = appendField(dst, "room_id", ev.RoomID)
-		if ev.Kind == rooms.EventJoined || ev.Kind == rooms.EventLeft {
-			dst = append(dst, `,"participant_count":`...)
-			dst = strconv.AppendInt(dst, int64(ev.Participants), 10)
-		}
-		dst = append(dst, '}')
+		dst = appendNotice(dst, ev)
 	}
 	return endFrame(dst, at, opText)
+}
+
+// appendNotice appends the JSON of an event that is not stored.
+func appendNotice(dst []byte, ev *rooms.Event) []byte {
+	dst = append(dst, `{"type":"`...)
+	dst = append(dst, ev.Kind.String()...)
+	dst = append(dst, '"')
+	if ev.ClientID != "" {
+		dst = appendField(dst, "client_id", ev.ClientID)
+	}
+	dst = appendField(dst, "room_id", ev.RoomID)
+	if ev.Kind == rooms.EventJoined || ev.Kind == rooms.EventLeft {
+		dst = append(dst, `,"participant_count":`...)
+		dst = strconv.AppendInt(dst, int64(ev.Participants), 10)
+	}
+	return append(dst, '}')
 }
 
 func appendMessage(dst []byte, m *rooms.Message, trace rooms.TraceContext, ref string) []byte {

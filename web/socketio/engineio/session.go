@@ -113,6 +113,13 @@ func (s *Session) Transport() string {
 	return Polling
 }
 
+// Open reports whether the session has not ended: whether a Push that was refused was so because the queue is full.
+func (s *Session) Open() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == open
+}
+
 // Push queues it to be sent behind what was pushed before; its Bytes are one or more whole WebSocket frames, final and
 // unmasked, each of which is an Engine.IO packet of text or a binary message. It reports false if the session has ended or
 // the item does not fit (see outbox.Queue.Push); then Done is not called. A polling client may get the packets of one item

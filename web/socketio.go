@@ -1,0 +1,338 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/web/outbox"
+	"github.com/traceroom/traceroom/web/socketio"
+	"github.com/traceroom/traceroom/web/socketio/engineio"
+)
+
+// socketIO is the chat on Socket.IO: what its events mean.
+type socketIO struct {
+	server *Server
+	io     *socketio.Server
+}
+
+// session is one Socket.IO client, from its handshake to its end, over whatever transports. It is rooms.Sink for all
+// rooms that the client is in.
+//
+// Its handler's goroutine owns socket, ended and reason. mu guards joined and is never held while anything else is called.
+type session struct {
+	sio      *socketIO
+	conn     *rooms.Conn
+	ctx      context.Context // says which connection this is; has no span and no end
+	answered func(status int)
+	socket   *socketio.Socket // nil: not connected to the namespace
+	engine   *engineio.Session
+	ended    bool
+	reason   engineio.Reason
+
+	mu     sync.Mutex
+	joined map[string]*rooms.Member // by room
+}
+
+var _ rooms.Sink = (*session)(nil)
+
+type (
+	sessionKey struct{}
+	openedKey  struct{}
+)
+
+// tooSlow is why a client is sent away whose queue was full.
+const tooSlow engineio.Reason = "too slow"
+
+func newSocketIO(s *Server, pool *outbox.Pool) *socketIO {
+	x := &socketIO{server: s}
+	// TODO(cors): set CheckOrigin to take configured origins, and answer preflight requests. Until then browsers of the
+	// same origin are accepted, and clients that send no Origin.
+	x.io = socketio.NewServer(socketio.Options{Options: engineio.Options{
+		Path: "/socket.io/", Pool: pool,
+		PingInterval: s.cfg.Limits.PingInterval, PingTimeout: s.cfg.Limits.PingInterval,
+		MaxPayload: s.cfg.Limits.Frame, QueueLimit: s.cfg.Limits.Queue, MaxSessions: s.cfg.Limits.Connections,
+		Context: x.connecting,
+		ConnID:  func(ctx context.Context) string { return sessionOf(ctx).conn.ID },
+		Hooks: engineio.Hooks{
+			Open:  func(e *engineio.Session) { sessionOf(e.Context()).open(e) },
+			Close: func(e *engineio.Session, reason engineio.Reason, _ error) { sessionOf(e.Context()).end(reason) },
+		},
+	}})
+	chat := x.io.Of("/")
+	chat.OnConnect(func(ctx context.Context, s *socketio.Socket) { sessionOf(ctx).socket = s })
+	chat.OnDisconnect(func(ctx context.Context, _ *socketio.Socket, reason engineio.Reason) {
+		sessionOf(ctx).disconnected(reason)
+	})
+	chat.On("join", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).join(ev) })
+	chat.On("leave", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).leave(ev) })
+	return x
+}
+
+func sessionOf(ctx context.Context) *session { return ctx.Value(sessionKey{}).(*session) }
+
+// ServeHTTP implements http.Handler.
+func (x *socketIO) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var opened *session
+	x.io.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), openedKey{}, &opened)))
+	if opened != nil {
+		opened.answered(http.StatusBadRequest) // unless it has been answered well
+	}
+}
+
+// connecting makes the context of a new session.
+func (x *socketIO) connecting(_ context.Context, r *http.Request) context.Context {
+	id, _ := x.server.sockets.connID()
+	c := &session{sio: x, conn: &rooms.Conn{ID: id, Transport: sioFormat{}.Transport()}, joined: make(map[string]*rooms.Member)}
+	c.conn.Sink = c
+	ctx, answered := x.server.cfg.Connecting(r, c.conn)
+	var once sync.Once
+	c.answered = func(status int) { once.Do(func() { answered(status) }) }
+	if opened, ok := r.Context().Value(openedKey{}).(**session); ok {
+		*opened = c
+	}
+	c.ctx = context.WithValue(tracing.Detach(ctx), sessionKey{}, c)
+	return c.ctx
+}
+
+func (c *session) open(e *engineio.Session) {
+	c.engine = e
+	if e.Transport() == engineio.WebSocket {
+		c.answered(http.StatusSwitchingProtocols)
+		return
+	}
+	c.answered(http.StatusOK)
+}
+
+// disconnected leaves all rooms. The session may have ended too, or go on.
+func (c *session) disconnected(reason engineio.Reason) {
+	c.socket, c.reason = nil, reason
+	c.mu.Lock()
+	members := c.joined
+	c.joined = make(map[string]*rooms.Member)
+	c.mu.Unlock()
+	for _, m := range members {
+		c.leaveRoom(c.ctx, m)
+	}
+	if c.ended {
+		c.disconnect(reason)
+	}
+}
+
+// end is told that the session has ended. A socket that is still connected is told next, and leaves its rooms first.
+func (c *session) end(reason engineio.Reason) {
+	c.ended = true
+	if c.socket != nil {
+		return
+	}
+	if c.reason != "" {
+		reason = c.reason // a client that disconnects closes its connection behind it
+	}
+	c.disconnect(reason)
+}
+
+func (c *session) disconnect(reason engineio.Reason) {
+	if err := c.sio.server.cfg.Service.Disconnect(c.ctx, c.conn, rooms.Closing{Reason: string(reason)}); err != nil {
+		c.sio.server.logFault(c.ctx, "disconnect", err)
+	}
+}
+
+func (c *session) leaveRoom(ctx context.Context, m *rooms.Member) {
+	if err := c.sio.server.cfg.Service.Leave(ctx, m); err != nil {
+		c.sio.server.logFault(ctx, "leave", err)
+	}
+}
+
+// Format implements rooms.Sink.
+func (*session) Format() rooms.Format { return sioFormat{} }
+
+// Push implements rooms.Sink. A connection that is ending is not one that is too slow: it takes the bundle, and loses it.
+func (c *session) Push(b *rooms.Bundle) bool {
+	if c.engine.Push(b) {
+		return true
+	}
+	if c.engine.Open() {
+		return false
+	}
+	b.Done(c.conn.ID, false)
+	return true
+}
+
+// Removed implements rooms.Sink.
+func (c *session) Removed(room string, why rooms.Removal) {
+	if why == rooms.RemovedSlow {
+		c.engine.Abort(tooSlow, nil)
+		return
+	}
+	c.mu.Lock()
+	delete(c.joined, room)
+	c.mu.Unlock()
+}
+
+// request is what a client may give with join and leave: ids under the names of either API, or a room alone.
+type request struct {
+	UserID      string `json:"user_id"`
+	ChatroomID  string `json:"chatroom_id"`
+	ClientID    string `json:"client_id"`
+	RoomID      string `json:"room_id"`
+	Room        string `json:"room"`
+	TraceParent string `json:"traceparent"`
+	TraceState  string `json:"tracestate"`
+}
+
+const required = "user_id and chatroom_id are required"
+
+// parse reads the payload of join or leave. Where only a room is named, the client is its socket.
+func (c *session) parse(ev *socketio.Event) (req rooms.Join, trace rooms.TraceContext, err error) {
+	return parseRequest(ev.Raw(0), c.socket.ID())
+}
+
+func parseRequest(raw json.RawMessage, socketID string) (req rooms.Join, trace rooms.TraceContext, err error) {
+	missing := &rooms.Error{Code: rooms.CodeInvalid, Detail: required}
+	var room string
+	if json.Unmarshal(raw, &room) == nil && room != "" {
+		return rooms.Join{RoomID: room, ClientID: socketID}, trace, nil
+	}
+	var r request
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return req, trace, missing
+	}
+	if len(r.TraceParent) <= maxTrace && len(r.TraceState) <= maxTrace {
+		trace = rooms.TraceContext{Parent: r.TraceParent, State: r.TraceState}
+	}
+	req.RoomID, req.ClientID = first(r.ChatroomID, r.RoomID), first(r.UserID, r.ClientID)
+	if req.RoomID == "" && r.Room != "" {
+		req.RoomID, req.ClientID = r.Room, first(req.ClientID, socketID)
+	}
+	if req.RoomID == "" || req.ClientID == "" {
+		return req, trace, missing
+	}
+	return req, trace, nil
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// chatroom is what joined and left say, and the acknowledgements of join and leave.
+type chatroom struct {
+	ID string `json:"chatroom_id"`
+}
+
+func (c *session) join(ev *socketio.Event) {
+	req, trace, err := c.parse(ev)
+	if err == nil {
+		err = c.joinRoom(tracing.Extract(c.ctx, trace), req)
+	}
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	c.answer(ev, "joined", req.RoomID)
+}
+
+// joinRoom joins the room, unless the session is in it already as this client.
+func (c *session) joinRoom(ctx context.Context, req rooms.Join) error {
+	c.mu.Lock()
+	before := c.joined[req.RoomID]
+	if before != nil && before.ClientID != req.ClientID {
+		delete(c.joined, req.RoomID)
+	}
+	c.mu.Unlock()
+	if before != nil {
+		if before.ClientID == req.ClientID {
+			return nil
+		}
+		c.leaveRoom(ctx, before)
+	}
+	m, err := c.sio.server.cfg.Service.Join(ctx, c.conn, req)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.joined[req.RoomID] = m
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *session) leave(ev *socketio.Event) {
+	req, trace, err := c.parse(ev)
+	if err == nil {
+		err = rooms.CheckID("chatroom_id", req.RoomID)
+	}
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	c.mu.Lock()
+	m := c.joined[req.RoomID]
+	delete(c.joined, req.RoomID)
+	c.mu.Unlock()
+	if m != nil {
+		c.leaveRoom(tracing.Extract(c.ctx, trace), m)
+	}
+	c.answer(ev, "left", req.RoomID)
+}
+
+// answer emits the event, and the same as the acknowledgement. A client that cannot be sent it is about to end.
+func (c *session) answer(ev *socketio.Event, name, room string) {
+	_ = c.socket.Emit(name, chatroom{room})
+	_ = ev.Ack(chatroom{room})
+}
+
+// refuse emits an error event.
+func (c *session) refuse(err error) {
+	_ = c.socket.Emit("error", map[string]string{"message": rooms.AsError(err).Detail})
+}
+
+// sioFormat is the rooms.Format of Socket.IO: events of the namespace /, as WebSocket frames.
+type sioFormat struct{}
+
+var _ rooms.Format = sioFormat{}
+
+// Transport implements rooms.Format.
+func (sioFormat) Transport() string { return "socket.io" }
+
+// Append implements rooms.Format. History is not told over Socket.IO.
+func (sioFormat) Append(dst []byte, ev *rooms.Event, _ string) []byte {
+	switch ev.Kind {
+	case rooms.EventHistory:
+		return dst
+	case rooms.EventMessage:
+		dst, at := socketio.BeginEvent(dst, "/", "new_message")
+		return socketio.EndEvent(appendPosted(dst, ev.Message), at)
+	default:
+		dst, at := socketio.BeginEvent(dst, "/", ev.Kind.String())
+		return socketio.EndEvent(appendNotice(dst, ev), at)
+	}
+}
+
+// appendPosted appends a message as POST /messages answers it (postedBody).
+func appendPosted(dst []byte, m *rooms.Message) []byte {
+	dst = append(dst, `{"id":`...)
+	dst = appendQuoted(dst, m.ID)
+	dst = appendField(dst, "message_text", m.Text)
+	dst = appendField(dst, "user_id", m.ClientID)
+	dst = appendField(dst, "chatroom_id", m.RoomID)
+	dst = append(dst, `,"is_reply":`...)
+	dst = strconv.AppendBool(dst, m.IsReply)
+	dst = append(dst, `,"parent_message_id":`...)
+	if m.ParentID == "" {
+		dst = append(dst, "null"...)
+	} else {
+		dst = appendQuoted(dst, m.ParentID)
+	}
+	dst = append(dst, `,"created_date":"`...)
+	dst = m.CreatedAt.AppendFormat(dst, time.RFC3339Nano)
+	dst = append(dst, `","last_updated_date":"`...)
+	dst = m.UpdatedAt.AppendFormat(dst, time.RFC3339Nano)
+	return append(dst, `"}`...)
+}
