@@ -32,6 +32,7 @@ var defaultRooms = []struct{ id, name string }{{"general", "General"}, {"go", "G
 
 // Run serves until ctx ends, and then drains.
 func (s *serve) Run(ctx context.Context, out *streams) (err error) {
+	calmCollector()
 	log := newLog(out.stderr)
 	traces, err := s.newTraceLog(out.stdout, log)
 	if err != nil {

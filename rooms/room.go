@@ -3,6 +3,7 @@ package rooms
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -129,6 +130,8 @@ func (r *room) wake() {
 func (r *room) run() {
 	for {
 		r.deliverArrivals()
+		// Others who are about to send something get their turn first: what waits together is stored together.
+		runtime.Gosched()
 		r.mu.Lock()
 		tasks := r.tasks
 		r.tasks, r.spare = r.spare, nil

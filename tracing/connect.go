@@ -46,7 +46,7 @@ func (t *Telemetry) Connecting(r *http.Request, conn *rooms.Conn) (ctx context.C
 	}
 	ctx = context.WithValue(ctx, connectionKey{}, c)
 	ctx, span := t.start(ctx, op, attrs...)
-	c.link = trace.Link{SpanContext: span.SpanContext()}
+	c.link = trace.WithLinks(trace.Link{SpanContext: span.SpanContext()})
 	return ctx, func(status int) {
 		if status == http.StatusSwitchingProtocols || status == http.StatusOK {
 			t.metrics.connections.WithLabelValues(conn.Transport).Inc()

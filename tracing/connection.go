@@ -12,7 +12,7 @@ import (
 type connection struct {
 	id        string
 	transport string
-	link      trace.Link // to the connect span
+	link      trace.SpanStartOption // to the connect span
 	attrs     []attribute.KeyValue
 }
 

@@ -15,19 +15,20 @@ import (
 // start starts op's span with the attributes of op, of ctx's connection and of this call. Its parent is ctx's span, if
 // there is one.
 func (t *Telemetry) start(ctx context.Context, op *operation, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
-	opts := make([]trace.SpanStartOption, 0, 5)
-	opts = append(opts, trace.WithSpanKind(op.kind), trace.WithAttributes(attrs...))
-	if len(op.attrs) > 0 {
-		opts = append(opts, trace.WithAttributes(op.attrs...))
+	c := connectionOf(ctx)
+	if c == nil {
+		c = &noConnection
 	}
-	if c := connectionOf(ctx); c != nil {
-		opts = append(opts, trace.WithAttributes(c.attrs...))
-		if op.linked && c.link.SpanContext.IsValid() {
-			opts = append(opts, trace.WithLinks(c.link))
-		}
+	all := make([]attribute.KeyValue, 0, len(op.attrs)+len(c.attrs)+len(attrs))
+	all = append(append(append(all, attrs...), op.attrs...), c.attrs...)
+	if op.linked && c.link != nil {
+		return t.tracer.Start(ctx, op.span, op.kindOption, trace.WithAttributes(all...), c.link)
 	}
-	return t.tracer.Start(ctx, op.span, opts...)
+	return t.tracer.Start(ctx, op.span, op.kindOption, trace.WithAttributes(all...))
 }
+
+// noConnection stands for the connection of what no connection asked for.
+var noConnection connection
 
 // end ends span, as failed if err is not nil.
 func end(span trace.Span, err error) {
