@@ -95,10 +95,12 @@ func morning() chromedp.Action[chromedp.Void] {
 	})
 }
 
-// settle waits until what was asked to be drawn is.
+// settle waits until what was asked to be drawn is, and brings what moves to its end.
 func settle(tab *browsertest.Tab) {
-	browsertest.Eval[bool](tab, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() =>
-		Promise.all(document.getAnimations().map((a) => a.effect.getComputedTiming().iterations === 1 ? a.finished : 0)).then(() => done(true)))))`)
+	browsertest.Eval[bool](tab, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+		for (const a of document.getAnimations()) if (a.effect.getComputedTiming().iterations === 1) a.finish();
+		requestAnimationFrame(() => done(true));
+	})))`)
 }
 
 // fill gives the mock rooms, people and a conversation.

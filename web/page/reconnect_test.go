@@ -105,6 +105,19 @@ func TestMessageLost(t *testing.T) {
 	require.Len(t, m.sent(), 2)
 }
 
+// What comes twice is shown once.
+func TestRepeatedMessage(t *testing.T) {
+	m := newMock(t, Config{})
+	first := m.say("general", "bob", "once")
+	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	second := m.say("general", "bob", "twice")
+	m.tell("general", "", first)
+	m.tell("general", "", second)
+	m.tell("general", "", map[string]any{"type": "history", "room_id": "general", "messages": []message{first, second}})
+	m.say("general", "bob", "end")
+	waitTexts(tab, "once", "twice", "end")
+}
+
 // Close codes say what to do next.
 func TestCloseCodes(t *testing.T) {
 	m := newMock(t, Config{})
