@@ -26,7 +26,7 @@ type picture struct {
 	show          func(t *testing.T, m *mock, tab *browsertest.Tab)
 }
 
-// TestPictures takes pictures of the page: the README's, into the folder that PAGE_PICTURES names if it does, and all
+// TestPictures takes pictures of the page: the README's, into the folder that PAGE_PICTURES (a full path) names, and all
 // others too if PAGE_PICTURES_ALL is not empty, for whoever changes how the page looks.
 func TestPictures(t *testing.T) {
 	folder, all := os.Getenv("PAGE_PICTURES"), os.Getenv("PAGE_PICTURES_ALL") != ""
@@ -56,6 +56,7 @@ func TestPictures(t *testing.T) {
 		{name: "keyboard-light", width: wide, height: high, show: keyboard},
 		{name: "torture-narrow", width: 360, height: tall, show: torture},
 		{name: "torture-light", width: wide, height: high, show: torture},
+		{name: "panel-light", width: 1440, height: 900, show: panel},
 		{name: "name-dark", width: wide, height: high, dark: true, show: name},
 	}
 	browser := browsertest.Start(t)
@@ -95,10 +96,12 @@ func morning() chromedp.Action[chromedp.Void] {
 	})
 }
 
-// settle waits until what was asked to be drawn is.
+// settle waits until what was asked to be drawn is, and brings what moves to its end.
 func settle(tab *browsertest.Tab) {
-	browsertest.Eval[bool](tab, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() =>
-		Promise.all(document.getAnimations().map((a) => a.effect.getComputedTiming().iterations === 1 ? a.finished : 0)).then(() => done(true)))))`)
+	browsertest.Eval[bool](tab, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+		for (const a of document.getAnimations()) if (a.effect.getComputedTiming().iterations === 1) a.finish();
+		requestAnimationFrame(() => done(true));
+	})))`)
 }
 
 // fill gives the mock rooms, people and a conversation.
@@ -282,4 +285,11 @@ func torture(t *testing.T, m *mock, tab *browsertest.Tab) {
 		joinAs(t, m, "longest", fmt.Sprint("someone-", i))
 	}
 	tab.WaitText(".presence", "3 others")
+}
+
+// panel shows the place beside the chat that something may open in.
+func panel(t *testing.T, m *mock, tab *browsertest.Tab) {
+	t.Helper()
+	busy(t, m, tab)
+	browsertest.Eval[bool](tab, `(document.querySelector('#panel').hidden = false, true)`)
 }

@@ -105,6 +105,42 @@ func TestMessageLost(t *testing.T) {
 	require.Len(t, m.sent(), 2)
 }
 
+// hurry makes timers of the page that take ms milliseconds take fewer, so that the test need not wait for them.
+func hurry(ms, fewer int) string {
+	return fmt.Sprintf(`(() => {
+		const real = window.setTimeout;
+		window.setTimeout = (f, ms, ...args) => real(f, ms === %d ? %d : ms, ...args);
+	})()`, ms, fewer)
+}
+
+// A connection that looks open but answers nothing is given up for another.
+func TestNoAnswer(t *testing.T) {
+	m := newMock(t, Config{})
+	tab := newVisitor(t, m, browsertest.Start(t))
+	tab.Do(beforeLoad(hurry(10_000, 1_500)))
+	tab.Open("/?room=general&name=alice")
+	live(tab)
+	dials := len(m.dialled())
+	m.onMessage(func(*mockMember, clientFrame) bool { return true })
+	say(tab, "into the void")
+	tab.WaitText("#pending .row[data-state=unconfirmed]", "into the void")
+	require.Greater(t, len(m.dialled()), dials)
+	live(tab)
+}
+
+// What comes twice is shown once.
+func TestRepeatedMessage(t *testing.T) {
+	m := newMock(t, Config{})
+	first := m.say("general", "bob", "once")
+	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	second := m.say("general", "bob", "twice")
+	m.tell("general", "", first)
+	m.tell("general", "", second)
+	m.tell("general", "", map[string]any{"type": "history", "room_id": "general", "messages": []message{first, second}})
+	m.say("general", "bob", "end")
+	waitTexts(tab, "once", "twice", "end")
+}
+
 // Close codes say what to do next.
 func TestCloseCodes(t *testing.T) {
 	m := newMock(t, Config{})

@@ -64,6 +64,20 @@ func TestTalk(t *testing.T) {
 	alice.WaitText("#participants", "1 person here")
 }
 
+// A typing notice that nothing follows goes away.
+func TestTypingExpires(t *testing.T) {
+	m := newMock(t, Config{})
+	tab := newVisitor(t, m, browsertest.Start(t))
+	tab.Do(beforeLoad(hurry(5_000, 1_000)))
+	tab.Open("/?room=general&name=alice")
+	live(tab)
+	for _, client := range []string{"bob", "carol"} {
+		m.tell("general", client, map[string]any{"type": "typing", "client_id": client, "room_id": "general"})
+	}
+	tab.WaitText("#typing.on", "bob and carol are typing")
+	tab.Wait(`!document.querySelector('#typing').classList.contains('on')`)
+}
+
 // Each message starts a trace of its own, sampled, and carries the sender's name for it.
 func TestSentFrames(t *testing.T) {
 	m := newMock(t, Config{})

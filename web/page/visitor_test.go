@@ -4,11 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/gorilla/websocket"
@@ -87,4 +91,41 @@ func wheel(x, y, by float64) chromedp.Action[chromedp.Void] {
 
 func focus(selector string) chromedp.Action[chromedp.Void] {
 	return chromedp.Focus(chromedp.CSS(selector))
+}
+
+// pasteCommand pastes from the clipboard into what has the focus.
+func pasteCommand() chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, input.DispatchKeyEvent, input.DispatchKeyEventParams{
+			Type: input.DispatchKeyEventTypeRawKeyDown, Key: "v", Code: "KeyV", Modifiers: int64(chromedp.ModifierCtrl), Commands: []string{"paste"},
+		})
+		return err
+	})
+}
+
+// nameless returns the roles of what can be operated and has no accessible name.
+func nameless(t *testing.T, tab *browsertest.Tab) []string {
+	t.Helper()
+	operable := []string{"button", "link", "textbox", "searchbox", "dialog", "region", "log", "navigation"}
+	tree, err := chromedp.Call(tab.Context(), accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+	require.NoError(t, err)
+	var found []string
+	for _, node := range tree.Nodes {
+		if node.Ignored || node.Role == nil {
+			continue
+		}
+		role := strings.Trim(string(node.Role.Value), `"`)
+		if slices.Contains(operable, role) && (node.Name == nil || len(strings.Trim(string(node.Name.Value), `" `)) == 0) {
+			found = append(found, role)
+		}
+	}
+	return found
+}
+
+// beforeLoad runs a script in every page that the tab opens from now on, before the page's own.
+func beforeLoad(script string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+		return err
+	})
 }

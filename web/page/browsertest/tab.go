@@ -169,7 +169,7 @@ func (tab *Tab) Wait(expression string) {
 		}
 		select {
 		case <-ctx.Done():
-			text, _ := chromedp.Run(tab.ctx, chromedp.Evaluate[string]("document.body.innerText"))
+			text, _ := chromedp.Run(tab.ctx, chromedp.Evaluate[string]("document.body.innerText.slice(0, 2000)"))
 			tab.t.Fatalf("not within %v: %s (%v)\nthe page says:\n%s\nproblems: %q", Patience, expression, err, text, tab.Problems())
 		case <-tick.C:
 		}
