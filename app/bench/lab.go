@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -30,6 +31,7 @@ type lab struct {
 	cores  cores
 	traces *proc.Process
 	otlp   string // the receiver's address, http://host:port
+	during string // a shell command to run beside each server
 	runs   int
 }
 
@@ -120,8 +122,12 @@ func (l *lab) measureIn(ctx context.Context, dir string, p peers.Peer, plan load
 	if plan.Dialers == 0 {
 		plan.Dialers = 8
 	}
+	wait := l.beside(ctx, srv.PID())
 	if out.Result, err = l.load(ctx, plan); err != nil {
 		return out, fmt.Errorf("%s: %w\n%s", p.Name, err, srv.Output())
+	}
+	if err := wait(); err != nil {
+		return out, fmt.Errorf("%s: %w", l.during, err)
 	}
 	out.Dropped = -1
 	if p.PerMessage > 0 {
@@ -138,6 +144,20 @@ func (l *lab) measureIn(ctx context.Context, dir string, p peers.Peer, plan load
 	out.Spans = now.Spans - before.Spans
 	out.Expected = p.PerMessage*(out.Sent+out.Syncs) + p.PerMember*out.Members
 	return out, nil
+}
+
+// beside starts the command that is to run beside the server. What it returns waits for its end.
+func (l *lab) beside(ctx context.Context, pid int) (wait func() error) {
+	if l.during == "" {
+		return func() error { return nil }
+	}
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", l.during)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("PID=%d", pid))
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Start(); err != nil {
+		return func() error { return err }
+	}
+	return cmd.Wait
 }
 
 // load runs the clients' process.

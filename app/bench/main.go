@@ -84,6 +84,7 @@ type options struct {
 	senders, inflight int
 	ack               load.Ack
 	spin              bool
+	during            string
 
 	steady      time.Duration
 	connections int
@@ -109,6 +110,7 @@ func parse(args []string) (opt options, err error) {
 	fs.IntVar(&opt.inflight, "inflight", 0, "unacknowledged messages of each sender in the fan-out; 0: by size")
 	ack := fs.String("ack", string(load.AckEcho), "when a message counts as acknowledged: echo (its sender has it) or all (all members have it)")
 	fs.BoolVar(&opt.spin, "spin", false, "clients do not sleep, so that no write of the server has to wake them")
+	fs.StringVar(&opt.during, "during", "", "a shell command to run once each server serves, with its process id in $PID: a profiler")
 	fs.DurationVar(&opt.steady, "steady", time.Minute, "how long the memory at a steady rate is watched")
 	fs.IntVar(&opt.connections, "connections", 10_000, "idle connections")
 	fs.IntVar(&opt.messages, "messages", 1_000_000, "stored messages")
@@ -170,7 +172,6 @@ func (o *options) hurry() {
 type bench struct {
 	opt   options
 	peers []peers.Peer // to compare in the fan-out
-	built peers.Built
 	lab   *lab
 	out   io.Writer // the tables
 	log   io.Writer // what is going on
@@ -206,8 +207,11 @@ func (b *bench) prepare(ctx context.Context, dir string) error {
 	if err := without["traceroom"]; err != nil && b.ownScenarios() {
 		return fmt.Errorf("without Traceroom there is only -only fanout: %w", err)
 	}
-	b.lab, err = newLab(ctx, dir, built)
-	return err
+	if b.lab, err = newLab(ctx, dir, built); err != nil {
+		return err
+	}
+	b.lab.during = b.opt.during
+	return nil
 }
 
 // ownScenarios reports whether a scenario is to be measured that needs Traceroom.

@@ -29,9 +29,3 @@ func TestFiguresHaveThreeDigits(t *testing.T) {
 		require.Equal(t, want, figure(v))
 	}
 }
-
-func TestVerdict(t *testing.T) {
-	require.Equal(t, "kept", verdict(2.5, 2.5))
-	require.Equal(t, "missed", verdict(2.51, 2.5))
-	require.Equal(t, "not measured", verdict(math.NaN(), 2.5))
-}

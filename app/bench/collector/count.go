@@ -37,7 +37,7 @@ func each(message []byte, number uint64, f func([]byte) error) error {
 			return ErrMalformed
 		}
 		message = message[n:]
-		size := uint64(0)
+		var size uint64
 		switch key & 7 {
 		case 0: // varint
 			_, n = binary.Uvarint(message)

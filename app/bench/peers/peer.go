@@ -63,14 +63,18 @@ func (p Peer) Start(ctx context.Context, at Place) (*Running, error) {
 }
 
 // All returns the peers in the order in which tables have them.
+//
+// Traceroom makes receive, append, broadcast and deliver of a message; and of a member connect, join and leave, each of
+// the latter two with a broadcast and a deliver, and disconnect. The Node server makes a receive and a send of a message,
+// and of a member two receives (connection, join) and a send (joined).
 func All() []Peer {
 	return []Peer{
 		{Name: "floor", Title: "floor", Dialect: load.Bare, start: startFloor},
 		{Name: "gorilla", Title: "gorilla's chat example", Dialect: load.Bare, start: startGorilla},
 		{Name: "node", Title: "Node Socket.IO, OpenTelemetry", Dialect: load.NodeIO, PerMessage: 2, PerMember: 3, start: startNode},
-		{Name: "traceroom", Title: "Traceroom, everything on", Dialect: load.Chat, PerMessage: 4, PerMember: 4, start: startTraceroom},
+		{Name: "traceroom", Title: "Traceroom, everything on", Dialect: load.Chat, PerMessage: 4, PerMember: 8, start: startTraceroom},
 		{Name: "off", Title: "Traceroom, everything off", Dialect: load.Chat, start: startTraceroomOff},
-		{Name: "socketio", Title: "Traceroom, everything on, to Socket.IO", Dialect: load.Chat, Silent: load.SocketIO, PerMessage: 4, PerMember: 4, start: startTraceroom},
+		{Name: "socketio", Title: "Traceroom, everything on, to Socket.IO", Dialect: load.Chat, Silent: load.SocketIO, PerMessage: 4, PerMember: 8, start: startTraceroom},
 	}
 }
 

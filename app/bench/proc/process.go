@@ -129,7 +129,11 @@ func (p *Process) Await(ctx context.Context, match func(line string) string) (st
 		}
 		switch {
 		case p.ended:
-			return "", fmt.Errorf("it ended (%v) after saying:\n%s", p.err, strings.Join(p.lines, "\n"))
+			how := "exit status 0"
+			if p.err != nil {
+				how = p.err.Error()
+			}
+			return "", fmt.Errorf("it ended (%s) after saying:\n%s", how, strings.Join(p.lines, "\n"))
 		case ctx.Err() != nil:
 			return "", fmt.Errorf("%w; it said:\n%s", ctx.Err(), strings.Join(p.lines, "\n"))
 		}
