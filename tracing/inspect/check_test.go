@@ -97,6 +97,17 @@ func TestCheckFinds(t *testing.T) {
 			l[at] = took(l[at], 12_000)
 			return l, at
 		}, RuleDuration, "durationMicros is 12000, but its lines are 0 ms apart"},
+		"a duration that is too short": {func(l []string) ([]string, int) {
+			at := lineOf(l, "EXIT", "deliver")
+			l[at] = shift(l[at], 9)
+			return l, at
+		}, RuleDuration, " ms apart"},
+		"a child that ends when its parent has": {func(l []string) ([]string, int) {
+			exit, end := lineOf(l, "EXIT", "append"), lineOf(l, "EXIT", "receive")
+			late := took(shift(l[exit], 9), 9100)
+			l = append(l[:end+1], append([]string{late}, l[end+1:]...)...)
+			return append(l[:exit], l[exit+1:]...), end
+		}, RuleNesting, " ms after its parent rooms.receive (line"},
 		"milliseconds that are not": {func(l []string) ([]string, int) {
 			at := lineOf(l, "EXIT", "append")
 			l[at] = strings.Replace(l[at], `"durationMillis":0`, `"durationMillis":7`, 1)
@@ -132,8 +143,10 @@ func TestCheckFinds(t *testing.T) {
 // What runs on behind its parent is not a fault, and neither is the time that a timestamp cannot tell.
 func TestCheckLetsPass(t *testing.T) {
 	c := newChat(1)
+	c.late = 30_000 // joins and deliveries go on for so long
 	k := c.connect("general", "ann")
 	c.say(k, "00f067aa0ba902b7", 0, "")
+	c.late = 0
 	c.now = (c.now/1000+1)*1000 - 1 // the next operations straddle a millisecond
 	for range 300 {
 		c.say(k, "", 0, "")

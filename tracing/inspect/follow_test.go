@@ -83,8 +83,10 @@ func TestFollowOverRotation(t *testing.T) {
 		write(300) // about 1 MB: sometimes a rotation by size within
 		if round%2 == 0 {
 			require.NoError(t, w.Rotate())
-			time.Sleep(2 * time.Millisecond) // lumberjack names files by the millisecond, and would write over one
 			write(3)
+			// lumberjack names files by the millisecond, and would write over one.
+			rotated := time.Now().UnixMilli()
+			require.Eventually(t, func() bool { return time.Now().UnixMilli() > rotated }, time.Second, time.Millisecond)
 			require.NoError(t, w.Rotate())
 			write(3)
 		}
@@ -207,6 +209,21 @@ func TestFollowFromEnd(t *testing.T) {
 	require.Zero(t, stop())
 	require.NotContains(t, out.String(), "web.connect")
 	require.Empty(t, errs.String())
+}
+
+func TestFollowFromEndWithinALine(t *testing.T) {
+	for log, want := range map[string]string{"one\ntw": "two", "one\n": "o", "on": "ono", "": "o"} {
+		path := logFile(t, []byte(log))
+		src := newFollow(path, true, func(s string) { t.Error(s) })
+		in := newLines(src)
+		_, _, err := in.next(t.Context())
+		require.Equal(t, errIdle, err)
+		require.NoError(t, os.WriteFile(path, []byte(log+"o\n"), 0o600))
+		b, _, err := in.next(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, string(b))
+		require.NoError(t, src.close())
+	}
 }
 
 // What is piped in is shown while the pipe is open.
