@@ -9,11 +9,12 @@ import (
 const (
 	maxHeldSpans  = 1 << 16
 	maxHeldBytes  = 48 << 20
-	maxTraceSpans = 5000                    // a longer trace is shown in parts
+	maxTraceSpans = 5000                    // a longer trace is shown in parts; twice as long ones in the middle of something
 	rest          = 1000                    // ms without a line, all closed: the trace is over
 	restLive      = 300                     // the same when following
 	patience      = 60_000                  // ms without a line, something open: shown as it is
 	quiet         = 1200 * time.Millisecond // of real time without a line: longer than the server keeps lines back
+	traceSize     = 500                     // what a trace takes beside its spans
 	maxRecent     = 4096                    // traces remembered to have been shown
 )
 
@@ -113,8 +114,8 @@ func (a *assembler) add(l *line) error {
 	t.atRest = false
 	t.waiting.move(&a.active, t)
 
-	if len(t.spans) >= maxTraceSpans {
-		t.hurried = true
+	if n := len(t.spans); n >= maxTraceSpans && t.open == 0 || n >= 2*maxTraceSpans {
+		t.hurried = t.open > 0
 		return a.emit(t)
 	}
 	return a.relieve()
@@ -130,7 +131,8 @@ func (a *assembler) begin(id traceID) *trace {
 		t, a.freeTraces = a.freeTraces[n-1], a.freeTraces[:n-1]
 	}
 	_, again := a.recent[id]
-	*t = trace{id: id, continued: again, spans: t.spans[:0]}
+	*t = trace{id: id, continued: again, spans: t.spans[:0], bytes: traceSize}
+	a.bytes += traceSize
 	a.traces[id] = t
 	t.inOrder.move(&a.order, t)
 	return t

@@ -103,6 +103,7 @@ type checked struct {
 	lateEnd  int64
 	lateLine int64
 	lateName *name
+	lateSpan spanID
 
 	prev, next *checked // in the list of the open or of the ended
 }
@@ -266,7 +267,7 @@ func (c *check) exit(l *line, at place) {
 		c.problem(RuleDuration, at, k, n, "durationMillis is %d, but durationMicros is %d", l.millis, l.micros)
 	}
 	if s.lateName != nil && s.lateEnd > s.end+stampSlack {
-		c.problem(RuleNesting, place{s.enter.file, s.lateLine}, k, s.lateName, "ended %d ms after its parent %s (line %d)", s.lateEnd-s.end, n.full, at.line)
+		c.problem(RuleNesting, place{at.file, s.lateLine}, spanKey{k.trace, s.lateSpan}, s.lateName, "ended %d ms after its parent %s (line %d)", s.lateEnd-s.end, n.full, at.line)
 	}
 	if s.parentName == nil || s.name.outlives(s.parentName.function) {
 		return
@@ -276,7 +277,7 @@ func (c *check) exit(l *line, at place) {
 	case p == nil:
 	case p.exit == 0:
 		if p.lateName == nil || s.end > p.lateEnd {
-			p.lateEnd, p.lateLine, p.lateName = s.end, at.line, n
+			p.lateEnd, p.lateLine, p.lateName, p.lateSpan = s.end, at.line, n, k.span
 		}
 	case s.end > p.end+stampSlack:
 		c.problem(RuleNesting, at, k, n, "ends %d ms after its parent %s (line %d)", s.end-p.end, p.name.full, p.exit)

@@ -174,7 +174,7 @@ func seekLastLine(f *os.File) (int64, error) {
 	if _, err := f.ReadAt(tail, end-int64(len(tail))); err != nil && err != io.EOF {
 		return 0, err
 	}
-	if nl := bytes.LastIndexByte(tail, '\n'); nl >= 0 {
+	if nl := bytes.LastIndexByte(tail, '\n'); nl >= 0 || end == int64(len(tail)) {
 		end -= int64(len(tail) - nl - 1)
 	}
 	return f.Seek(end, io.SeekStart)

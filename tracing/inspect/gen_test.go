@@ -17,6 +17,7 @@ type chat struct {
 	spans int
 	conns []*conn
 	seq   int
+	late  int64 // microseconds that what outlives its parent takes longer
 	start map[string]int64
 	buf   []byte
 }
@@ -112,6 +113,7 @@ func (c *chat) connect(room, client string) *conn {
 	c.pass(150)
 	c.exit(k.thread(), "web", "connect", `{"status":101}`, k.trace, k.span)
 	c.pass(400)
+	c.now += c.late
 	c.exit(k.thread(), "rooms", "join", fmt.Sprintf(`{"history":%d,"participant_count":%d}`, min(c.seq, 100), n), k.trace, join)
 	return k
 }
@@ -148,8 +150,10 @@ func (c *chat) say(k *conn, caller string, ms int, failure string) {
 	c.pass(40)
 	c.enter(th, "rooms", "deliver", k.args(fmt.Sprintf(`,"seq":%d`, c.seq)), trace, deliver, relay, nil)
 	c.pass(50)
+	c.now += c.late
 	c.exit(th, "relay", "relay", `{}`, trace, relay)
 	c.pass(700)
+	c.now += c.late
 	c.exit(th, "rooms", "deliver", fmt.Sprintf(`{"recipients":%d,"dropped":0,"slowest":"3f9a2b-1"}`, len(c.conns)), trace, deliver)
 }
 

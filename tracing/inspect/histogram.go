@@ -6,8 +6,8 @@ import "math/bits"
 // grow with their number: values below 128 are exact, each power of two above is cut into 64 equal buckets, and a bucket
 // answers with its middle. At most 23 KiB.
 type histogram struct {
-	n, total, max int64
-	counts        []int64
+	n, total, min, max int64
+	counts             []int64
 }
 
 // maxError is the largest relative error of a quantile: half of a bucket's width over its lower end.
@@ -35,8 +35,11 @@ func middle(i int) int64 {
 }
 
 func (h *histogram) add(v int64) {
-	h.n++
+	if h.n++; h.n == 1 {
+		h.min = v
+	}
 	h.total += v
+	h.min = min(h.min, v)
 	h.max = max(h.max, v)
 	i := bucket(v)
 	if i >= len(h.counts) {
@@ -56,7 +59,7 @@ func (h *histogram) quantile(q float64) int64 {
 	}
 	for i, c := range h.counts {
 		if rank -= c; rank <= 0 {
-			return min(middle(i), h.max)
+			return max(h.min, min(middle(i), h.max))
 		}
 	}
 	return h.max

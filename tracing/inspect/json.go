@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 )
@@ -54,7 +55,7 @@ func jsonSpan(b []byte, v *view, i int, marks bool) []byte {
 			return
 		}
 		b = append(append(append(b, '"'), key...), `":`...)
-		if (doc[0] == '{' || doc[0] == '[') && json.Valid(doc) {
+		if (doc[0] == '{' || doc[0] == '[') && json.Valid(doc) && bytes.IndexByte(doc, '\n') < 0 {
 			b = append(b, doc...)
 		} else {
 			b = append(escape(append(b, '"'), doc), '"')

@@ -18,7 +18,10 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// lumberjack's housekeeping has no end of its own.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
+}
 
 // call runs `inspect args…` as the program does, and returns what it wrote and its exit status.
 func call(t *testing.T, in io.Reader, args ...string) (out, errs string, status int) {
@@ -78,4 +81,20 @@ func golden(t *testing.T, name, got string) {
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, string(want), got, "testdata/%s; run with -update if the new output is better", name)
+}
+
+// benchCall runs `inspect args…` on a log and throws away what it says.
+func benchCall(b *testing.B, in io.Reader, args []string) {
+	var cli struct {
+		Inspect Command `cmd:""`
+	}
+	s := &Streams{In: in, Out: io.Discard, Err: io.Discard, Getenv: func(string) string { return "" }}
+	p, err := kong.New(&cli, kong.BindTo(context.Background(), (*context.Context)(nil)), kong.Bind(s))
+	require.NoError(b, err)
+	k, err := p.Parse(append([]string{"inspect"}, args...))
+	require.NoError(b, err)
+	var found *Error
+	if err := k.Run(); err != nil && (!errors.As(err, &found) || found.Status != StatusFindings) {
+		b.Fatal(err)
+	}
 }

@@ -65,10 +65,10 @@ func (s *session) show(t *trace, now int64) error {
 		*b = append(*b, "connection "...)
 		*b = s.tree.as(*b, cyan, cleaned(s.filter.connection))
 		if len(root.client) > 0 {
-			*b = append(clean(append(*b, "  client "...), root.client), ""...)
+			*b = clean(append(*b, "  client "...), root.client)
 		}
 		if len(root.room) > 0 {
-			*b = append(clean(append(*b, "  room "...), root.room), ""...)
+			*b = clean(append(*b, "  room "...), root.room)
 		}
 		*b = append(*b, "  "...)
 		*b = s.tree.as(*b, bold, time.UnixMilli(s.start).In(s.tree.zone).Format(stamps))

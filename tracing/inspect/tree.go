@@ -242,7 +242,7 @@ func (t *tree) members(d []byte, v *view, b []byte, said [][]byte, lead string) 
 		d = append(d, lead...)
 		lead = ""
 		if len(label) > 0 {
-			d = append(t.as(d, dim, string(label)), t.as(nil, dim, "=")...)
+			d = t.as(d, dim, string(label)+"=")
 		}
 		if quoted {
 			d = append(append(append(d, '"'), t.value...), '"')
