@@ -69,11 +69,26 @@ func New(cfg Config) *Server {
 	s.mux.HandleFunc("GET /ws/{room_id}/{client_id}", s.sockets.serve)
 	s.mux.Handle("GET /metrics", cfg.Metrics)
 	s.mux.Handle("GET /", cfg.Page)
-	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		newProblem(http.StatusNotFound, "there is nothing at "+r.Method+" "+r.URL.Path).write(w)
-	})
+	s.mux.HandleFunc("/", s.nothing)
 	s.api()
 	return s
+}
+
+// nothing answers requests that no other pattern matches.
+func (s *Server) nothing(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		other := &http.Request{Method: method, Host: r.Host, URL: r.URL}
+		if _, pattern := s.mux.Handler(other); pattern != "/" && (pattern != "GET /" || r.URL.Path == "/") {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		newProblem(http.StatusNotFound, "there is nothing at "+r.URL.Path).write(w)
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	newProblem(http.StatusMethodNotAllowed, r.URL.Path+" takes "+strings.Join(allowed, ", ")).write(w)
 }
 
 // api registers the REST calls.

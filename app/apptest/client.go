@@ -75,6 +75,7 @@ type Client struct {
 	Dial
 	conn    *websocket.Conn
 	writing sync.Mutex
+	joined  chan struct{} // gets an element for each answer to a knock
 	ended   chan struct{} // closed when reading has ended
 
 	mu      sync.Mutex
@@ -90,7 +91,7 @@ func (p *Program) Open(d Dial) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{Dial: d, conn: conn, ended: make(chan struct{}), changed: make(chan struct{})}
+	c := &Client{Dial: d, conn: conn, joined: make(chan struct{}, 1), ended: make(chan struct{}), changed: make(chan struct{})}
 	go c.read()
 	return c, nil
 }
@@ -107,13 +108,29 @@ func (p *Program) Resume(t testing.TB, room, client string, since int64) *Client
 	return p.Connect(t, Dial{Room: room, Client: client, Query: url.Values{"since": {fmt.Sprint(since)}}})
 }
 
-// Connect connects a client and closes it at the end of the test.
+// Connect connects a client, waits until it has joined or been closed, and closes it at the end of the test.
 func (p *Program) Connect(t testing.TB, d Dial) *Client {
 	t.Helper()
 	c, err := p.Open(d)
 	require.NoError(t, err)
 	t.Cleanup(c.Drop)
+	require.NoError(t, c.Joined())
 	return c
+}
+
+// knock is a mistake that the server answers once it has joined the client to the room. The answer is not among Frames.
+const knock = "knock"
+
+// Joined waits until the client has joined the room or the server has closed it.
+func (c *Client) Joined() error {
+	_ = c.Write(Message{Type: knock, Ref: knock}) // fails when the server has closed it, which shows below
+	select {
+	case <-c.joined:
+	case <-c.ended:
+	case <-time.After(Patience):
+		return fmt.Errorf("%s does not get into %s", c.Client, c.Room)
+	}
+	return nil
 }
 
 func (c *Client) read() {
@@ -125,6 +142,10 @@ func (c *Client) read() {
 			if err = json.Unmarshal(p, &f); err != nil {
 				err = fmt.Errorf("no JSON: %w: %s", err, p)
 			}
+		}
+		if f.Type == "error" && f.Ref == knock {
+			c.joined <- struct{}{}
+			continue
 		}
 		c.mu.Lock()
 		if err == nil {
