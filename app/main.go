@@ -17,7 +17,8 @@ var version = "dev"
 
 // commands are what the program can be told to do.
 type commands struct {
-	Serve serve `cmd:"" default:"withargs" help:"Run the server. This is what happens without a command."`
+	Serve  serve  `cmd:"" default:"withargs" help:"Run the server. This is what happens without a command."`
+	Health health `cmd:"" help:"Ask a running server whether it works: exits with 0 or 1. For health checks without a shell."`
 }
 
 func main() {
