@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/traceroom/traceroom/tracing/inspect"
 )
 
 // version is set by the linker in releases.
@@ -17,8 +19,9 @@ var version = "dev"
 
 // commands are what the program can be told to do.
 type commands struct {
-	Serve  serve  `cmd:"" default:"withargs" help:"Run the server. This is what happens without a command."`
-	Health health `cmd:"" help:"Ask a running server whether it works: exits with 0 or 1. For health checks without a shell."`
+	Serve   serve           `cmd:"" default:"withargs" help:"Run the server. This is what happens without a command."`
+	Health  health          `cmd:"" help:"Ask a running server whether it works: exits with 0 or 1. For health checks without a shell."`
+	Inspect inspect.Command `cmd:"" help:"Read the trace log: call trees, what was slow, what failed, what a connection did."`
 }
 
 func main() {
@@ -52,7 +55,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.Bind(&streams{stdout, stderr})
+	parsed.Bind(inspect.Standard())
 	if err := parsed.Run(); err != nil {
+		var finding *inspect.Error
+		if errors.As(err, &finding) && finding.Status == inspect.StatusFindings {
+			return finding.Status // it has been said
+		}
 		fmt.Fprintf(stderr, "traceroom: %v\n", err)
 		var unusable *unusableError
 		if errors.As(err, &unusable) {
