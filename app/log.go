@@ -48,7 +48,8 @@ func (s *serve) newTraceLog(stdout io.Writer, log *zap.Logger) (*traceLog, error
 		outs = append(outs, zapcore.AddSync(file))
 	}
 	if s.TraceStdout {
-		outs = append(outs, zapcore.AddSync(stdout))
+		// Without its Sync, which fails on a pipe or a terminal.
+		outs = append(outs, zapcore.AddSync(struct{ io.Writer }{stdout}))
 	}
 	if len(outs) == 0 {
 		return &traceLog{close: func() error { return nil }}, nil

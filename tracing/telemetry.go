@@ -116,8 +116,14 @@ func (t *Telemetry) MetricsHandler() http.Handler { return t.metrics.handler() }
 // HTTP wraps the handler of ordinary requests. route gives the pattern that a request will match, such as
 // "/rooms/{room_id}": it names the span from the start. Requests for which skip is true are left alone.
 func (t *Telemetry) HTTP(next http.Handler, route func(*http.Request) string, skip func(*http.Request) bool) http.Handler {
-	return otelhttp.NewHandler(next, "http",
+	handler := otelhttp.NewHandler(next, "http",
 		otelhttp.WithTracerProvider(t.traces), otelhttp.WithMeterProvider(t.meters), otelhttp.WithPropagators(propagator),
 		otelhttp.WithFilter(func(r *http.Request) bool { return !skip(r) }),
 		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + route(r) }))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !skip(r) {
+			r.Pattern = route(r) // from which otelhttp takes the span's http.route, at its start
+		}
+		handler.ServeHTTP(w, r)
+	})
 }

@@ -1,0 +1,291 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/traceroom/traceroom/app/apptest"
+)
+
+// call is an ENTER line with its EXIT.
+type call struct {
+	enter, exit apptest.Line
+	at          int // of the ENTER line in the log
+}
+
+// pair pairs the lines up. Every ENTER must have one EXIT behind it, with the right duration, and a parent that the log
+// has, unless the parent is a client's.
+func pair(t *testing.T, lines []apptest.Line, clientSpans ...string) []call {
+	t.Helper()
+	var calls []call
+	open := map[string]int{}
+	all := map[string]int{}
+	for i, l := range lines {
+		require.NotEmpty(t, l.Thread)
+		require.NotEmpty(t, l.Module)
+		require.NotEmpty(t, l.Function)
+		require.Len(t, l.TraceID, 32)
+		require.Len(t, l.SpanID, 16)
+		switch l.Event {
+		case "ENTER":
+			require.NotContains(t, all, l.SpanID, "entered twice")
+			require.NotNil(t, l.Args)
+			require.Nil(t, l.Micros)
+			open[l.SpanID], all[l.SpanID] = len(calls), len(calls)
+			calls = append(calls, call{enter: l, at: i})
+		case "EXIT":
+			at, ok := open[l.SpanID]
+			require.Truef(t, ok, "EXIT without ENTER: %+v", l)
+			delete(open, l.SpanID)
+			calls[at].exit = l
+			enter := calls[at].enter
+			require.Equal(t, enter.TraceID, l.TraceID)
+			require.Equal(t, [3]string{enter.Thread, enter.Module, enter.Function}, [3]string{l.Thread, l.Module, l.Function})
+			require.NotNil(t, l.Result)
+			require.NotNil(t, l.Micros)
+			require.NotNil(t, l.Millis)
+			require.Equal(t, *l.Micros/1000, *l.Millis)
+			require.GreaterOrEqual(t, *l.Micros, int64(0))
+			require.LessOrEqual(t, math.Abs(float64(l.Timestamp-enter.Timestamp)-float64(*l.Micros)/1000), 1.0, "the duration is that of the timestamps")
+		default:
+			t.Fatalf("neither ENTER nor EXIT: %+v", l)
+		}
+	}
+	require.Empty(t, open, "ENTER without EXIT")
+	for _, c := range calls {
+		parent := c.enter.ParentSpanID
+		if parent == "" || contains(clientSpans, parent) {
+			continue
+		}
+		at, ok := all[parent]
+		require.Truef(t, ok, "the parent is not in the log: %+v", c.enter)
+		require.Equal(t, calls[at].enter.TraceID, c.enter.TraceID)
+		require.LessOrEqual(t, calls[at].enter.Timestamp, c.enter.Timestamp)
+	}
+	return calls
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+func count(calls []call, function string, failed bool) int {
+	n := 0
+	for _, c := range calls {
+		if c.enter.Function == function && (c.exit.Exception != nil) == failed {
+			n++
+		}
+	}
+	return n
+}
+
+func TestEveryEnterHasItsExitUnderTwoHundredClients(t *testing.T) {
+	const clients, rooms, messages = 200, 20, 5
+	p := apptest.Start(t, apptest.Options{})
+	errs := make(chan error, clients)
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() { errs <- converse(p, fmt.Sprint("room", i%rooms), fmt.Sprint("client", i), messages) })
+	}
+	wg.Wait()
+	for range clients {
+		require.NoError(t, <-errs)
+	}
+	p.Stop(t)
+	calls := pair(t, p.TraceLog(t), clientSpan)
+
+	for function, want := range map[string]int{
+		"connect": clients, "disconnect": clients, "join": clients, "leave": clients,
+		"receive": clients * (messages + 1), // and typing
+		"append":  clients * messages,
+		// each message, and once for each client: typing, joining, leaving
+		"broadcast": clients * (messages + 3), "deliver": clients * (messages + 3),
+		"start": 1, "drain": 1,
+	} {
+		require.Equal(t, want, count(calls, function, false), function)
+	}
+	require.Equal(t, clients, count(calls, "receive", true), "what was refused is told too")
+	threads := map[string]bool{}
+	for _, c := range calls {
+		switch c.enter.Module {
+		case "app":
+			require.Equal(t, "main", c.enter.Thread)
+		case "http":
+			require.Equal(t, "http", c.enter.Thread)
+		default:
+			require.Regexp(t, `^conn-\d+$`, c.enter.Thread)
+			threads[c.enter.Thread] = true
+		}
+		if c.exit.Exception != nil {
+			require.Equal(t, "empty_text", c.exit.Exception.Type)
+			require.NotEmpty(t, c.exit.Exception.Message)
+			require.Contains(t, *c.exit.Result, c.exit.Exception.Message)
+			require.Contains(t, *c.exit.Result, "error")
+		} else {
+			require.True(t, json.Valid([]byte(*c.exit.Result)), *c.exit.Result)
+		}
+		require.True(t, json.Valid([]byte(*c.enter.Args)), *c.enter.Args)
+	}
+	require.Len(t, threads, clients, "a thread for each connection")
+}
+
+// converse joins, says something right and something wrong, and leaves.
+func converse(p *apptest.Program, room, client string, messages int) error {
+	c, err := p.Open(apptest.Dial{Room: room, Client: client})
+	if err != nil {
+		return err
+	}
+	defer c.Drop()
+	for i := range messages {
+		m := apptest.Message{Type: "message", Text: fmt.Sprint(i), Ref: "r"}
+		if i == 0 {
+			m.TraceParent = traceparent(frameTrace, "01")
+		}
+		if err := c.Write(m); err != nil {
+			return err
+		}
+	}
+	for _, frame := range []string{`{"type":"typing"}`, `{"type":"message","text":"","ref":"r"}`} {
+		if err := c.Write(frame); err != nil {
+			return err
+		}
+	}
+	return c.Wait(func(frames []apptest.Frame) bool {
+		n := 0
+		for _, f := range frames {
+			if f.Ref == "r" {
+				n++
+			}
+		}
+		return n == messages+1
+	})
+}
+
+func TestALineSaysWhatHappened(t *testing.T) {
+	p := apptest.Start(t, apptest.Options{})
+	ada := p.Join(t, "talk", "ada")
+	ada.Say(t, secret)
+	_, m := ada.UntilText(t, secret)
+	ada.Leave(t)
+	var text string
+	apptest.Eventually(t, "the log is written, while the program runs", func() bool {
+		b, err := os.ReadFile(filepath.Join(p.Dir, "traceroom.jsonl"))
+		text = string(b)
+		return err == nil && strings.Contains(text, `"function":"disconnect","result"`)
+	})
+	p.Stop(t)
+	calls := pair(t, p.TraceLog(t))
+	require.NotContains(t, text, secret)
+	byFunction := map[string]call{}
+	for _, c := range calls {
+		if _, ok := byFunction[c.enter.Function]; !ok || c.enter.Function == "receive" {
+			byFunction[c.enter.Function] = c
+		}
+	}
+	id := strings.TrimPrefix(byFunction["connect"].enter.Thread, "conn-")
+	for function, want := range map[string]struct{ module, args, result string }{
+		"connect":    {"web", `{"connection_id":"ID","room_id":"talk","client_id":"ada","method":"GET","path":"/ws/talk/ada"}`, `{"status":101}`},
+		"join":       {"rooms", `{"connection_id":"ID","room_id":"talk","client_id":"ada"}`, `{}`},
+		"receive":    {"rooms", fmt.Sprintf(`{"connection_id":"ID","room_id":"talk","client_id":"ada","event":"message","text_length":%d}`, len(secret)), fmt.Sprintf(`{"message_id":%q,"seq":1}`, m.ID)},
+		"append":     {"store", fmt.Sprintf(`{"connection_id":"ID","room_id":"talk","message_id":%q,"batch":1}`, m.ID), fmt.Sprintf(`{"message_id":%q,"seq":1}`, m.ID)},
+		"leave":      {"rooms", `{"connection_id":"ID","room_id":"talk","client_id":"ada"}`, `{}`},
+		"disconnect": {"web", `{"connection_id":"ID","code":1000,"reason":""}`, `{}`},
+	} {
+		c := byFunction[function]
+		require.Equal(t, want.module, c.enter.Module, function)
+		require.JSONEq(t, strings.ReplaceAll(want.args, "ID", connectionID(t, c)), *c.enter.Args)
+		require.JSONEq(t, want.result, *c.exit.Result)
+		require.True(t, strings.HasSuffix(connectionID(t, c), "-"+id), "the thread is the connection's")
+	}
+	receive, connect := byFunction["receive"].enter, byFunction["connect"].enter
+	require.Empty(t, receive.ParentSpanID)
+	require.Equal(t, [2]string{connect.TraceID, connect.SpanID}, [2]string{receive.LinkedTrace, receive.LinkedSpan})
+	require.Equal(t, receive.SpanID, byFunction["append"].enter.ParentSpanID)
+}
+
+func connectionID(t *testing.T, c call) string {
+	t.Helper()
+	var args struct {
+		ConnectionID string `json:"connection_id"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(*c.enter.Args), &args))
+	return args.ConnectionID
+}
+
+func TestWhereTheTraceLogGoes(t *testing.T) {
+	long := strings.Repeat("é\"", 400)
+	for name, test := range map[string]struct {
+		args         []string
+		file, stdout bool
+		text         bool
+	}{
+		"file":             {nil, true, false, false},
+		"both":             {[]string{"--trace-stdout"}, true, true, false},
+		"standard output":  {[]string{"--trace-log=off", "--trace-stdout"}, false, true, false},
+		"nowhere":          {[]string{"--trace-log=off"}, false, false, false},
+		"file, with texts": {[]string{"--trace-text"}, true, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := apptest.Start(t, apptest.Options{Args: test.args})
+			ada := p.Join(t, "talk", "ada")
+			say(t, ada, "short "+secret, long)
+			counted := p.Metrics(t)[`traceroom_operation_duration_seconds_count{operation="receive",outcome="ok"}`]
+			p.Stop(t)
+			require.EqualValues(t, 2, counted)
+			file := filepath.Join(p.Dir, "traceroom.jsonl")
+			if !test.file {
+				require.NoFileExists(t, file)
+			} else if test.stdout {
+				b, err := os.ReadFile(file)
+				require.NoError(t, err)
+				require.Equal(t, string(b), p.Stdout(), "the same in both")
+			}
+			if !test.stdout {
+				require.Empty(t, p.Stdout())
+			}
+			var lines []apptest.Line
+			switch {
+			case test.file:
+				lines = p.TraceLog(t)
+			case test.stdout:
+				lines = apptest.ParseTraceLog(t, p.Stdout())
+			default:
+				return
+			}
+			var received []string
+			for _, c := range pair(t, lines) {
+				if c.enter.Function == "receive" {
+					received = append(received, *c.enter.Args)
+				}
+			}
+			require.Len(t, received, 2)
+			require.Contains(t, received[0], fmt.Sprintf(`"text_length":%d`, len("short "+secret)))
+			require.Contains(t, received[1], fmt.Sprintf(`"text_length":%d`, len(long)))
+			if !test.text {
+				require.NotContains(t, received[0], secret)
+				require.NotContains(t, received[1], "é")
+				return
+			}
+			var args struct{ Text string }
+			require.NoError(t, json.Unmarshal([]byte(received[0]), &args))
+			require.Equal(t, "short "+secret, args.Text)
+			const cut = "...(truncated)"
+			require.True(t, strings.HasSuffix(received[1], cut), received[1])
+			require.Equal(t, 500+len(cut), utf8.RuneCountInString(received[1]))
+		})
+	}
+}
