@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -529,8 +530,11 @@ func (t traces) end() error {
 // overInput refuses to write over what is to be read.
 func (x *ExportCommand) overInput(paths []string, s *Streams) error {
 	out, err := os.Stat(x.Output)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		return nil // there is nothing yet
+		return err
 	}
 	if len(paths) == 0 {
 		paths = []string{s.standardLog()}

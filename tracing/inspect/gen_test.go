@@ -23,11 +23,10 @@ type chat struct {
 }
 
 type conn struct {
-	n            int
-	id, client   string
-	room         string
-	trace, span  string
-	joined, left bool
+	n           int
+	id, client  string
+	room        string
+	trace, span string
 }
 
 func newChat(seed uint64) *chat {

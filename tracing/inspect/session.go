@@ -2,7 +2,6 @@ package inspect
 
 import (
 	"fmt"
-	"io"
 	"time"
 )
 
@@ -12,7 +11,6 @@ type session struct {
 	filter filter
 	tree   tree
 	json   bool
-	err    io.Writer
 
 	start, end       int64 // Unix milliseconds
 	operations       int64
