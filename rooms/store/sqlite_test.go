@@ -51,23 +51,26 @@ func TestUnusableURL(t *testing.T) {
 	text := filepath.Join(dir, "text")
 	require.NoError(t, os.WriteFile(text, []byte(strings.Repeat("not a database\n", 100)), 0o600))
 	for url, want := range map[string]string{
-		"":                               "want sqlite://PATH",
-		"traceroom.db":                   "want sqlite://PATH",
-		"mysql://x":                      `unknown scheme "mysql"`,
-		"sqlite://":                      "the path is missing",
-		"sqlite://x.db?synchronous=off":  `synchronous is "off": want normal or full`,
-		"sqlite://x.db?cache=shared":     `unknown parameter "cache"`,
-		"sqlite://x.db?%zz":              "the part after ? is malformed",
-		"sqlite://" + dir:                "is a folder",
-		"sqlite://" + dir + "/none/x.db": "the folder cannot be used",
-		"sqlite://" + text + "/x.db":     "is not a folder",
-		"sqlite://" + text:               "is not an SQLite database",
-		"sqlite:///proc/traceroom.db":    "cannot be opened or created",
+		"":                                   "want sqlite://PATH",
+		"traceroom.db":                       "want sqlite://PATH",
+		"mysql://x":                          `unknown scheme "mysql"`,
+		"sqlite://":                          "the path is missing",
+		"sqlite://x.db?synchronous=off":      `synchronous is "off": want normal or full`,
+		"sqlite://x.db?cache=shared":         `unknown parameter "cache"`,
+		"sqlite://x.db?%zz":                  "the part after ? is malformed",
+		"sqlite://" + dir:                    "is a folder",
+		"sqlite://" + dir + "/none/x.db":     "the folder cannot be used",
+		"sqlite://" + text + "/x.db":         "is not a folder",
+		"sqlite://" + text:                   "is not an SQLite database",
+		"postgres://u:secret@127.0.0.1:no/x": "cannot parse",
+		"postgres://u:secret@127.0.0.1/x?sslmode=perhaps": "sslmode is invalid",
+		"sqlite:///proc/traceroom.db":                     "cannot be opened or created",
 	} {
 		s, err := Open(t.Context(), url, Options{})
 		require.Nil(t, s, url)
 		require.ErrorContains(t, err, want, url)
 		require.NotContains(t, err.Error(), "\n", url)
+		require.NotContains(t, err.Error(), "secret", url)
 	}
 }
 
