@@ -48,8 +48,9 @@ func (s *postgresStore) commit(ctx context.Context, calls []*call) {
 	}
 }
 
-// settle finds out what became of a transaction that no answer came to, and does it again if it did not happen. It may
-// still be on its way: then it and the next one are stopped from both succeeding by the messages' ids.
+// settle finds out what became of a transaction that no answer came to, and does it again if it has not happened. It
+// may still be on its way then: the messages' ids keep it and the next one from both succeeding, and if it was the first
+// to arrive, the next look finds it.
 func (s *postgresStore) settle(ctx context.Context, calls []*call, err error) {
 	for {
 		select {
@@ -217,35 +218,27 @@ func (s *postgresStore) store(ctx context.Context, calls []*call) error {
 	return nil
 }
 
-const sqlLook = `
-SELECT m.id, m.seq FROM unnest($1::text[]) AS sought (id) JOIN messages m ON m.id = sought.id
-JOIN rooms r ON r.number = m.room`
+const sqlLook = `SELECT m.id, m.seq FROM messages m JOIN rooms r ON r.number = m.room WHERE m.id = ANY ($1)`
 
-// look settles the calls whose drafts are stored and returns the others. A transaction that has begun holds the locks
-// of its rooms, so that look waits for its end.
+// look settles the calls whose drafts are stored and returns the others.
 func (s *postgresStore) look(ctx context.Context, calls []*call) (missing []*call, err error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	var roomIDs, ids []string
+	var ids []string
 	for _, c := range calls {
-		roomIDs = append(roomIDs, c.roomID)
 		for _, d := range c.drafts {
 			ids = append(ids, d.Message.ID)
 		}
 	}
 	stored := make(map[string]int64)
-	var b pgx.Batch
-	b.Queue(sqlLockRooms, roomIDs)
-	b.Queue(sqlLook, ids).Query(func(rows pgx.Rows) error {
-		var id string
-		var seq int64
-		_, err := pgx.ForEachRow(rows, []any{&id, &seq}, func() error {
-			stored[id] = seq
-			return nil
-		})
-		return err
+	var id string
+	var seq int64
+	rows, _ := s.pool.Query(ctx, sqlLook, ids) // the error is in rows too
+	_, err = pgx.ForEachRow(rows, []any{&id, &seq}, func() error {
+		stored[id] = seq
+		return nil
 	})
-	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	messages := 0

@@ -191,7 +191,7 @@ func TestPostgresLostAnswer(t *testing.T) {
 				_, _ = e.server.Write(e.request)
 				query(t, waiters, 1)
 				_ = e.client.Close()
-				query(t, waiters, 2) // the append, and the one who asks about it
+				query(t, waiters, 2) // the append, and its repetition
 				_ = tx.Commit(context.Background())
 				_ = conn.Close(context.Background())
 				<-e.answered

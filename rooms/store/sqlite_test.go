@@ -95,6 +95,17 @@ func TestSQLiteSweep(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// TestSQLiteForgets has what the store remembers of a room be wrong: an append fails, the next one does not.
+func TestSQLiteForgets(t *testing.T) {
+	s := open(t, "sqlite://:memory:").(*sqliteStore)
+	storetest.CreateRoom(t, s, "a")
+	storetest.Append(t, s, "a", "1", "2")
+	s.appender.rooms["a"].last--
+	require.Error(t, s.Append(t.Context(), "a", []rooms.Draft{{Message: storetest.NewMessage("a", "x")}}))
+	require.EqualValues(t, 3, storetest.Append(t, s, "a", "3")[0].Seq)
+	require.NoError(t, s.Close())
+}
+
 // crashEnv names the database to a child process that writes to it until it is killed.
 const crashEnv = "STORE_TEST_WRITE_TO"
 
