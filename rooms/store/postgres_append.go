@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,8 +39,9 @@ func (s *postgresStore) commit(ctx context.Context, calls []*call) {
 	case err == nil:
 	case !refused(err):
 		s.settle(ctx, calls, err)
-	case len(calls) > 1 && isUniqueViolation(err):
-		// One of the calls brings an id that was stored before. The others shall not suffer.
+	case len(calls) > 1 && isOfData(err):
+		// One of the calls brings what cannot be stored, such as an id that was stored before. The others shall not
+		// suffer.
 		for i := range calls {
 			s.commit(ctx, calls[i:i+1])
 		}
@@ -94,6 +96,12 @@ func refused(err error) bool {
 
 // errNotAsked: there is no connection to PostgreSQL.
 var errNotAsked = errors.New("PostgreSQL cannot be reached")
+
+// isOfData reports whether err is about what was to be stored: a data exception or a violated constraint.
+func isOfData(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && (strings.HasPrefix(answer.Code, "22") || strings.HasPrefix(answer.Code, "23"))
+}
 
 func isUniqueViolation(err error) bool {
 	var answer *pgconn.PgError

@@ -356,22 +356,3 @@ func TestPostgresOpen(t *testing.T) {
 		require.NoError(t, <-opened)
 	}
 }
-
-// TestPostgresSweep checks that the messages of a deleted room are removed.
-func TestPostgresSweep(t *testing.T) {
-	server := pgtest.Start(t)
-	s := open(t, server.Database(t)).(*postgresStore)
-	storetest.CreateRoom(t, s, "a")
-	storetest.CreateRoom(t, s, "b")
-	for range 25 {
-		storetest.Append(t, s, "a", strings.Split(strings.Repeat("x", 100), "")...)
-	}
-	storetest.Append(t, s, "b", "kept")
-	require.NoError(t, s.DeleteRoom(t.Context(), "a"))
-	require.Eventually(t, func() bool {
-		var messages, rooms int
-		require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM deleted_rooms)`).Scan(&messages, &rooms))
-		return messages == 1 && rooms == 0
-	}, waitFor, tick)
-	require.NoError(t, s.Close())
-}
