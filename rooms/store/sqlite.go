@@ -64,7 +64,7 @@ func openSQLite(ctx context.Context, path string, params url.Values, opts Option
 		}
 	}
 	if path == "" {
-		return nil, errors.New("the path is missing: want sqlite://PATH or sqlite://:memory:")
+		return nil, errors.New("the path is missing: want sqlite://PATH, or sqlite://:memory: for none")
 	}
 
 	s := &sqliteStore{opts: opts}
@@ -72,7 +72,7 @@ func openSQLite(ctx context.Context, path string, params url.Values, opts Option
 	s.appender = appender{control: make(map[string]driver.StmtExecContext), rooms: make(map[string]*roomPlace)}
 	defer func() {
 		if err != nil {
-			s.closeDatabase()
+			_ = s.closeDatabase() // what went wrong before is what matters
 		}
 	}()
 	if path == ":memory:" {

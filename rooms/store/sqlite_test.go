@@ -95,6 +95,38 @@ func TestSQLiteSweep(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// TestSQLiteNoSpace has the database be full for a while: all appends fail, and none is half stored.
+func TestSQLiteNoSpace(t *testing.T) {
+	s := open(t, "sqlite://"+filepath.Join(t.TempDir(), "full.db")).(*sqliteStore)
+	storetest.CreateRoom(t, s, "a")
+	storetest.CreateRoom(t, s, "b")
+	storetest.Append(t, s, "a", "1")
+	pages := func(n int) {
+		_, err := s.w.Exec(fmt.Sprint("PRAGMA max_page_count = ", n))
+		require.NoError(t, err)
+	}
+	for _, count := range []int{1, maxRows, maxRows + 1} { // one statement, and more
+		pages(1)
+		var calls []*call
+		for _, id := range []string{"a", "b"} {
+			c := &call{roomID: id}
+			for range count {
+				c.drafts = append(c.drafts, rooms.Draft{Message: storetest.NewMessage(id, strings.Repeat("x", rooms.MaxTextLength))})
+			}
+			calls = append(calls, c)
+		}
+		s.commit(t.Context(), calls)
+		require.ErrorContains(t, calls[0].err, "full")
+		require.ErrorContains(t, calls[1].err, "full")
+		require.Empty(t, storetest.All(t, s, "b"))
+
+		pages(1 << 20)
+		last := storetest.All(t, s, "a")
+		require.EqualValues(t, len(last)+1, storetest.Append(t, s, "a", "x")[0].Seq)
+	}
+	require.NoError(t, s.Close())
+}
+
 // TestSQLiteForgets has what the store remembers of a room be wrong: an append fails, the next one does not.
 func TestSQLiteForgets(t *testing.T) {
 	s := open(t, "sqlite://:memory:").(*sqliteStore)
