@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/rooms/store/pgtest"
 	"github.com/traceroom/traceroom/rooms/store/storetest"
 )
 
@@ -65,8 +66,12 @@ func benchAppend(b *testing.B, s rooms.Store, room string, size int) {
 
 // BenchmarkAppendRooms is 64 rooms that append a message each at the same time.
 func BenchmarkAppendRooms(b *testing.B) {
+	benchRooms(b, "sqlite://"+filepath.Join(b.TempDir(), "bench.db"))
+}
+
+func benchRooms(b *testing.B, url string) {
 	var batches atomic.Int64
-	s, err := Open(b.Context(), "sqlite://"+filepath.Join(b.TempDir(), "bench.db"), Options{BatchCommitted: func(int) { batches.Add(1) }})
+	s, err := Open(b.Context(), url, Options{BatchCommitted: func(int) { batches.Add(1) }})
 	require.NoError(b, err)
 	defer s.Close()
 	const count = 64
@@ -106,4 +111,18 @@ func BenchmarkNewest(b *testing.B) {
 		require.NoError(b, err)
 		require.Len(b, messages, 100)
 	}
+}
+
+// BenchmarkPostgres is BenchmarkAppend and BenchmarkAppendRooms on PostgreSQL. Its own CPU is not counted.
+func BenchmarkPostgres(b *testing.B) {
+	server := pgtest.Start(b, "fsync=on", "shared_buffers=256MB")
+	for _, size := range []int{1, 8, 64} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			s := open(b, server.Database(b))
+			defer s.Close()
+			storetest.CreateRoom(b, s, "general")
+			benchAppend(b, s, "general", size)
+		})
+	}
+	b.Run("rooms", func(b *testing.B) { benchRooms(b, server.Database(b)) })
 }

@@ -53,8 +53,15 @@ func openPostgres(ctx context.Context, databaseURL string, opts Options) (_ room
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = postgresTimeout
 	}
-	if config.ConnConfig.RuntimeParams["application_name"] == "" {
-		config.ConnConfig.RuntimeParams["application_name"] = "traceroom"
+	for name, value := range map[string]string{
+		"application_name": "traceroom",
+		// Messages are read along their key. Where most rooms are small, PostgreSQL expects to find few in a large one as
+		// well, and would rather read and sort them all.
+		"enable_sort": "off",
+	} {
+		if config.ConnConfig.RuntimeParams[name] == "" {
+			config.ConnConfig.RuntimeParams[name] = value
+		}
 	}
 	config.ConnConfig.Tracer = opts.Tracer
 	pool, err := pgxpool.NewWithConfig(ctx, config)

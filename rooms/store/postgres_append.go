@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,8 +39,9 @@ func (s *postgresStore) commit(ctx context.Context, calls []*call) {
 	case err == nil:
 	case !refused(err):
 		s.settle(ctx, calls, err)
-	case len(calls) > 1 && isUniqueViolation(err):
-		// One of the calls brings an id that was stored before. The others shall not suffer.
+	case len(calls) > 1 && isOfData(err):
+		// One of the calls brings what cannot be stored, such as an id that was stored before. The others shall not
+		// suffer.
 		for i := range calls {
 			s.commit(ctx, calls[i:i+1])
 		}
@@ -48,8 +50,9 @@ func (s *postgresStore) commit(ctx context.Context, calls []*call) {
 	}
 }
 
-// settle finds out what became of a transaction that no answer came to, and does it again if it did not happen. It may
-// still be on its way: then it and the next one are stopped from both succeeding by the messages' ids.
+// settle finds out what became of a transaction that no answer came to, and does it again if it has not happened. It
+// may still be on its way then: the messages' ids keep it and the next one from both succeeding, and if it was the first
+// to arrive, the next look finds it.
 func (s *postgresStore) settle(ctx context.Context, calls []*call, err error) {
 	for {
 		select {
@@ -93,6 +96,12 @@ func refused(err error) bool {
 
 // errNotAsked: there is no connection to PostgreSQL.
 var errNotAsked = errors.New("PostgreSQL cannot be reached")
+
+// isOfData reports whether err is about what was to be stored: a data exception or a violated constraint.
+func isOfData(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && (strings.HasPrefix(answer.Code, "22") || strings.HasPrefix(answer.Code, "23"))
+}
 
 func isUniqueViolation(err error) bool {
 	var answer *pgconn.PgError
@@ -217,35 +226,27 @@ func (s *postgresStore) store(ctx context.Context, calls []*call) error {
 	return nil
 }
 
-const sqlLook = `
-SELECT m.id, m.seq FROM unnest($1::text[]) AS sought (id) JOIN messages m ON m.id = sought.id
-JOIN rooms r ON r.number = m.room`
+const sqlLook = `SELECT m.id, m.seq FROM messages m JOIN rooms r ON r.number = m.room WHERE m.id = ANY ($1)`
 
-// look settles the calls whose drafts are stored and returns the others. A transaction that has begun holds the locks
-// of its rooms, so that look waits for its end.
+// look settles the calls whose drafts are stored and returns the others.
 func (s *postgresStore) look(ctx context.Context, calls []*call) (missing []*call, err error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	var roomIDs, ids []string
+	var ids []string
 	for _, c := range calls {
-		roomIDs = append(roomIDs, c.roomID)
 		for _, d := range c.drafts {
 			ids = append(ids, d.Message.ID)
 		}
 	}
 	stored := make(map[string]int64)
-	var b pgx.Batch
-	b.Queue(sqlLockRooms, roomIDs)
-	b.Queue(sqlLook, ids).Query(func(rows pgx.Rows) error {
-		var id string
-		var seq int64
-		_, err := pgx.ForEachRow(rows, []any{&id, &seq}, func() error {
-			stored[id] = seq
-			return nil
-		})
-		return err
+	var id string
+	var seq int64
+	rows, _ := s.pool.Query(ctx, sqlLook, ids) // the error is in rows too
+	_, err = pgx.ForEachRow(rows, []any{&id, &seq}, func() error {
+		stored[id] = seq
+		return nil
 	})
-	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	messages := 0

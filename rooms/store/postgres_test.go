@@ -1,8 +1,14 @@
 package store
 
 import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/rooms/store/pgtest"
 	"github.com/traceroom/traceroom/rooms/store/storetest"
@@ -18,4 +24,101 @@ func TestPostgres(t *testing.T) {
 		Persistent: true,
 		Shared:     true,
 	}.Run(t)
+}
+
+// TestPostgresSweep checks that the messages of a deleted room are removed.
+func TestPostgresSweep(t *testing.T) {
+	server := pgtest.Start(t)
+	s := open(t, server.Database(t)).(*postgresStore)
+	storetest.CreateRoom(t, s, "a")
+	storetest.CreateRoom(t, s, "b")
+	for range 25 {
+		storetest.Append(t, s, "a", strings.Split(strings.Repeat("x", 100), "")...)
+	}
+	storetest.Append(t, s, "b", "kept")
+	require.NoError(t, s.DeleteRoom(t.Context(), "a"))
+	require.Eventually(t, func() bool {
+		var messages, rooms int
+		require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM deleted_rooms)`).Scan(&messages, &rooms))
+		return messages == 1 && rooms == 0
+	}, waitFor, tick)
+	require.NoError(t, s.Close())
+}
+
+// TestPostgresReadsAlongTheKey reads a little of a room that is far larger than the others, which PostgreSQL, going by
+// what rooms hold on average, would rather read whole.
+func TestPostgresReadsAlongTheKey(t *testing.T) {
+	server := pgtest.Start(t)
+	s := open(t, server.Database(t)).(*postgresStore)
+	for r := range 100 {
+		id := fmt.Sprint("room", r)
+		storetest.CreateRoom(t, s, id)
+		storetest.Append(t, s, id, "x")
+	}
+	for range 20 {
+		storetest.Append(t, s, "room0", strings.Split(strings.Repeat("x", 1000), "")...)
+	}
+	for _, order := range []string{` ORDER BY m.seq LIMIT 1000`, ` ORDER BY m.seq DESC LIMIT 1000`} {
+		query := strings.NewReplacer("$1", "'room0'", "$2", "100").Replace(pgMessages)
+		rows, err := s.pool.Query(t.Context(), `EXPLAIN `+query+order)
+		require.NoError(t, err)
+		plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		require.NotContains(t, strings.Join(plan, "\n"), "Sort")
+	}
+	require.NoError(t, s.Close())
+}
+
+// TestPostgresBadText has a call bring what only PostgreSQL cannot store.
+func TestPostgresBadText(t *testing.T) {
+	server := pgtest.Start(t)
+	s := open(t, server.Database(t)).(*postgresStore)
+	var calls []*call
+	for _, id := range []string{"a", "bad", "c"} {
+		storetest.CreateRoom(t, s, id)
+		text := strings.ReplaceAll(id, "bad", "\x00")
+		calls = append(calls, &call{roomID: id, drafts: []rooms.Draft{{Message: storetest.NewMessage(id, text)}}})
+	}
+	s.commit(t.Context(), calls)
+	require.NoError(t, calls[0].err)
+	require.Error(t, calls[1].err)
+	require.NoError(t, calls[2].err)
+	require.Len(t, storetest.All(t, s, "a"), 1)
+	require.Len(t, storetest.All(t, s, "c"), 1)
+	require.NoError(t, s.Close())
+}
+
+// tracer notes what it is told of, by a value of the context.
+type tracer struct {
+	mu   sync.Mutex
+	seen map[any][]string
+}
+
+type tracerKey struct{}
+
+func (tr *tracer) note(ctx context.Context, sql string) context.Context {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	who := ctx.Value(tracerKey{})
+	tr.seen[who] = append(tr.seen[who], sql)
+	return ctx
+}
+
+func (tr *tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	return tr.note(ctx, data.SQL)
+}
+
+func (tr *tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// TestPostgresTracer checks that a tracer sees an append in the context of who waits for it.
+func TestPostgresTracer(t *testing.T) {
+	server := pgtest.Start(t)
+	tr := &tracer{seen: make(map[any][]string)}
+	s, err := Open(t.Context(), server.Database(t), Options{Tracer: tr})
+	require.NoError(t, err)
+	storetest.CreateRoom(t, s, "a")
+	ctx := context.WithValue(t.Context(), tracerKey{}, "append")
+	require.NoError(t, s.Append(ctx, "a", []rooms.Draft{{Message: storetest.NewMessage("a", "x")}}))
+	require.NoError(t, s.Close())
+	require.Equal(t, []string{sqlAppend}, tr.seen["append"])
 }

@@ -72,7 +72,7 @@ func openSQLite(ctx context.Context, path string, params url.Values, opts Option
 	s.appender = appender{control: make(map[string]driver.StmtExecContext), rooms: make(map[string]*roomPlace)}
 	defer func() {
 		if err != nil {
-			_ = s.closeDatabase() // what failed before says more
+			_ = s.closeDatabase() // what went wrong before is what matters
 		}
 	}()
 	if path == ":memory:" {

@@ -97,7 +97,7 @@ func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*cal
 		case c.err != nil:
 		case err != nil:
 			c.err = fmt.Errorf("store: append: %w", err)
-			delete(a.rooms, c.roomID)
+			delete(a.rooms, c.roomID) // it may be what was wrong
 		default:
 			room := a.rooms[c.roomID]
 			for _, d := range c.drafts {

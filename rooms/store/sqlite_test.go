@@ -51,23 +51,26 @@ func TestUnusableURL(t *testing.T) {
 	text := filepath.Join(dir, "text")
 	require.NoError(t, os.WriteFile(text, []byte(strings.Repeat("not a database\n", 100)), 0o600))
 	for url, want := range map[string]string{
-		"":                               "want sqlite://PATH",
-		"traceroom.db":                   "want sqlite://PATH",
-		"mysql://x":                      `unknown scheme "mysql"`,
-		"sqlite://":                      "the path is missing",
-		"sqlite://x.db?synchronous=off":  `synchronous is "off": want normal or full`,
-		"sqlite://x.db?cache=shared":     `unknown parameter "cache"`,
-		"sqlite://x.db?%zz":              "the part after ? is malformed",
-		"sqlite://" + dir:                "is a folder",
-		"sqlite://" + dir + "/none/x.db": "the folder cannot be used",
-		"sqlite://" + text + "/x.db":     "is not a folder",
-		"sqlite://" + text:               "is not an SQLite database",
-		"sqlite:///proc/traceroom.db":    "cannot be opened or created",
+		"":                                   "want sqlite://PATH",
+		"traceroom.db":                       "want sqlite://PATH",
+		"mysql://x":                          `unknown scheme "mysql"`,
+		"sqlite://":                          "the path is missing",
+		"sqlite://x.db?synchronous=off":      `synchronous is "off": want normal or full`,
+		"sqlite://x.db?cache=shared":         `unknown parameter "cache"`,
+		"sqlite://x.db?%zz":                  "the part after ? is malformed",
+		"sqlite://" + dir:                    "is a folder",
+		"sqlite://" + dir + "/none/x.db":     "the folder cannot be used",
+		"sqlite://" + text + "/x.db":         "is not a folder",
+		"sqlite://" + text:                   "is not an SQLite database",
+		"postgres://u:secret@127.0.0.1:no/x": "cannot parse",
+		"postgres://u:secret@127.0.0.1/x?sslmode=perhaps": "sslmode is invalid",
+		"sqlite:///proc/traceroom.db":                     "cannot be opened or created",
 	} {
 		s, err := Open(t.Context(), url, Options{})
 		require.Nil(t, s, url)
 		require.ErrorContains(t, err, want, url)
 		require.NotContains(t, err.Error(), "\n", url)
+		require.NotContains(t, err.Error(), "secret", url)
 	}
 }
 
@@ -89,6 +92,49 @@ func TestSQLiteSweep(t *testing.T) {
 		require.NoError(t, s.r.QueryRow(`SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM deleted_rooms)`).Scan(&messages, &rooms))
 		return messages == 1 && rooms == 0
 	}, waitFor, tick)
+	require.NoError(t, s.Close())
+}
+
+// TestSQLiteNoSpace has the database be full for a while: all appends fail, and none is half stored.
+func TestSQLiteNoSpace(t *testing.T) {
+	s := open(t, "sqlite://"+filepath.Join(t.TempDir(), "full.db")).(*sqliteStore)
+	storetest.CreateRoom(t, s, "a")
+	storetest.CreateRoom(t, s, "b")
+	storetest.Append(t, s, "a", "1")
+	pages := func(n int) {
+		_, err := s.w.Exec(fmt.Sprint("PRAGMA max_page_count = ", n))
+		require.NoError(t, err)
+	}
+	for _, count := range []int{1, maxRows, maxRows + 1} { // one statement, and more
+		pages(1)
+		var calls []*call
+		for _, id := range []string{"a", "b"} {
+			c := &call{roomID: id}
+			for range count {
+				c.drafts = append(c.drafts, rooms.Draft{Message: storetest.NewMessage(id, strings.Repeat("x", rooms.MaxTextLength))})
+			}
+			calls = append(calls, c)
+		}
+		s.commit(t.Context(), calls)
+		require.ErrorContains(t, calls[0].err, "full")
+		require.ErrorContains(t, calls[1].err, "full")
+		require.Empty(t, storetest.All(t, s, "b"))
+
+		pages(1 << 20)
+		last := storetest.All(t, s, "a")
+		require.EqualValues(t, len(last)+1, storetest.Append(t, s, "a", "x")[0].Seq)
+	}
+	require.NoError(t, s.Close())
+}
+
+// TestSQLiteForgets has what the store remembers of a room be wrong: an append fails, the next one does not.
+func TestSQLiteForgets(t *testing.T) {
+	s := open(t, "sqlite://:memory:").(*sqliteStore)
+	storetest.CreateRoom(t, s, "a")
+	storetest.Append(t, s, "a", "1", "2")
+	s.appender.rooms["a"].last--
+	require.Error(t, s.Append(t.Context(), "a", []rooms.Draft{{Message: storetest.NewMessage("a", "x")}}))
+	require.EqualValues(t, 3, storetest.Append(t, s, "a", "3")[0].Seq)
 	require.NoError(t, s.Close())
 }
 
