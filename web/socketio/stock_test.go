@@ -215,6 +215,27 @@ func TestAStockClientKeepsItsConnectionByHeartbeats(t *testing.T) {
 	}
 }
 
+func TestAStockClientThatFreezesTimesOutAndComesBack(t *testing.T) {
+	opts := calm()
+	opts.PingInterval, opts.PingTimeout = 300*time.Millisecond, 300*time.Millisecond
+	h := serve(t, opts)
+	d := stockclient.Start(t)
+	var clients []*stockclient.Client
+	for _, way := range ways {
+		c := d.Open(h.url, way.options)
+		settled(c, way.first != way.last)
+		clients = append(clients, c)
+	}
+	d.Freeze(1500 * time.Millisecond)
+	for range clients {
+		require.Equal(t, engineio.PingTimeout, h.end().reason)
+	}
+	for _, c := range clients {
+		c.Await("disconnect")
+		c.Await("connect")
+	}
+}
+
 func TestAStockClientThatSendsTooMuch(t *testing.T) {
 	opts := calm()
 	opts.MaxPayload = 10_000

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +29,7 @@ const patience = 10 * time.Second
 
 // host is a server under test that echoes messages, and what it saw.
 type host struct {
-	t    *testing.T
+	t    testing.TB
 	eio  *engineio.Server
 	http *httptest.Server
 
@@ -75,7 +76,7 @@ func calm() engineio.Options {
 	return engineio.Options{PingInterval: time.Hour, PingTimeout: time.Minute}
 }
 
-func serve(t *testing.T, opts engineio.Options, also ...func(*engineio.Session)) *host {
+func serve(t testing.TB, opts engineio.Options, also ...func(*engineio.Session)) *host {
 	t.Helper()
 	h := &host{t: t, ended: make(chan end, 10_000), got: make(chan string, 1000)}
 	h.eio = engineio.NewServer(opts, func(s *engineio.Session) engineio.Handler {
@@ -98,21 +99,33 @@ func serve(t *testing.T, opts engineio.Options, also ...func(*engineio.Session))
 	return h
 }
 
-func (h *host) session(i int) *engineio.Session {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.sessions[i]
+// session waits for the session that was opened as the i-th.
+func (h *host) session(i int) (session *engineio.Session) {
+	h.t.Helper()
+	require.Eventually(h.t, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if i < len(h.sessions) {
+			session = h.sessions[i]
+		}
+		return session != nil
+	}, patience, time.Millisecond)
+	return session
 }
 
-func (h *host) byID(id string) *engineio.Session {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, s := range h.sessions {
-		if s.ID() == id {
-			return s
+// byID waits for a session: a WebSocket client hears of it before the owner does.
+func (h *host) byID(id string) (session *engineio.Session) {
+	h.t.Helper()
+	require.Eventually(h.t, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		at := slices.IndexFunc(h.sessions, func(s *engineio.Session) bool { return s.ID() == id })
+		if at >= 0 {
+			session = h.sessions[at]
 		}
-	}
-	return nil
+		return at >= 0
+	}, patience, time.Millisecond)
+	return session
 }
 
 func (h *host) url(query string) string { return h.http.URL + "/engine.io/?" + query }
@@ -194,7 +207,7 @@ func (h *host) wait(ch <-chan reply) reply {
 
 // socket is a WebSocket client.
 type socket struct {
-	t  *testing.T
+	t  testing.TB
 	ws *websocket.Conn
 }
 

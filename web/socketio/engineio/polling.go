@@ -116,10 +116,6 @@ func (p *polling) rest() []outbox.Item {
 
 // servePoll answers a GET of the session when there is something to say.
 func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
-	// The limits that the HTTP server has set for quick requests are not for this one.
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Time{})
-
 	s.mu.Lock()
 	p := s.poll
 	if p == nil || p.last != 0 {
@@ -145,6 +141,8 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	if gone {
 		s.gone()
 	}
+	// The limit that the HTTP server may have set for quick answers has passed by now.
+	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Now().Add(s.server.opts.PingTimeout))
 	err := answer(w, "text/plain; charset=UTF-8", body)
 	if ferr := rc.Flush(); err == nil && !errors.Is(ferr, http.ErrNotSupported) {
@@ -161,7 +159,11 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	p.weight -= weight
 	s.mu.Unlock()
 	if err != nil {
-		s.end(ending{reason: TransportError, err: err, only: p})
+		e := ending{reason: TransportError, err: err}
+		if string(body) == string(Noop) {
+			e.only = p // nothing is lost if the client has upgraded
+		}
+		s.end(e)
 	}
 }
 
@@ -232,11 +234,9 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	buf := buffers.get()
 	defer buffers.put(buf)
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(s.server.opts.PingTimeout))
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.server.opts.PingTimeout))
 	body := http.MaxBytesReader(w, r.Body, s.server.opts.MaxPayload)
 	err := buf.readAll(body)
-	_ = rc.SetReadDeadline(time.Time{})
 	if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
 		done()
 		w.WriteHeader(http.StatusRequestEntityTooLarge)

@@ -358,10 +358,17 @@ func TestPollsDuringAnUpgradeAreSlowedDown(t *testing.T) {
 	require.Contains(t, []string{"4x", "6"}, h.wait(answer).body)
 }
 
-// vanishing is a response that cannot be written.
-type vanishing struct{ http.ResponseWriter }
+// vanishing is a response that cannot be written, which shows when it is cut.
+type vanishing struct {
+	http.ResponseWriter
+	cut chan struct{}
+}
 
-func (vanishing) Write([]byte) (int, error)        { return 0, net.ErrClosed }
+func (v vanishing) Write([]byte) (int, error) {
+	<-v.cut
+	return 0, net.ErrClosed
+}
+
 func (vanishing) SetReadDeadline(time.Time) error  { return nil }
 func (vanishing) SetWriteDeadline(time.Time) error { return nil }
 
@@ -372,7 +379,9 @@ func TestWhatIsLostWithAnAnswerIsToldSo(t *testing.T) {
 	require.True(t, h.session(0).Push(it))
 	req, err := http.NewRequest("GET", h.url(c.query()), nil)
 	require.NoError(t, err)
-	h.eio.ServeHTTP(vanishing{httptest.NewRecorder()}, req)
+	cut := make(chan struct{})
+	close(cut)
+	h.eio.ServeHTTP(vanishing{httptest.NewRecorder(), cut}, req)
 	require.EqualValues(t, 1, it.lost.Load())
 	require.Equal(t, engineio.TransportError, h.end().reason)
 }

@@ -212,7 +212,7 @@ func (s *Session) receive(p Packet) {
 		s.deliver(p)
 	case Pong:
 		s.mu.Lock()
-		if s.state == open && s.pings.pong != 0 {
+		if s.state == open {
 			s.pings.pong = 0
 			s.planPing()
 			s.plan()

@@ -2,6 +2,8 @@ package engineio_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -236,4 +238,37 @@ func TestAClosingSessionMayStillUpgradeToFetchWhatWaits(t *testing.T) {
 	require.Equal(t, "4last", s.read())
 	require.Equal(t, websocket.CloseNormalClosure, s.closed())
 	require.Zero(t, h.eio.Len())
+}
+
+func TestAPollThatBreaksAfterTheUpgradeDoesNoHarm(t *testing.T) {
+	h := serve(t, calm())
+	c := h.poll()
+	s := c.probed()
+	cut, answered := make(chan struct{}), make(chan struct{})
+	req, err := http.NewRequest("GET", h.url(c.query()), nil)
+	require.NoError(t, err)
+	go func() {
+		defer close(answered)
+		h.eio.ServeHTTP(vanishing{httptest.NewRecorder(), cut}, req)
+	}()
+	s.write("5")
+	s.write("4x")
+	require.Equal(t, "4x", s.read())
+	close(cut)
+	<-answered
+	s.write("4y")
+	require.Equal(t, "4y", s.read())
+	require.Empty(t, h.ended)
+}
+
+func TestAnUpgradeWithoutAProbeSendsAPollHomeToo(t *testing.T) {
+	h := serve(t, calm())
+	c := h.poll()
+	waiting := c.getLater()
+	h.waitPolling(waiting)
+	s := c.dial("EIO=4&transport=websocket&sid=" + c.sid)
+	s.write("5")
+	require.Equal(t, "6", h.wait(waiting).body)
+	s.write("4x")
+	require.Equal(t, "4x", s.read())
 }

@@ -133,14 +133,22 @@ func TestAWebSocketClientsQueueIsBounded(t *testing.T) {
 		require.Less(t, n, 1000, "the queue has no bound")
 	}
 	// Pings of a client that does not read fill nothing either.
+	pongs := 0
+	s.ws.SetPongHandler(func(string) error {
+		pongs++
+		return nil
+	})
 	for range 1000 {
 		require.NoError(t, s.ws.WriteMessage(websocket.PingMessage, []byte("x")))
 	}
+	s.write("4all pings are read")
+	require.Equal(t, "all pings are read", <-h.got)
 	for range n {
 		require.Len(t, s.read(), 1<<20)
 	}
 	require.Eventually(t, func() bool { return session.Send([]byte("again")) }, patience, time.Millisecond)
 	require.Equal(t, "4again", s.read())
+	require.LessOrEqual(t, pongs, 8)
 }
 
 func TestAFloodIsNotReadFasterThanItIsHandled(t *testing.T) {

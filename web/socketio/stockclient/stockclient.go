@@ -209,6 +209,12 @@ func (c *Client) Connect() { c.d.tell("connect", c, nil) }
 // Disconnect lets the client disconnect.
 func (c *Client) Disconnect() { c.d.tell("disconnect", c, nil) }
 
+// Freeze stops the whole process, with all of its clients, for that long.
+func (d *Driver) Freeze(how time.Duration) {
+	d.t.Helper()
+	d.tell("freeze", &Client{}, map[string]any{"ms": how.Milliseconds()})
+}
+
 // Binary is bytes among arguments.
 type Binary []byte
 

@@ -58,6 +58,9 @@ const ops = {
   disconnect({ client }) {
     clients.get(client).disconnect();
   },
+  freeze({ ms }) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  },
 };
 
 require("readline").createInterface({ input: process.stdin })
