@@ -26,7 +26,7 @@ func (b *bench) fanout(ctx context.Context) error {
 					continue
 				}
 				b.say("fan-out: round %d of %d, %d members, %s", round+1, b.opt.rounds, size, p.Name)
-				o, err := b.lab.measure(ctx, p, b.fanoutPlan(size))
+				o, err := b.measureQuiet(ctx, p, b.fanoutPlan(size))
 				switch {
 				case ctx.Err() != nil:
 					return ctx.Err()
@@ -38,7 +38,6 @@ func (b *bench) fanout(ctx context.Context) error {
 					continue
 				}
 				runs[key(size, p.Name)] = append(runs[key(size, p.Name)], o)
-				b.note(p, o)
 			}
 		}
 	}
@@ -64,15 +63,15 @@ func (b *bench) fanoutPlan(size int) load.Plan {
 // shape is how much of a fan-out's load is on its way at a time.
 type shape struct{ senders, inflight int }
 
-// shapeOf says how many members of a room send, and how many messages each has unacknowledged. The more there are on
-// their way, the more a server can put into one write and the less a delivery costs it; with one message at a time it
-// would idle. With these a server is busy and writes few messages at a time, as in a lively room, and no queue
-// overflows: 1000 members take so long to write to that more messages meet in the queues.
-func shapeOf(size int) shape {
-	if size < 500 {
-		return shape{senders: 8, inflight: 1}
+// shapeOf says how many members of a room send, and how many messages each has unacknowledged. The more are on their way,
+// the more a server finds in a queue and writes at once, and the less a delivery costs it; with one message at a time it
+// would mostly wait. These keep a server busy with few messages in each write, as in a lively room, and far from any
+// queue's limit. To write to 1000 members takes so long that twice as many meet on the way.
+func shapeOf(members int) shape {
+	if members < 500 {
+		return shape{senders: 6, inflight: 2}
 	}
-	return shape{senders: 8, inflight: 3}
+	return shape{senders: 6, inflight: 4}
 }
 
 // series is what one server showed at one size, round by round.
@@ -142,7 +141,7 @@ func (b *bench) printFanout(runs map[string]series) {
 				figure(s.median(func(o outcome) float64 { return float64(o.Messages) / o.Seconds })),
 				percent(s.median(func(o outcome) float64 { return o.ServerCPU.Seconds() / o.Seconds })),
 				percent(s.median(func(o outcome) float64 { return o.ClientCPU.Seconds() / o.Seconds })),
-				percent(s.median(func(o outcome) float64 { return o.OtherCPU.Seconds() / o.Seconds })),
+				percent(s.median(outcome.others)),
 				lost(s), spans(p, s))
 		}
 	}
@@ -152,7 +151,7 @@ func (b *bench) printFanout(runs map[string]series) {
 	for _, s := range runs {
 		others = append(others, s...)
 	}
-	if busy := others.median(func(o outcome) float64 { return o.OtherCPU.Seconds() / o.Seconds }); busy > noisy {
+	if busy := others.median(outcome.others); busy > noisy {
 		b.print("**The machine was not quiet: other programs used %s of a core, and the figures above are only a hint.**\n", percent(busy))
 	}
 
@@ -179,9 +178,6 @@ func (b *bench) printFanout(runs map[string]series) {
 		b.table(budgets)
 	}
 }
-
-// noisy is how much of a core others may use before the figures are doubtful.
-const noisy = 0.1
 
 func (b *bench) loadInWords() string {
 	var parts []string

@@ -74,6 +74,10 @@ type outcome struct {
 // perDelivery is the server's CPU time for each message that one member got, in microseconds.
 func (o outcome) perDelivery() float64 { return o.ServerCPU.Seconds() * 1e6 / float64(o.Deliveries) }
 
+// others is the share of a core that other programs used meanwhile. The kernel counts what the whole machine does in
+// coarser steps than what a process does, so that a little too much can be taken off.
+func (o outcome) others() float64 { return max(o.OtherCPU.Seconds()/o.Seconds, 0) }
+
 // right reports whether every member got every message once, in one order.
 func (o outcome) right() bool {
 	return o.Lost == 0 && o.Misplaced == 0 && o.Damaged == 0 && o.Closed == 0

@@ -22,11 +22,10 @@ func (b *bench) latency(ctx context.Context) error {
 	b.say("latency: at half of %.0f messages a second", b.sustained)
 	plan := ratePlan(b.sustained / 2)
 	plan.Warmup, plan.Measure = b.opt.warmup, 5*b.opt.window
-	out, err := b.lab.measure(ctx, p, plan)
+	out, err := b.measureQuiet(ctx, p, plan)
 	if err != nil {
 		return err
 	}
-	b.note(p, out)
 	b.print("### Latency\n")
 	b.print("%d members, %s messages a second, which is half of the highest sustained rate; from when a message was due to when a member has read it.\n",
 		latencyMembers, figure(plan.Rate))
@@ -51,7 +50,7 @@ func (b *bench) findSustained(ctx context.Context) error {
 	p := own("traceroom")
 	closed := b.fanoutPlan(latencyMembers)
 	closed.Inflight *= 4 // as many at a time as there are before latency suffers
-	out, err := b.lab.measure(ctx, p, closed)
+	out, err := b.measureQuiet(ctx, p, closed)
 	if err != nil {
 		return err
 	}
@@ -60,6 +59,9 @@ func (b *bench) findSustained(ctx context.Context) error {
 		b.say("sustained rate: trying %.0f messages a second", rate)
 		plan := ratePlan(rate)
 		plan.Warmup, plan.Measure = b.opt.warmup, 2*b.opt.window
+		if err := b.awaitQuiet(ctx); err != nil {
+			return err
+		}
 		out, err := b.lab.measure(ctx, p, plan)
 		if err != nil {
 			return err

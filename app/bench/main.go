@@ -85,6 +85,7 @@ type options struct {
 	ack               load.Ack
 	spin              bool
 	during            string
+	patience          time.Duration
 
 	steady      time.Duration
 	connections int
@@ -110,6 +111,7 @@ func parse(args []string) (opt options, err error) {
 	fs.IntVar(&opt.inflight, "inflight", 0, "unacknowledged messages of each sender in the fan-out; 0: by size")
 	ack := fs.String("ack", string(load.AckEcho), "when a message counts as acknowledged: echo (its sender has it) or all (all members have it)")
 	fs.BoolVar(&opt.spin, "spin", false, "clients do not sleep, so that no write of the server has to wake them")
+	fs.DurationVar(&opt.patience, "patience", time.Minute, "how much time may be lost, in all, by waiting for moments when the machine does nothing else")
 	fs.StringVar(&opt.during, "during", "", "a shell command to run once each server serves, with its process id in $PID: a profiler")
 	fs.DurationVar(&opt.steady, "steady", time.Minute, "how long the memory at a steady rate is watched")
 	fs.IntVar(&opt.connections, "connections", 10_000, "idle connections")

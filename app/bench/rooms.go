@@ -18,12 +18,11 @@ func (b *bench) rooms(ctx context.Context) error {
 	for round := range b.opt.rounds {
 		for _, n := range []int{1, many} {
 			b.say("rooms: round %d of %d, %d rooms", round+1, b.opt.rounds, n)
-			out, err := b.lab.measure(ctx, p, load.Plan{Do: "fanout", Rooms: n, Members: members, Senders: members, Inflight: 1,
+			out, err := b.measureQuiet(ctx, p, load.Plan{Do: "fanout", Rooms: n, Members: members, Senders: members, Inflight: 1,
 				Ack: load.AckEcho, Warmup: b.opt.warmup, Measure: b.opt.window})
 			if err != nil {
 				return err
 			}
-			b.note(p, out)
 			if n == 1 {
 				one = append(one, out)
 			} else {
