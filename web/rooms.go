@@ -38,9 +38,9 @@ type createRoom struct {
 }
 
 type messagesQuery struct {
-	roomPath
-	Since optional[int64] `query:"since" minimum:"0" doc:"Only messages after this sequence number, oldest first"`
-	Limit int             `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	RoomID string          `path:"room_id" doc:"The room" example:"general"`
+	Since  optional[int64] `query:"since" minimum:"0" doc:"Only messages after this sequence number, oldest first"`
+	Limit  int             `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
 // optional is a parameter that may be absent, as huma's documentation makes them.
