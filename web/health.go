@@ -14,9 +14,9 @@ import (
 const healthTimeout = 2 * time.Second
 
 type healthBody struct {
-	Status    string `json:"status" enum:"healthy,unhealthy"`
-	Service   string `json:"service"`
-	Timestamp int64  `json:"timestamp" doc:"Unix milliseconds"`
+	Status    string `json:"status" enum:"healthy,unhealthy" doc:"Whether the server works"`
+	Service   string `json:"service" doc:"Which server this is" example:"traceroom"`
+	Timestamp int64  `json:"timestamp" doc:"Now, in Unix milliseconds" example:"1635789012345"`
 	Failing   string `json:"failing,omitempty" doc:"The part that does not work"`
 }
 
@@ -26,7 +26,7 @@ type healthAnswer struct {
 }
 
 type readyBody struct {
-	Status string `json:"status" enum:"ready,starting,draining"`
+	Status string `json:"status" enum:"ready,starting,draining" doc:"Whether the server takes connections"`
 }
 
 type readyAnswer struct {
@@ -36,7 +36,7 @@ type readyAnswer struct {
 
 func (s *Server) health(api huma.API) {
 	huma.Register(api, huma.Operation{
-		OperationID: "health", Method: http.MethodGet, Path: "/health", Tags: []string{"Operations"},
+		OperationID: "health", Method: http.MethodGet, Path: "/health", Tags: []string{tagOperations},
 		Summary: "Whether the server works", Description: "503 with the failing part when the store is down.",
 	}, func(ctx context.Context, _ *struct{}) (*healthAnswer, error) {
 		ctx, cancel := context.WithTimeout(ctx, healthTimeout)
@@ -49,8 +49,8 @@ func (s *Server) health(api huma.API) {
 		return out, nil
 	})
 	huma.Register(api, huma.Operation{
-		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{"Operations"},
-		Summary: "Whether the server takes connections", Description: "503 while starting or draining.",
+		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{tagOperations},
+		Summary: "Whether it is ready", Description: "503 while starting or draining.",
 	}, func(context.Context, *struct{}) (*readyAnswer, error) {
 		switch {
 		case s.draining.Load():
@@ -64,11 +64,11 @@ func (s *Server) health(api huma.API) {
 
 // roomBody is a room as clients are told it.
 type roomBody struct {
-	RoomID       string `json:"room_id" example:"general"`
-	Name         string `json:"name" example:"General"`
-	Participants int    `json:"participant_count" doc:"Clients in the room"`
-	Messages     int    `json:"message_count"`
-	CreatedAt    int64  `json:"created_at" doc:"Unix milliseconds"`
+	RoomID       string `json:"room_id" doc:"The room's id" example:"general"`
+	Name         string `json:"name" doc:"What people call it" example:"General"`
+	Participants int    `json:"participant_count" doc:"Clients in the room" example:"5"`
+	Messages     int    `json:"message_count" doc:"Messages in the room, without deleted ones" example:"42"`
+	CreatedAt    int64  `json:"created_at" doc:"When it was created, in Unix milliseconds" example:"1635702612345"`
 }
 
 func roomOf(r rooms.Room) roomBody {

@@ -12,21 +12,21 @@ import (
 
 // userBody is a user as clients are told it.
 type userBody struct {
-	ID      string    `json:"id"`
-	Name    string    `json:"name" example:"Ada Lovelace"`
-	Handle  string    `json:"handle" example:"ada"`
-	Created time.Time `json:"created_date"`
-	Updated time.Time `json:"last_updated_date"`
+	ID      string    `json:"id" doc:"The user's id, for user_id in messages" example:"017ccd2c-6979-72f1-9c4e-5d7a1b30aa11"`
+	Name    string    `json:"name" doc:"What people call the user" example:"Ada Lovelace"`
+	Handle  string    `json:"handle" doc:"A name that nobody else has" example:"ada"`
+	Created time.Time `json:"created_date" doc:"When the user was registered" example:"2021-10-29T17:50:12.345Z"`
+	Updated time.Time `json:"last_updated_date" doc:"When the user was last changed" example:"2021-10-29T17:50:12.345Z"`
 }
 
 func userOf(u rooms.User) userBody { return userBody{u.ID, u.Name, u.Handle, u.CreatedAt, u.UpdatedAt} }
 
 // chatroomBody is a room as the message API tells it: the same room, under the same id, as in GET /rooms.
 type chatroomBody struct {
-	ID      string    `json:"id"`
-	Name    string    `json:"name" example:"Reading group"`
-	Created time.Time `json:"created_date"`
-	Updated time.Time `json:"last_updated_date"`
+	ID      string    `json:"id" doc:"The room's id" example:"017cd252-c579-78b6-a1f2-0c9d3e47bb22"`
+	Name    string    `json:"name" doc:"What people call it" example:"Reading group"`
+	Created time.Time `json:"created_date" doc:"When it was created" example:"2021-10-30T17:50:12.345Z"`
+	Updated time.Time `json:"last_updated_date" doc:"When it was last changed" example:"2021-10-30T17:50:12.345Z"`
 }
 
 func chatroomOf(r rooms.Room) chatroomBody {
@@ -35,14 +35,14 @@ func chatroomOf(r rooms.Room) chatroomBody {
 
 // postedBody is a message as the message API and Socket.IO's new_message tell it.
 type postedBody struct {
-	ID       string    `json:"id"`
-	Text     string    `json:"message_text"`
-	UserID   string    `json:"user_id"`
-	Chatroom string    `json:"chatroom_id"`
-	IsReply  bool      `json:"is_reply"`
-	ParentID *string   `json:"parent_message_id" nullable:"true"`
-	Created  time.Time `json:"created_date"`
-	Updated  time.Time `json:"last_updated_date"`
+	ID       string    `json:"id" doc:"Names the message" example:"017cdc9f-7d79-7c3a-8d15-e60f2b94cc33"`
+	Text     string    `json:"message_text" doc:"What was said" example:"Hello!"`
+	UserID   string    `json:"user_id" doc:"Who said it: a user's id, or the client's id where it was said over WebSocket" example:"017ccd2c-6979-72f1-9c4e-5d7a1b30aa11"`
+	Chatroom string    `json:"chatroom_id" doc:"The room" example:"general"`
+	IsReply  bool      `json:"is_reply" doc:"Whether it answers another message"`
+	ParentID *string   `json:"parent_message_id" nullable:"true" doc:"The message that it answers"`
+	Created  time.Time `json:"created_date" doc:"When it was stored" example:"2021-11-01T17:50:12.345Z"`
+	Updated  time.Time `json:"last_updated_date" doc:"When it was last changed" example:"2021-11-01T17:50:12.345Z"`
 }
 
 func postedOf(m *rooms.Message) postedBody {
@@ -59,62 +59,62 @@ type (
 	}
 	createUser struct {
 		Body struct {
-			Name   string `json:"name" minLength:"1" maxLength:"128" doc:"What people call the user"`
-			Handle string `json:"handle" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9_.-]+$" patternDescription:"A-Z a-z 0-9 _ . -" doc:"A name that nobody else has"`
+			Name   string `json:"name" minLength:"1" maxLength:"128" doc:"What people call the user" example:"Ada Lovelace"`
+			Handle string `json:"handle" example:"ada" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9_.-]+$" patternDescription:"A-Z a-z 0-9 _ . -" doc:"A name that nobody else has"`
 		}
 	}
 	userAnswer  struct{ Body userBody }
 	usersAnswer struct {
 		Body struct {
-			Users []userBody `json:"users"`
-			Total int        `json:"total"`
+			Users []userBody `json:"users" nullable:"false" doc:"All users"`
+			Total int        `json:"total" doc:"How many users there are"`
 		}
 	}
 	createChatroom struct {
 		Body struct {
-			Name string `json:"name" minLength:"1" maxLength:"128" doc:"What people call the chatroom"`
+			Name string `json:"name" minLength:"1" maxLength:"128" doc:"What people call the chatroom" example:"Reading group"`
 		}
 	}
 	chatroomAnswer  struct{ Body chatroomBody }
 	chatroomsAnswer struct {
 		Body struct {
-			Chatrooms []chatroomBody `json:"chatrooms"`
-			Total     int            `json:"total"`
+			Chatrooms []chatroomBody `json:"chatrooms" nullable:"false" doc:"All rooms"`
+			Total     int            `json:"total" doc:"How many rooms there are"`
 		}
 	}
 	postMessage struct {
 		Body struct {
-			Text     string  `json:"message_text" minLength:"1" maxLength:"4096"`
-			UserID   string  `json:"user_id" minLength:"1" maxLength:"64" doc:"A registered user"`
-			Chatroom string  `json:"chatroom_id" minLength:"1" maxLength:"64"`
-			IsReply  bool    `json:"is_reply,omitempty"`
+			Text     string  `json:"message_text" minLength:"1" maxLength:"4096" doc:"What is said. Not all of it may be blank" example:"Hello!"`
+			UserID   string  `json:"user_id" minLength:"1" maxLength:"64" doc:"A registered user" example:"017ccd2c-6979-72f1-9c4e-5d7a1b30aa11"`
+			Chatroom string  `json:"chatroom_id" minLength:"1" maxLength:"64" doc:"The room, which exists" example:"general"`
+			IsReply  bool    `json:"is_reply,omitempty" doc:"Whether it answers another message"`
 			ParentID *string `json:"parent_message_id,omitempty" nullable:"true" doc:"The message that this one answers"`
 		}
 	}
 	postedAnswer struct{ Body postedBody }
 	posted       struct {
-		Chatroom string          `path:"chatroom_id"`
-		Since    optional[int64] `query:"since" minimum:"0" doc:"Only messages after this sequence number, oldest first"`
-		Limit    int             `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+		Chatroom string          `path:"chatroom_id" doc:"The room" example:"general"`
+		Since    optional[int64] `query:"since" minimum:"0" doc:"Only messages after this sequence number" example:"41"`
+		Limit    int             `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many messages at the most"`
 	}
 	postedListAnswer struct {
 		Body struct {
-			Messages []postedBody `json:"messages"`
+			Messages []postedBody `json:"messages" nullable:"false" doc:"Oldest first"`
 			Total    int          `json:"total" doc:"Messages in the chatroom, of which these may be a part"`
 		}
 	}
 	messageDeletedAnswer struct {
 		Body struct {
-			Deleted bool `json:"deleted"`
+			Deleted bool `json:"deleted" doc:"That it is done" example:"true"`
 		}
 	}
 )
 
 func (s *Server) users(api huma.API) {
-	tags := []string{"Users"}
+	tags := []string{tagUsers}
 	huma.Register(api, huma.Operation{
 		OperationID: "create-user", Method: http.MethodPost, Path: "/users", Tags: tags, Summary: "Register a user",
-		DefaultStatus: http.StatusCreated, Description: "A handle that is taken is answered with 409.",
+		DefaultStatus: http.StatusCreated, Errors: []int{409, 422, 503},
 	}, func(ctx context.Context, in *createUser) (*userAnswer, error) {
 		u, err := s.cfg.Service.CreateUser(ctx, in.Body.Name, in.Body.Handle)
 		if err != nil {
@@ -123,7 +123,7 @@ func (s *Server) users(api huma.API) {
 		return &userAnswer{userOf(u)}, nil
 	})
 	huma.Register(api, huma.Operation{
-		OperationID: "list-users", Method: http.MethodGet, Path: "/users", Tags: tags, Summary: "All users",
+		OperationID: "list-users", Method: http.MethodGet, Path: "/users", Tags: tags, Summary: "All users", Errors: []int{503},
 	}, func(ctx context.Context, _ *struct{}) (*usersAnswer, error) {
 		list, err := s.cfg.Service.Users(ctx)
 		if err != nil {
@@ -135,7 +135,7 @@ func (s *Server) users(api huma.API) {
 		return out, nil
 	})
 	huma.Register(api, huma.Operation{
-		OperationID: "get-user", Method: http.MethodGet, Path: "/users/{id}", Tags: tags, Summary: "One user",
+		OperationID: "get-user", Method: http.MethodGet, Path: "/users/{id}", Tags: tags, Summary: "One user", Errors: []int{404, 422, 503},
 	}, func(ctx context.Context, in *idPath) (*userAnswer, error) {
 		u, err := s.cfg.Service.User(ctx, in.ID)
 		if err != nil {
@@ -146,10 +146,11 @@ func (s *Server) users(api huma.API) {
 }
 
 func (s *Server) chatrooms(api huma.API) {
-	tags := []string{"Chatrooms"}
+	tags := []string{tagChatrooms}
 	huma.Register(api, huma.Operation{
 		OperationID: "create-chatroom", Method: http.MethodPost, Path: "/chatrooms", Tags: tags,
-		Summary: "Create a room with a generated id", DefaultStatus: http.StatusCreated,
+		Summary: "Create a chatroom", DefaultStatus: http.StatusCreated,
+		Errors: []int{422, 429, 503},
 	}, func(ctx context.Context, in *createChatroom) (*chatroomAnswer, error) {
 		room, _, err := s.cfg.Service.CreateRoom(ctx, "", in.Body.Name)
 		if err != nil {
@@ -158,7 +159,7 @@ func (s *Server) chatrooms(api huma.API) {
 		return &chatroomAnswer{chatroomOf(room)}, nil
 	})
 	huma.Register(api, huma.Operation{
-		OperationID: "list-chatrooms", Method: http.MethodGet, Path: "/chatrooms", Tags: tags, Summary: "All rooms",
+		OperationID: "list-chatrooms", Method: http.MethodGet, Path: "/chatrooms", Tags: tags, Summary: "All chatrooms", Errors: []int{503},
 	}, func(ctx context.Context, _ *struct{}) (*chatroomsAnswer, error) {
 		list, err := s.cfg.Service.Rooms(ctx)
 		if err != nil {
@@ -170,7 +171,7 @@ func (s *Server) chatrooms(api huma.API) {
 		return out, nil
 	})
 	huma.Register(api, huma.Operation{
-		OperationID: "get-chatroom", Method: http.MethodGet, Path: "/chatrooms/{id}", Tags: tags, Summary: "One room",
+		OperationID: "get-chatroom", Method: http.MethodGet, Path: "/chatrooms/{id}", Tags: tags, Summary: "One chatroom", Errors: []int{404, 422, 503},
 	}, func(ctx context.Context, in *idPath) (*chatroomAnswer, error) {
 		room, err := s.cfg.Service.Room(ctx, in.ID)
 		if err != nil {
@@ -184,13 +185,14 @@ func (s *Server) chatrooms(api huma.API) {
 var postFields = map[string]string{"text": "message_text", "room_id": "chatroom_id"}
 
 func (s *Server) messages(api huma.API) {
-	tags := []string{"Messages"}
+	tags := []string{tagMessages}
 	huma.Register(api, huma.Operation{
 		OperationID: "post-message", Method: http.MethodPost, Path: "/messages", Tags: tags,
-		Summary: "Say something in a chatroom", DefaultStatus: http.StatusCreated,
-		Description: "The message is stored, then sent to the room's members: to Socket.IO clients as new_message. " +
+		Summary: "Post a message", DefaultStatus: http.StatusCreated,
+		Description: "The message is stored, then sent to the room's members: to Socket.IO clients as `new_message`. " +
 			"An unknown user, chatroom or parent is answered with 404. If the message cannot be stored, the answer is 503 " +
 			"and nobody is sent anything.",
+		Errors: []int{404, 422, 503},
 	}, func(ctx context.Context, in *postMessage) (*postedAnswer, error) {
 		post := rooms.Post{
 			RoomID: in.Body.Chatroom, ClientID: in.Body.UserID, Text: in.Body.Text, IsReply: in.Body.IsReply,
@@ -212,7 +214,7 @@ func (s *Server) messages(api huma.API) {
 		return &postedAnswer{postedOf(m)}, nil
 	})
 	huma.Register(api, huma.Operation{
-		OperationID: "get-message", Method: http.MethodGet, Path: "/messages/{id}", Tags: tags, Summary: "One message",
+		OperationID: "get-message", Method: http.MethodGet, Path: "/messages/{id}", Tags: tags, Summary: "One message", Errors: []int{404, 422, 503},
 	}, func(ctx context.Context, in *idPath) (*postedAnswer, error) {
 		m, err := s.cfg.Service.Message(ctx, in.ID)
 		if err != nil {
@@ -223,6 +225,7 @@ func (s *Server) messages(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "delete-message", Method: http.MethodDelete, Path: "/messages/{id}", Tags: tags, Summary: "Delete a message",
 		Description: "It keeps its place in the room's sequence.", DefaultStatus: http.StatusOK,
+		Errors: []int{404, 422, 503},
 	}, func(ctx context.Context, in *idPath) (*messageDeletedAnswer, error) {
 		if err := s.cfg.Service.DeleteMessage(ctx, in.ID); err != nil {
 			return nil, problemOf(err)
@@ -233,7 +236,8 @@ func (s *Server) messages(api huma.API) {
 	})
 	huma.Register(api, huma.Operation{
 		OperationID: "list-chatroom-messages", Method: http.MethodGet, Path: "/messages/chatroom/{chatroom_id}", Tags: tags,
-		Summary: "A chatroom's messages", Description: "Those after since, or else the newest; oldest first.",
+		Summary: "A chatroom's messages", Description: "Those after `since`, or else the newest; oldest first.",
+		Errors: []int{404, 422, 503},
 	}, func(ctx context.Context, in *posted) (*postedListAnswer, error) {
 		room, err := s.cfg.Service.Room(ctx, in.Chatroom)
 		if err != nil {

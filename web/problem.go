@@ -12,17 +12,17 @@ import (
 
 // Problem is the answer to a request that could not be served, as application/problem+json (RFC 9457).
 type Problem struct {
-	Type   string        `json:"type" doc:"A URI that identifies the kind of problem; about:blank says no more than the status does"`
-	Title  string        `json:"title" doc:"The status in words"`
-	Status int           `json:"status" doc:"The HTTP status code"`
-	Detail string        `json:"detail" doc:"What is wrong with this request, and what it takes"`
-	Errors []FieldDetail `json:"errors,omitempty" doc:"The fields at fault"`
+	Type   string        `json:"type" doc:"A URI that identifies the kind of problem; about:blank says no more than the status does" example:"about:blank"`
+	Title  string        `json:"title" doc:"The status in words" example:"Not Found"`
+	Status int           `json:"status" doc:"The HTTP status code" example:"404"`
+	Detail string        `json:"detail" doc:"What is wrong with this request, and what it takes" example:"room general does not exist"`
+	Errors []FieldDetail `json:"errors,omitempty" nullable:"false" doc:"The fields at fault"`
 }
 
 // FieldDetail says what is wrong with one field.
 type FieldDetail struct {
-	Field   string `json:"field" doc:"Where the field is, such as body.name"`
-	Message string `json:"message" doc:"What it takes"`
+	Field   string `json:"field" doc:"Where the field is, such as body.name" example:"room_id"`
+	Message string `json:"message" doc:"What is wrong with it, or what it takes" example:"room general does not exist"`
 }
 
 // Error implements error.

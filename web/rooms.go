@@ -13,7 +13,7 @@ import (
 )
 
 type roomPath struct {
-	RoomID string `path:"room_id" doc:"1 to 64 of A-Z a-z 0-9 _ . -" example:"general"`
+	RoomID string `path:"room_id" doc:"The room" example:"general"`
 }
 
 type roomAnswer struct {
@@ -23,24 +23,24 @@ type roomAnswer struct {
 
 type roomsAnswer struct {
 	Body struct {
-		Rooms []roomBody `json:"rooms"`
-		Count int        `json:"count"`
+		Rooms []roomBody `json:"rooms" nullable:"false" doc:"All rooms, the oldest first"`
+		Count int        `json:"count" example:"1" doc:"How many rooms there are"`
 	}
 }
 
 type createRoom struct {
-	RoomID string `query:"room_id" doc:"1 to 64 of A-Z a-z 0-9 _ . -"`
-	Name   string `query:"name" doc:"What people call it; the id unless given"`
+	RoomID string `query:"room_id" doc:"The room's id; required here or in the body" example:"test"`
+	Name   string `query:"name" doc:"What people call it; the id unless given" example:"Test Room"`
 	Body   *struct {
-		RoomID string `json:"room_id,omitempty" doc:"1 to 64 of A-Z a-z 0-9 _ . -"`
-		Name   string `json:"name,omitempty" doc:"What people call it; the id unless given"`
+		RoomID string `json:"room_id,omitempty" doc:"The room's id" example:"test"`
+		Name   string `json:"name,omitempty" doc:"What people call it; the id unless given" example:"Test Room"`
 	}
 }
 
 type messagesQuery struct {
-	RoomID string          `path:"room_id" doc:"1 to 64 of A-Z a-z 0-9 _ . -" example:"general"`
-	Since  optional[int64] `query:"since" minimum:"0" doc:"Only messages after this sequence number, oldest first"`
-	Limit  int             `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	RoomID string          `path:"room_id" doc:"The room" example:"general"`
+	Since  optional[int64] `query:"since" minimum:"0" doc:"Only messages after this sequence number" example:"41"`
+	Limit  int             `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many messages at the most"`
 }
 
 // optional is a parameter that may be absent, as huma's documentation makes them.
@@ -69,34 +69,34 @@ func (o *optional[T]) pointer() *T {
 
 type messagesAnswer struct {
 	Body struct {
-		RoomID   string        `json:"room_id"`
-		Messages []messageBody `json:"messages"`
+		RoomID   string        `json:"room_id" doc:"The room" example:"general"`
+		Messages []messageBody `json:"messages" nullable:"false" doc:"Oldest first"`
 	}
 }
 
 // messageBody is a message as the WebSocket contract has it.
 type messageBody struct {
-	ClientID    string `json:"client_id"`
-	Text        string `json:"text"`
-	RoomID      string `json:"room_id"`
-	Timestamp   int64  `json:"timestamp" doc:"Unix milliseconds"`
-	Seq         int64  `json:"seq" doc:"The message's place in the room, from 1"`
-	ID          string `json:"id"`
-	IsReply     bool   `json:"is_reply,omitempty"`
-	ParentID    string `json:"parent_message_id,omitempty"`
-	TraceParent string `json:"traceparent,omitempty" doc:"W3C trace context of the message"`
+	ClientID    string `json:"client_id" doc:"Who said it" example:"user123"`
+	Text        string `json:"text" doc:"What was said" example:"Hello!"`
+	RoomID      string `json:"room_id" doc:"The room" example:"general"`
+	Timestamp   int64  `json:"timestamp" doc:"When it was stored, in Unix milliseconds" example:"1635789012345"`
+	Seq         int64  `json:"seq" doc:"The message's place in the room, from 1" example:"42"`
+	ID          string `json:"id" doc:"Names the message" example:"017cdc9f-7d79-7c3a-8d15-e60f2b94cc33"`
+	IsReply     bool   `json:"is_reply,omitempty" doc:"It answers another message. Absent if not"`
+	ParentID    string `json:"parent_message_id,omitempty" doc:"The message that it answers"`
+	TraceParent string `json:"traceparent,omitempty" doc:"W3C trace context of the message" example:"00-4bf92f3577b34da6a3ce929d0e0e4736-b9c7c989f97918e1-01"`
 }
 
 type deletedAnswer struct {
 	Body struct {
-		Message string `json:"message"`
+		Message string `json:"message" doc:"That it is done" example:"Room deleted successfully"`
 	}
 }
 
 func (s *Server) rooms(api huma.API) {
-	tags := []string{"Rooms"}
+	tags := []string{tagRooms}
 	huma.Register(api, huma.Operation{
-		OperationID: "list-rooms", Method: http.MethodGet, Path: "/rooms", Tags: tags, Summary: "All rooms",
+		OperationID: "list-rooms", Method: http.MethodGet, Path: "/rooms", Tags: tags, Summary: "All rooms", Errors: []int{503},
 	}, func(ctx context.Context, _ *struct{}) (*roomsAnswer, error) {
 		list, err := s.cfg.Service.Rooms(ctx)
 		if err != nil {
@@ -110,7 +110,7 @@ func (s *Server) rooms(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "create-room", Method: http.MethodPost, Path: "/rooms", Tags: tags, Summary: "Create a room",
 		Description:   "The fields may come in the query or as a JSON body. A room that exists is answered as it is, with 200.",
-		DefaultStatus: http.StatusCreated,
+		DefaultStatus: http.StatusCreated, Errors: []int{422, 429, 503},
 	}, func(ctx context.Context, in *createRoom) (*roomAnswer, error) {
 		id, name := in.RoomID, in.Name
 		if in.Body != nil {
@@ -135,7 +135,7 @@ func (s *Server) rooms(api huma.API) {
 		return &roomAnswer{status, roomOf(room)}, nil
 	})
 	huma.Register(api, huma.Operation{
-		OperationID: "get-room", Method: http.MethodGet, Path: "/rooms/{room_id}", Tags: tags, Summary: "One room",
+		OperationID: "get-room", Method: http.MethodGet, Path: "/rooms/{room_id}", Tags: tags, Summary: "One room", Errors: []int{404, 422, 503},
 	}, func(ctx context.Context, in *roomPath) (*roomAnswer, error) {
 		room, err := s.cfg.Service.Room(ctx, in.RoomID)
 		if err != nil {
@@ -145,7 +145,8 @@ func (s *Server) rooms(api huma.API) {
 	})
 	huma.Register(api, huma.Operation{
 		OperationID: "list-room-messages", Method: http.MethodGet, Path: "/rooms/{room_id}/messages", Tags: tags,
-		Summary: "A room's messages", Description: "Those after since, or else the newest; oldest first.",
+		Summary: "A room's messages", Description: "Those after `since`, or else the newest; oldest first.",
+		Errors: []int{404, 422, 503},
 	}, func(ctx context.Context, in *messagesQuery) (*messagesAnswer, error) {
 		list, err := s.cfg.Service.Messages(ctx, in.RoomID, in.Since.pointer(), in.Limit)
 		if err != nil {
@@ -159,8 +160,9 @@ func (s *Server) rooms(api huma.API) {
 		return out, nil
 	})
 	huma.Register(api, huma.Operation{
-		OperationID: "delete-room", Method: http.MethodDelete, Path: "/rooms/{room_id}", Tags: tags, Summary: "Delete a room and its messages",
-		Description: "Its members are told room_deleted; WebSocket connections are closed with 4001.", DefaultStatus: http.StatusOK,
+		OperationID: "delete-room", Method: http.MethodDelete, Path: "/rooms/{room_id}", Tags: tags, Summary: "Delete a room",
+		Description: "Its messages go with it. Its members are told `room_deleted`; WebSocket connections are closed with 4001.", DefaultStatus: http.StatusOK,
+		Errors: []int{404, 422, 503},
 	}, func(ctx context.Context, in *roomPath) (*deletedAnswer, error) {
 		if err := s.cfg.Service.DeleteRoom(ctx, in.RoomID); err != nil {
 			return nil, problemOf(err)

@@ -47,7 +47,7 @@ type Config struct {
 // Server answers HTTP requests and holds the connections that they open.
 type Server struct {
 	cfg      Config
-	mux      *http.ServeMux
+	mux      *routes
 	sockets  *sockets
 	socketIO *socketIO
 	ready    atomic.Bool
@@ -61,7 +61,7 @@ func New(cfg Config) *Server {
 			return tracing.Detach(r.Context()), func(int) {}
 		}
 	}
-	s := &Server{cfg: cfg, mux: http.NewServeMux()}
+	s := &Server{cfg: cfg, mux: &routes{ServeMux: http.NewServeMux()}}
 	s.sockets = newSockets(s)
 	s.socketIO = newSocketIO(s, s.sockets.pool)
 	// TODO(cors): answer preflight requests and send Access-Control-Allow-Origin for configured origins. Until then
@@ -95,16 +95,14 @@ func (s *Server) nothing(w http.ResponseWriter, r *http.Request) {
 func (s *Server) api() {
 	huma.NewError = humaError // the package has no other place for it
 	config := huma.DefaultConfig("Traceroom", s.cfg.Version)
-	config.Info.Description = "A chat server that shows what it does while it does it."
-	config.CreateHooks = nil // no $schema in answers
-	config.DocsPath = ""
-	config.SchemasPath = ""
+	document(&config)
 	api := humago.New(s.mux, config)
 	s.health(api)
 	s.rooms(api)
 	s.users(api)
 	s.chatrooms(api)
 	s.messages(api)
+	s.docs(api)
 }
 
 // Handler serves all requests. A trailing slash makes no difference.
