@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -50,7 +51,9 @@ var _ sdktrace.SpanProcessor = (*exporting)(nil)
 func newExporting(ctx context.Context, dropped prometheus.Counter) (*exporting, error) {
 	exporter, err := autoexport.NewSpanExporter(ctx)
 	if err != nil {
-		return nil, err
+		// The library's errors name no variable.
+		return nil, fmt.Errorf("OTEL_TRACES_EXPORTER (%q) or OTEL_EXPORTER_OTLP_PROTOCOL (%q) cannot be used: %w",
+			os.Getenv("OTEL_TRACES_EXPORTER"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"), err)
 	}
 	p := &exporting{limit: exportQueue, dropped: dropped}
 	opts := []sdktrace.BatchSpanProcessorOption{}
