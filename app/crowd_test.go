@@ -67,14 +67,20 @@ func TestFiftyClientsGetEveryMessageOnceAndInOrder(t *testing.T) {
 	require.Less(t, m[`traceroom_store_batch_size_count`], float64(clients*each), "messages that arrive together share a transaction")
 }
 
-func countMessages(frames []apptest.Frame) int {
-	n := 0
-	for i := range frames {
-		if frames[i].Type == "message" {
-			n++
+// tally counts frames as they come, without looking at any twice.
+type tally struct{ at, messages, own int }
+
+// of takes the frames in that are new.
+func (y *tally) of(frames []apptest.Frame) *tally {
+	for ; y.at < len(frames); y.at++ {
+		if f := &frames[y.at]; f.Type == "message" {
+			y.messages++
+			if f.Ref != "" {
+				y.own++
+			}
 		}
 	}
-	return n
+	return y
 }
 
 // lookAgain joins a room while it is written to, and sees to it that history and live messages follow on each other.
@@ -84,7 +90,8 @@ func lookAgain(p *apptest.Program, client string, last int64) error {
 		return err
 	}
 	defer c.Drop()
-	if err := c.Wait(func(frames []apptest.Frame) bool { return countMessages(frames) > 20 || lastSeq(frames) == last }); err != nil {
+	var seen tally
+	if err := c.Wait(func(frames []apptest.Frame) bool { return seen.of(frames).messages > 20 || lastSeq(frames) == last }); err != nil {
 		return err
 	}
 	messages := c.Messages()
@@ -146,6 +153,7 @@ func TestAfterAKillEverythingThatAnyoneWasShownIsThere(t *testing.T) {
 		for i, r := range crowd {
 			wg.Go(func() {
 				errs <- r.connect(p, func(c *apptest.Client) {
+					var seen tally
 					for n := 0; ; n++ {
 						if c.Write(apptest.Message{Type: "message", Text: fmt.Sprintf("%d-%d-%d", round, i, n)}) != nil {
 							<-killed
@@ -153,10 +161,10 @@ func TestAfterAKillEverythingThatAnyoneWasShownIsThere(t *testing.T) {
 						}
 						// No more than a few ahead of what is acknowledged, so that the kill comes in the middle of it.
 						if n%8 == 7 && c.Wait(func(frames []apptest.Frame) bool {
-							if countMessages(frames) >= perRound {
+							if seen.of(frames).messages >= perRound {
 								once.Do(func() { close(enough) })
 							}
-							return countMessages(frames) >= n
+							return seen.messages >= n
 						}) != nil {
 							<-killed
 							return
