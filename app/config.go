@@ -43,6 +43,14 @@ func (e *unusableError) Error() string {
 
 func (e *unusableError) Unwrap() error { return e.cause }
 
+// unusableEnvError is an environment variable without a flag, one of OpenTelemetry's, whose value cannot be used; the
+// cause names it.
+type unusableEnvError struct{ cause error }
+
+func (e *unusableEnvError) Error() string { return e.cause.Error() }
+
+func (e *unusableEnvError) Unwrap() error { return e.cause }
+
 // Validate is called by kong. It checks what can be told without trying.
 func (s *serve) Validate() error {
 	if _, _, err := net.SplitHostPort(s.Addr); err != nil {

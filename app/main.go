@@ -39,6 +39,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.Exit(func(code int) { exit = code }),
 		kong.Vars{"version": version},
 		kong.UsageOnError(),
+		kong.Help(help),
+		kong.ValueFormatter(func(v *kong.Value) string {
+			text := kong.DefaultHelpValueFormatter(v)
+			if v.HasDefault {
+				text += " Default: " + v.Default + "."
+			}
+			return text
+		}),
 	)
 	if err != nil {
 		panic(err) // the tags of the command structs are wrong
@@ -62,13 +70,24 @@ func run(args []string, stdout, stderr io.Writer) int {
 			return finding.Status // it has been said
 		}
 		fmt.Fprintf(stderr, "traceroom: %v\n", err)
-		var unusable *unusableError
-		if errors.As(err, &unusable) {
+		var flag *unusableError
+		var env *unusableEnvError
+		if errors.As(err, &flag) || errors.As(err, &env) {
 			return 2
 		}
 		return 1
 	}
 	return 0
+}
+
+// help shows the commands and, as most people use the program without one, the flags of the default command behind them.
+func help(options kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, ctx); err != nil || ctx.Selected() != nil {
+		return err
+	}
+	fmt.Fprintln(ctx.Stdout)
+	ctx.Path = append(ctx.Path, &kong.Path{Parent: ctx.Model.Node, Command: ctx.Model.DefaultCmd})
+	return kong.DefaultHelpPrinter(options, ctx)
 }
 
 // streams are where a command writes to.

@@ -44,7 +44,7 @@ func (s *serve) Run(ctx context.Context, out *streams) (err error) {
 		ServiceName: "traceroom", Version: version, TraceLog: traces.WriteSyncer, TraceText: s.TraceText, Log: log, Getenv: os.Getenv,
 	})
 	if err != nil {
-		return err
+		return &unusableEnvError{err}
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTelemetry)

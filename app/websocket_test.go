@@ -407,7 +407,7 @@ func TestAClientThatPingsIsAnsweredAndStays(t *testing.T) {
 }
 
 func TestWhoAnswersNoPingIsDroppedAfterTwoIntervals(t *testing.T) {
-	p := apptest.Start(t, apptest.Options{Args: []string{"--ping-interval", "200ms"}})
+	p := apptest.Start(t, apptest.Options{Args: []string{"--ping-interval", "500ms"}})
 	bob := p.Join(t, "lobby", "bob")
 	silent, _, err := p.Socket(apptest.Dial{Room: "lobby", Client: "ada"})
 	require.NoError(t, err)

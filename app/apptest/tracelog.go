@@ -37,9 +37,13 @@ func ParseTraceLog(t testing.TB, text string) []Line {
 	t.Helper()
 	var lines []Line
 	for s := range strings.Lines(text) {
-		require.Truef(t, strings.HasSuffix(s, "\n"), "the last line is cut off: %s", s)
+		if !strings.HasSuffix(s, "\n") {
+			t.Fatalf("the last line is cut off: %s", s)
+		}
 		var l Line
-		require.NoErrorf(t, json.Unmarshal([]byte(s), &l), "%s", s)
+		if err := json.Unmarshal([]byte(s), &l); err != nil {
+			t.Fatalf("%v: %s", err, s)
+		}
 		lines = append(lines, l)
 	}
 	return lines
