@@ -2,13 +2,8 @@ package tracing
 
 import (
 	"context"
-<<<<<<< HEAD
 	"errors"
 	"fmt"
-=======
-	"fmt"
-	"os"
->>>>>>> e2e
 	"strconv"
 	"strings"
 	"sync"
@@ -43,7 +38,6 @@ func newExport(ctx context.Context, getenv func(string) string, res *resource.Re
 		}
 		return sdktrace.NewBatchSpanProcessor(exporter), nil
 	}
-<<<<<<< HEAD
 	protocol := getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
 	if protocol == "" {
 		protocol = getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -60,28 +54,6 @@ func newExport(ctx context.Context, getenv func(string) string, res *resource.Re
 	limits := exportLimits{queue: 16384, batch: 2048, delay: time.Second, timeout: 30 * time.Second}
 	if err := limits.read(getenv); err != nil {
 		return nil, err
-=======
-	return false
-}
-
-// exporting is the span processor that hands sampled spans to a BatchSpanProcessor, which drops what does not fit into
-// its queue without a word; therefore never more are handed on than fit, and what is not is counted.
-type exporting struct {
-	batch   sdktrace.SpanProcessor
-	limit   int64
-	waiting atomic.Int64
-	dropped prometheus.Counter
-}
-
-var _ sdktrace.SpanProcessor = (*exporting)(nil)
-
-func newExporting(ctx context.Context, dropped prometheus.Counter) (*exporting, error) {
-	exporter, err := autoexport.NewSpanExporter(ctx)
-	if err != nil {
-		// The library's errors name no variable.
-		return nil, fmt.Errorf("OTEL_TRACES_EXPORTER (%q) or OTEL_EXPORTER_OTLP_PROTOCOL (%q) cannot be used: %w",
-			os.Getenv("OTEL_TRACES_EXPORTER"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"), err)
->>>>>>> e2e
 	}
 	return newOTLPExport(ctx, client, res, limits, dropped)
 }
