@@ -13,8 +13,8 @@ import (
 	"github.com/traceroom/traceroom/web/page/browsertest"
 )
 
-// texts is a condition of the page: its log shows exactly these messages.
-func texts(want ...string) string {
+// shows is a condition of the page: its log shows exactly these messages.
+func shows(want ...string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll('#messages .text')].map((e) => e.textContent).join('|') === %q`, strings.Join(want, "|"))
 }
 
@@ -43,7 +43,7 @@ func TestPeopleTalkOnThePage(t *testing.T) {
 	markup := `<script>document.title = "taken"</script><img src=x onerror="document.title = 'taken'">`
 	say(bob, markup)
 	for _, tab := range []*browsertest.Tab{alice, bob} {
-		tab.Wait(texts("hello, bob", markup))
+		tab.Wait(shows("hello, bob", markup))
 		require.NotContains(t, browsertest.Eval[string](tab, `document.title`), "taken")
 		require.Zero(t, browsertest.Eval[int](tab, `document.querySelectorAll('#messages script, #messages img').length`))
 		tab.Expect("WebSocket connection to")
@@ -58,7 +58,7 @@ func TestPeopleTalkOnThePage(t *testing.T) {
 	p.Restart(t)
 	for _, tab := range []*browsertest.Tab{alice, bob} {
 		tab.Wait(connected)
-		tab.Wait(texts("hello, bob", markup, "are you there?"))
+		tab.Wait(shows("hello, bob", markup, "are you there?"))
 	}
 	p.Stop(t)
 	functions := map[string]bool{}
