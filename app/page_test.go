@@ -49,8 +49,6 @@ func TestPeopleTalkOnThePage(t *testing.T) {
 		tab.Expect("WebSocket connection to")
 		tab.Expect("Failed to load resource: net::ERR_")
 	}
-	// What a message's trace is called is there to be looked up in the trace log.
-	trace := browsertest.Eval[string](bob, `document.querySelector('#messages .row').dataset.traceId`)
 
 	p.Kill(t)
 	alice.WaitText("#status", "Reconnecting")
@@ -60,6 +58,8 @@ func TestPeopleTalkOnThePage(t *testing.T) {
 		tab.Wait(connected)
 		tab.Wait(shows("hello, bob", markup, "are you there?"))
 	}
+	// What a message's trace is called is there to be looked up in the trace log.
+	trace := browsertest.Eval[string](bob, `[...document.querySelectorAll('#messages .row')].at(-1).dataset.traceId`)
 	p.Stop(t)
 	functions := map[string]bool{}
 	for _, line := range p.TraceLog(t) {
