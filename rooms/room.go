@@ -295,6 +295,16 @@ func (r *room) join(ctx context.Context, m *Member, since *int64) error {
 func (r *room) history(ctx context.Context, since *int64) (*Event, error) {
 	ev := &Event{Kind: EventHistory, RoomID: r.id}
 	var err error
+	if since != nil && *since > r.seq {
+		// The client may have been shown more by another node than this one has been told of.
+		info, err := r.hub.store.Room(ctx, r.id)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.catchUp(ctx, min(*since, info.LastSeq)); err != nil {
+			return nil, err
+		}
+	}
 	if since == nil || *since > r.seq {
 		ev.History, err = r.hub.store.Newest(ctx, r.id, 0, HistoryLength)
 		return ev, err
