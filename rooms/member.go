@@ -10,5 +10,6 @@ type Member struct {
 	room     *room
 	audience *audience // nil: sent nothing more
 	index    int       // in audience
-	present  bool      // counted among the room's members
+	present  bool      // has not left
+	life     int       // the room's when it joined
 }

@@ -39,6 +39,8 @@ type room struct {
 	// owned
 	loaded    bool // subscribed and seq known
 	exists    bool
+	life      int   // how often the room has been deleted while it was in memory
+	present   int   // members of this life that have not left
 	seq       int64 // the newest message that was delivered here
 	audiences []*audience
 	clients   map[string]int // connections by client
@@ -296,6 +298,16 @@ func (r *room) join(ctx context.Context, m *Member, since *int64) error {
 func (r *room) history(ctx context.Context, since *int64) (*Event, error) {
 	ev := &Event{Kind: EventHistory, RoomID: r.id}
 	var err error
+	if since != nil && *since > r.seq {
+		// The client may have been shown more by another node than this one has been told of.
+		info, err := r.hub.store.Room(ctx, r.id)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.catchUp(ctx, min(*since, info.LastSeq)); err != nil {
+			return nil, err
+		}
+	}
 	if since == nil || *since > r.seq {
 		ev.History, err = r.hub.store.Newest(ctx, r.id, 0, HistoryLength)
 		return ev, err
@@ -324,7 +336,8 @@ func (r *room) add(m *Member) {
 	a := r.audiences[i]
 	m.audience, m.index = a, len(a.members)
 	a.members = append(a.members, m)
-	m.present = true
+	m.present, m.life = true, r.life
+	r.present++
 	r.clients[m.ClientID]++
 	r.participants.Store(int32(len(r.clients)))
 	r.hub.members.Add(1)
@@ -350,10 +363,11 @@ func (r *room) mute(m *Member) {
 // leave ends m's membership and tells the others if it was its client's last.
 func (r *room) leave(ctx context.Context, m *Member) {
 	r.mute(m)
-	if !m.present {
+	if !m.present || m.life != r.life { // if what it was a member of has been deleted, deleted has counted it off
 		return
 	}
 	m.present = false
+	r.present--
 	r.hub.members.Add(-1)
 	r.clients[m.ClientID]--
 	if r.clients[m.ClientID] > 0 {
@@ -385,10 +399,11 @@ func (r *room) delete(ctx context.Context) error {
 // deleted forgets the room and its members: it is no more.
 func (r *room) deleted() {
 	r.exists, r.seq = false, 0
+	r.hub.members.Add(-int64(r.present))
+	r.life, r.present = r.life+1, 0
 	for _, a := range r.audiences {
 		for _, m := range a.members {
-			m.audience, m.present = nil, false
-			r.hub.members.Add(-1)
+			m.audience = nil
 			m.Conn.Sink.Removed(r.id, RemovedDeleted)
 		}
 	}

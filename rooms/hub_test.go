@@ -1,0 +1,307 @@
+package rooms_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/rooms/relay"
+)
+
+// requireAll sees to it that r was told of all messages from first to last, once and in order.
+func requireAll(t *testing.T, r *recorder, first, last int64) {
+	t.Helper()
+	require.Eventually(t, func() bool { return r.last() >= last }, waitFor, tick)
+	seqs := r.seqs()
+	require.Len(t, seqs, int(last-first+1))
+	for i, seq := range seqs {
+		require.Equal(t, first+int64(i), seq)
+	}
+}
+
+func TestNothingIsMissedOrRepeatedBetweenHistoryAndLiveMessages(t *testing.T) {
+	const senders, each, joiners = 8, 150, 60
+	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{})
+	first, _ := n.join(t, "lobby", "first", -1)
+	var wg sync.WaitGroup
+	for i := range senders {
+		_, m := n.join(t, "lobby", fmt.Sprint("sender", i), -1)
+		wg.Go(func() {
+			for k := range each {
+				if err := n.send("lobby", m.ClientID, fmt.Sprint(k), "", m); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	late := make([]*recorder, joiners)
+	for i := range late {
+		since := int64(-1)
+		if i%3 == 0 {
+			since = first.last()
+		}
+		late[i], _ = n.join(t, "lobby", fmt.Sprint("late", i), since)
+	}
+	wg.Wait()
+	requireAll(t, first, 1, senders*each)
+	for _, r := range late {
+		require.Eventually(t, func() bool { return r.last() == senders*each }, waitFor, tick)
+		requireAll(t, r, r.seqs()[0], senders*each)
+	}
+	require.Equal(t, joiners+senders+1, n.Counts().Members)
+}
+
+func TestWhatTheRelayLosesIsReadFromTheStore(t *testing.T) {
+	const messages = 400
+	s, shared := openStore(t), &relay.Local{}
+	a := newNode(t, s, shared, rooms.Limits{})
+	flaky := &lossy{to: shared}
+	b := newNode(t, s, flaky, rooms.Limits{})
+	near, m := a.join(t, "lobby", "near", -1)
+	far, _ := b.join(t, "lobby", "far", -1)
+	for i := range messages {
+		require.NoError(t, a.send("lobby", "near", fmt.Sprint(i), "", m))
+	}
+	// Where people go on talking, a hint gets through sooner or later.
+	require.Eventually(t, func() bool {
+		return far.last() >= messages || a.send("lobby", "near", "more", "", m) != nil
+	}, waitFor, tick)
+	requireAll(t, far, 1, far.last())
+	requireAll(t, near, 1, near.last())
+	require.Positive(t, b.caughtUp.Load())
+	require.Zero(t, a.caughtUp.Load())
+}
+
+func TestAClientThatKnowsMoreThanTheNodeResumesWhereItWas(t *testing.T) {
+	s, shared := openStore(t), &relay.Local{}
+	a := newNode(t, s, shared, rooms.Limits{})
+	flaky := &lossy{to: shared}
+	b := newNode(t, s, flaky, rooms.Limits{})
+	_, m := a.join(t, "lobby", "ada", -1)
+	there, _ := b.join(t, "lobby", "bob", -1)
+	flaky.deaf.Store(true)
+	for i := range 10 {
+		require.NoError(t, a.send("lobby", "ada", fmt.Sprint(i), "", m))
+	}
+	require.Zero(t, there.last(), "this node has not been told")
+	back, _ := b.join(t, "lobby", "cyd", 7) // who was shown seven messages by the other node
+	requireAll(t, back, 8, 10)
+	requireAll(t, there, 1, 10)
+	again, _ := b.join(t, "lobby", "dee", 10)
+	require.Empty(t, again.seqs())
+	beyond, _ := b.join(t, "lobby", "eve", 11)
+	requireAll(t, beyond, 1, 10)
+}
+
+func TestOnlyASendersConnectionIsToldItsRef(t *testing.T) {
+	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{})
+	phone, m := n.join(t, "lobby", "ada", -1)
+	laptop, _ := n.join(t, "lobby", "ada", -1)
+	bob, _ := n.join(t, "lobby", "bob", -1)
+	const each = 50
+	var wg sync.WaitGroup
+	for i := range each { // so many at once that some are delivered together
+		wg.Go(func() {
+			if err := n.send("lobby", "ada", fmt.Sprint(i), fmt.Sprint("ref", i), m); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for r, own := range map[*recorder]bool{phone: true, laptop: false, bob: false} {
+		requireAll(t, r, 1, each)
+		for _, e := range r.all() {
+			if e.Kind != "message" {
+				continue
+			}
+			want := ""
+			if own {
+				want = "ref" + e.Text
+			}
+			require.Equal(t, want, e.Ref)
+		}
+	}
+}
+
+func TestAClientIsOneParticipantHoweverManyItsConnections(t *testing.T) {
+	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{})
+	bob, _ := n.join(t, "lobby", "bob", -1)
+	_, one := n.join(t, "lobby", "ada", -1)
+	_, two := n.join(t, "lobby", "ada", -1)
+	room, err := n.Room(t.Context(), "lobby")
+	require.NoError(t, err)
+	require.Equal(t, 2, room.Participants)
+	require.NoError(t, n.Leave(t.Context(), one))
+	require.NoError(t, n.Leave(t.Context(), one), "twice is nothing")
+	require.NoError(t, n.Leave(t.Context(), two))
+	require.Eventually(t, func() bool { return len(bob.all()) == 2 }, waitFor, tick)
+	require.Equal(t, []told{{Kind: "user_joined", Client: "ada", Count: 2}, {Kind: "user_left", Client: "ada", Count: 1}}, bob.all())
+}
+
+func TestAFullQueueRemovesItsMemberAndNoOther(t *testing.T) {
+	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{})
+	bob, m := n.join(t, "lobby", "bob", -1)
+	slow, stuck := n.join(t, "lobby", "slow", -1)
+	slow.full.Store(true)
+	for i := range 5 {
+		require.NoError(t, n.send("lobby", "bob", fmt.Sprint(i), "", m))
+	}
+	requireAll(t, bob, 1, 5)
+	require.Equal(t, []rooms.Removal{rooms.RemovedSlow}, slow.removed)
+
+	// The room is deleted and begun anew before the slow one has left. What it leaves is the old room.
+	require.NoError(t, n.DeleteRoom(t.Context(), "lobby"))
+	require.Eventually(t, func() bool { return bob.kinds()["room_deleted"] == 1 }, waitFor, tick)
+	fresh, _ := n.join(t, "lobby", "slow", -1)
+	bob2, m2 := n.join(t, "lobby", "bob2", -1)
+	require.NoError(t, n.Leave(t.Context(), stuck))
+	require.NoError(t, n.Leave(t.Context(), m))
+	require.NoError(t, n.send("lobby", "bob2", "hello", "", m2))
+	requireAll(t, fresh, 1, 1)
+	requireAll(t, bob2, 1, 1)
+	require.Zero(t, bob2.kinds()["user_left"], "nobody has left the new room")
+	room, err := n.Room(t.Context(), "lobby")
+	require.NoError(t, err)
+	require.Equal(t, 2, room.Participants)
+	require.Equal(t, 2, n.Counts().Members)
+}
+
+// faulty is a Store whose Append waits, or fails.
+type faulty struct {
+	rooms.Store
+	fails atomic.Bool
+	hold  chan struct{} // nil: goes through
+}
+
+func (f *faulty) Append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
+	if f.hold != nil {
+		<-f.hold
+	}
+	if f.fails.Load() {
+		return errors.New("the disk is full")
+	}
+	return f.Store.Append(ctx, roomID, drafts)
+}
+
+func TestWhatIsNotStoredIsNotDelivered(t *testing.T) {
+	s := &faulty{Store: openStore(t)}
+	n := newNode(t, s, &relay.Local{}, rooms.Limits{})
+	bob, m := n.join(t, "lobby", "bob", -1)
+	s.fails.Store(true)
+	err := n.send("lobby", "bob", "lost", "r", m)
+	require.ErrorIs(t, err, rooms.ErrUnavailable)
+	require.NotContains(t, rooms.AsError(err).Detail, "disk", "clients are not told of the inside")
+	s.fails.Store(false)
+	require.NoError(t, n.send("lobby", "bob", "kept", "r", m))
+	requireAll(t, bob, 1, 1)
+	require.Equal(t, "kept", bob.all()[0].Text)
+}
+
+func TestASenderWaitsWhileTheRoomsLineIsFull(t *testing.T) {
+	s := &faulty{Store: openStore(t), hold: make(chan struct{})}
+	n := newNode(t, s, &relay.Local{}, rooms.Limits{Line: 4})
+	bob, m := n.join(t, "lobby", "bob", -1)
+	var acknowledged atomic.Int32
+	post := rooms.Post{RoomID: "lobby", ClientID: "bob", Text: "x", From: m}
+	done := func(*rooms.Message, error) { acknowledged.Add(1) }
+	for range 4 {
+		require.NoError(t, n.Send(t.Context(), post, done))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.Error(t, n.Send(ctx, post, done))
+	require.Zero(t, acknowledged.Load())
+	close(s.hold)
+	require.NoError(t, n.Send(t.Context(), post, done))
+	requireAll(t, bob, 1, 5)
+	require.Eventually(t, func() bool { return acknowledged.Load() == 5 }, waitFor, tick)
+}
+
+func TestClosingWaitsForWhatIsInLine(t *testing.T) {
+	s := &faulty{Store: openStore(t), hold: make(chan struct{})}
+	n := newNode(t, s, &relay.Local{}, rooms.Limits{})
+	_, m := n.join(t, "lobby", "bob", -1)
+	var stored atomic.Int32
+	for range 10 {
+		require.NoError(t, n.Send(t.Context(), rooms.Post{RoomID: "lobby", ClientID: "bob", Text: "x", From: m}, func(_ *rooms.Message, err error) {
+			if err == nil {
+				stored.Add(1)
+			}
+		}))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, n.Close(ctx), context.Canceled)
+	require.ErrorIs(t, n.send("lobby", "bob", "late", "", m), rooms.ErrUnavailable)
+	_, err := n.Join(t.Context(), &rooms.Conn{ID: "x", Sink: &recorder{}}, rooms.Join{RoomID: "lobby", ClientID: "cyd"})
+	require.ErrorIs(t, err, rooms.ErrUnavailable)
+	require.ErrorIs(t, n.Ping(t.Context()), rooms.ErrUnavailable)
+	close(s.hold)
+	require.NoError(t, n.Close(t.Context()))
+	require.EqualValues(t, 10, stored.Load())
+}
+
+func TestARoomThatNobodyNeedsIsForgotten(t *testing.T) {
+	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{})
+	for round := range 50 { // joining and leaving at once, so that rooms retire while others come
+		var wg sync.WaitGroup
+		for i := range 4 {
+			_, m := n.join(t, "lobby", fmt.Sprint("client", i), -1)
+			wg.Go(func() {
+				if err := n.send("lobby", m.ClientID, "x", "", m); err != nil {
+					t.Error(err)
+				}
+				if err := n.Leave(context.Background(), m); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		room, err := n.Room(t.Context(), "lobby")
+		require.NoError(t, err)
+		require.EqualValues(t, 4*(round+1), room.LastSeq)
+		require.Zero(t, room.Participants)
+		require.Zero(t, n.Counts().Members)
+	}
+}
+
+func TestTheNumberOfRoomsIsBounded(t *testing.T) {
+	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{Rooms: 2})
+	for _, id := range []string{"one", "two"} {
+		_, created, err := n.CreateRoom(t.Context(), id, "")
+		require.NoError(t, err)
+		require.True(t, created)
+	}
+	_, _, err := n.CreateRoom(t.Context(), "three", "")
+	require.Equal(t, rooms.CodeLimit, rooms.AsError(err).Code)
+	_, err = n.Join(t.Context(), &rooms.Conn{ID: "x", Sink: &recorder{}}, rooms.Join{RoomID: "three", ClientID: "ada"})
+	require.Equal(t, rooms.CodeLimit, rooms.AsError(err).Code)
+	_, created, err := n.CreateRoom(t.Context(), "two", "")
+	require.NoError(t, err)
+	require.False(t, created)
+	require.NoError(t, n.DeleteRoom(t.Context(), "one"))
+	_, _, err = n.CreateRoom(t.Context(), "three", "")
+	require.NoError(t, err)
+}
+
+func FuzzChecksLetThroughOnlyWhatTheContractAllows(f *testing.F) {
+	for _, s := range []string{"general", "", "a b", "é", "a/b", "\x00", "\xff", "A-z_0.9"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if rooms.CheckID("id", s) == nil {
+			require.Regexp(t, `\A[A-Za-z0-9_.-]{1,64}\z`, s)
+		}
+		if rooms.CheckText("text", s, 8) == nil {
+			require.LessOrEqual(t, len([]rune(s)), 8)
+			require.NotContains(t, s, "\x00")
+			require.Equal(t, s, string([]rune(s)), "UTF-8")
+		}
+	})
+}
