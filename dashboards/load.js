@@ -45,7 +45,7 @@ export const options = {
   },
   thresholds: {
     checks: ['rate>0.99'],
-    chat_echo: ['p(95)<100', 'p(99)<250'],
+    chat_echo: ['p(95)<250', 'p(99)<1000'],
     chat_connecting: ['p(95)<250'],
     chat_gaps: ['count==0'],
     chat_lost: ['count==0'],

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -86,28 +85,35 @@ type container struct {
 	args    []string
 	env     []string
 	health  []string
-	paths   *strings.Replacer
+}
+
+// pathStart is what may stand before a path in an argument or a setting, as in --file=/data, sqlite:///data or /data.
+const pathStart = `(^|=|//|"| )`
+
+// localPaths is text with paths of a container, alone or with something below them, as they are here.
+func localPaths(text string, paths map[string]string) string {
+	for target, dir := range paths {
+		text = regexp.MustCompile(pathStart+regexp.QuoteMeta(target)+`(/|"|\s|$)`).ReplaceAllString(text, "${1}"+dir+"${2}")
+	}
+	return text
 }
 
 // container prepares a service: its mounts become directories of the test, with local addresses in their files.
 func (n *network) container(t *testing.T, project *types.Project, name string, imageEnv map[string]string) *container {
 	service, err := project.GetService(name)
 	require.NoError(t, err)
-	var pairs []string
-	mounts := slices.Clone(service.Volumes)
-	// The longest first: /etc/jaeger before /etc.
-	slices.SortFunc(mounts, func(a, b types.ServiceVolumeConfig) int { return len(b.Target) - len(a.Target) })
-	for _, mount := range mounts {
+	c := &container{service: service}
+	paths := make(map[string]string)
+	for _, mount := range service.Volumes {
 		dir := filepath.Join(n.dir, name, mount.Target)
 		if mount.Type == types.VolumeTypeBind {
 			n.copyLocal(t, mount.Source, dir)
 		} else {
 			require.NoError(t, os.MkdirAll(dir, 0o755))
 		}
-		pairs = append(pairs, mount.Target, dir)
+		paths[mount.Target] = dir
 	}
-	c := &container{service: service, paths: strings.NewReplacer(pairs...)}
-	here := func(s string) string { return n.local(t, c.paths.Replace(s)) }
+	here := func(s string) string { return n.local(t, localPaths(s, paths)) }
 	for _, arg := range service.Command {
 		c.args = append(c.args, here(arg))
 	}
@@ -149,6 +155,6 @@ func (n *network) copyLocal(t *testing.T, from, to string) {
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755))
 	// A configuration names its neighbours by their paths in the container.
-	paths := strings.NewReplacer("/etc/jaeger", filepath.Join(n.dir, "jaeger", "etc", "jaeger"))
-	require.NoError(t, os.WriteFile(to, []byte(n.local(t, paths.Replace(string(text)))), 0o600))
+	paths := map[string]string{"/etc/jaeger": filepath.Join(n.dir, "jaeger", "etc", "jaeger")}
+	require.NoError(t, os.WriteFile(to, []byte(n.local(t, localPaths(string(text), paths))), 0o600))
 }

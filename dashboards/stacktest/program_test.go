@@ -48,7 +48,7 @@ func start(t *testing.T, name string, cmd *exec.Cmd) *program {
 	t.Cleanup(func() {
 		_ = p.stop(15 * time.Second)
 		if t.Failed() {
-			t.Logf("%s said, at the end:\n%s", name, p.tail(4<<10))
+			t.Logf("%s said, at the end:\n%s", name, p.tail())
 		}
 	})
 	return p
@@ -72,9 +72,15 @@ func (p *program) said() string {
 	return string(text)
 }
 
-func (p *program) tail(n int) string {
-	text := p.said()
-	return text[max(0, len(text)-n):]
+// tail is the last of what the program said, without the trace log.
+func (p *program) tail() string {
+	var lines []string
+	for line := range strings.Lines(p.said()) {
+		if !strings.Contains(line, `"event":"E`) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-40):], "")
 }
 
 // memory is the resident memory of the program, in bytes.

@@ -1,0 +1,33 @@
+package stacktest
+
+// operations is every operation that the visit of visit_test.go and the load script bring about, by the name of its span,
+// with the span's kind as Jaeger tells it.
+var operations = []struct{ span, kind string }{
+	{"start", "internal"},
+
+	{"GET /ws/{room_id}/{client_id}", "server"},
+	{"join room/{room}", "internal"},
+	{"receive room/{room}", "consumer"},
+	{"append", "client"},
+	{"broadcast room/{room}", "producer"},
+	{"deliver room/{room}", "internal"},
+	{"leave room/{room}", "internal"},
+	{"disconnect", "internal"},
+
+	{"GET /rooms", "server"},
+	{"list rooms", "internal"},
+	{"POST /rooms", "server"},
+	{"create room", "internal"},
+	{"GET /rooms/{room_id}", "server"},
+	{"get room", "internal"},
+	{"DELETE /rooms/{room_id}", "server"},
+	{"delete room", "internal"},
+}
+
+// edges are the parts of a message's trace: a span and its parent.
+var edges = []struct{ span, parent string }{
+	{"receive room/{room}", ""},
+	{"append", "receive room/{room}"},
+	{"broadcast room/{room}", "receive room/{room}"},
+	{"deliver room/{room}", "broadcast room/{room}"},
+}
