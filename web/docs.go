@@ -53,6 +53,7 @@ const about = `A chat server that shows what it does while it does it. Create ro
 - ` + "`timestamp`" + ` and ` + "`created_at`" + ` are Unix milliseconds; ` + "`created_date`" + ` and ` + "`last_updated_date`" + ` are RFC 3339, in UTC.
 - Ids of rooms, clients and users are 1 to 64 of ` + "`A-Z a-z 0-9 _ . -`" + `. A text has 1 to 4096 characters.
 - A request with a ` + "`traceparent`" + ` (W3C Trace Context) is part of that trace.
+- A method that a call does not take is answered with 405; ` + "`Allow`" + ` says which it takes.
 - Browsers may use the API from pages of the same origin only. There is no login.`
 
 // document sets up what the OpenAPI document says beside the calls.
@@ -186,6 +187,15 @@ func describeOthers(doc *huma.OpenAPI) {
 		{Name: "transport", In: "query", Required: true, Description: "How the connection begins", Schema: str("polling", "polling", "websocket")},
 		{Name: "sid", In: "query", Description: "The session, in all requests but the first", Schema: &huma.Schema{Type: huma.TypeString}},
 	}
+	refused := func(description string) *huma.Response {
+		return &huma.Response{Description: description, Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
+			Type: huma.TypeObject, Required: []string{"code", "message"},
+			Properties: map[string]*huma.Schema{
+				"code":    {Type: huma.TypeInteger, Description: "What is wrong, as Engine.IO numbers it", Examples: []any{1}},
+				"message": {Type: huma.TypeString, Description: "What is wrong, for people", Examples: []any{"Session ID unknown"}},
+			},
+		}}}}
+	}
 	packets := map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}}
 	doc.AddOperation(&huma.Operation{
 		OperationID: "connect-socketio", Method: http.MethodGet, Path: "/socket.io/", Tags: connecting,
@@ -195,8 +205,9 @@ func describeOthers(doc *huma.OpenAPI) {
 		Responses: map[string]*huma.Response{
 			"101": {Description: "With `transport=websocket`: the connection is open."},
 			"200": {Description: "Engine.IO packets; the first begins with `0` and tells the session's id.", Content: packets},
-			"400": {Description: "The request is not one of Engine.IO 4, or its session is not known. The body is JSON, as Engine.IO clients know it.",
-				Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Type: huma.TypeObject}}}},
+			"400": refused("The request is not one of Engine.IO 4, or its session is not known."),
+			"403": refused("The request is from a page of another origin."),
+			"503": refused("The server has as many connections as it takes, or is going away."),
 		},
 	})
 	doc.AddOperation(&huma.Operation{
@@ -206,7 +217,7 @@ func describeOthers(doc *huma.OpenAPI) {
 		RequestBody: &huma.RequestBody{Required: true, Content: packets},
 		Responses: map[string]*huma.Response{
 			"200": {Description: "Taken; the body is `ok`.", Content: packets},
-			"400": doc.Paths["/socket.io/"].Get.Responses["400"],
+			"400": refused("The request is not one of Engine.IO 4, or its session is not known."),
 			"413": {Description: "The body is over the size limit."},
 		},
 	})
