@@ -40,3 +40,14 @@ fuzz: ## let every fuzz target run for FUZZTIME
 			echo "$$target $$name"; go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$target; \
 		done; \
 	done
+
+.PHONY: bench
+BENCH ?= -only fanout
+bench: ## measure CPU per delivery against the floor and two peers; BENCH="-h" shows all that can be measured
+	go run ./app/bench $(BENCH)
+
+.PHONY: pictures
+pictures: ## take the README's pictures anew
+	PAGE_PICTURES=$(CURDIR)/web/page go test -count=1 -run TestPictures ./web/page
+
+-include dashboards/stack.mk
