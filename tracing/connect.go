@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
@@ -45,8 +46,8 @@ func (t *Telemetry) Connecting(r *http.Request, conn *rooms.Conn) (ctx context.C
 		attrs = append(attrs, semconv.MessagingClientID(client))
 	}
 	ctx = context.WithValue(ctx, connectionKey{}, c)
-	ctx, span := t.start(ctx, op, attrs...)
-	c.link = trace.WithLinks(trace.Link{SpanContext: span.SpanContext()})
+	ctx, span := t.tracer.start(ctx, op, attrs...)
+	c.links = []sdktrace.Link{{SpanContext: span.SpanContext()}}
 	return ctx, func(status int) {
 		if status == http.StatusSwitchingProtocols || status == http.StatusOK {
 			t.metrics.connections.WithLabelValues(conn.Transport).Inc()
@@ -65,7 +66,7 @@ func (t *Telemetry) Span(ctx context.Context, drain bool, f func(context.Context
 	if drain {
 		op = &opDrain
 	}
-	ctx, span := t.start(ctx, op)
+	ctx, span := t.tracer.start(ctx, op)
 	err := f(ctx)
 	end(span, err)
 	return err

@@ -5,14 +5,14 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
 // connection is what all spans of one client's connection have in common. It does not change once made.
 type connection struct {
 	id        string
 	transport string
-	link      trace.SpanStartOption // to the connect span
+	links     []sdktrace.Link // to the connect span
 	attrs     []attribute.KeyValue
 }
 

@@ -22,61 +22,61 @@ var _ rooms.Service = (*tracedService)(nil)
 func (t *Telemetry) Service(next rooms.Service) rooms.Service { return &tracedService{next, t} }
 
 func (s *tracedService) CreateRoom(ctx context.Context, id, name string) (room rooms.Room, created bool, err error) {
-	ctx, span := s.t.start(ctx, &opCreateRoom, semconv.MessagingDestinationName(id))
+	ctx, span := s.t.tracer.start(ctx, &opCreateRoom, semconv.MessagingDestinationName(id))
 	defer func() { s.end(span, err) }()
 	return s.next.CreateRoom(ctx, id, name)
 }
 
 func (s *tracedService) Room(ctx context.Context, id string) (room rooms.Room, err error) {
-	ctx, span := s.t.start(ctx, &opGetRoom, semconv.MessagingDestinationName(id))
+	ctx, span := s.t.tracer.start(ctx, &opGetRoom, semconv.MessagingDestinationName(id))
 	defer func() { s.end(span, err) }()
 	return s.next.Room(ctx, id)
 }
 
 func (s *tracedService) Rooms(ctx context.Context) (list []rooms.Room, err error) {
-	ctx, span := s.t.start(ctx, &opListRooms)
+	ctx, span := s.t.tracer.start(ctx, &opListRooms)
 	defer func() { span.SetAttributes(attrCount.Int(len(list))); s.end(span, err) }()
 	return s.next.Rooms(ctx)
 }
 
 func (s *tracedService) DeleteRoom(ctx context.Context, id string) (err error) {
-	ctx, span := s.t.start(ctx, &opDeleteRoom, semconv.MessagingDestinationName(id))
+	ctx, span := s.t.tracer.start(ctx, &opDeleteRoom, semconv.MessagingDestinationName(id))
 	defer func() { s.end(span, err) }()
 	return s.next.DeleteRoom(ctx, id)
 }
 
 func (s *tracedService) Messages(ctx context.Context, roomID string, since *int64, limit int) (list []*rooms.Message, err error) {
-	ctx, span := s.t.start(ctx, &opMessages, sinceAttrs(roomID, since)...)
+	ctx, span := s.t.tracer.start(ctx, &opMessages, sinceAttrs(roomID, since)...)
 	defer func() { span.SetAttributes(attrCount.Int(len(list))); s.end(span, err) }()
 	return s.next.Messages(ctx, roomID, since, limit)
 }
 
 func (s *tracedService) Message(ctx context.Context, id string) (m *rooms.Message, err error) {
-	ctx, span := s.t.start(ctx, &opGetMessage, semconv.MessagingMessageID(id))
+	ctx, span := s.t.tracer.start(ctx, &opGetMessage, semconv.MessagingMessageID(id))
 	defer func() { s.end(span, err) }()
 	return s.next.Message(ctx, id)
 }
 
 func (s *tracedService) DeleteMessage(ctx context.Context, id string) (err error) {
-	ctx, span := s.t.start(ctx, &opDeleteMessage, semconv.MessagingMessageID(id))
+	ctx, span := s.t.tracer.start(ctx, &opDeleteMessage, semconv.MessagingMessageID(id))
 	defer func() { s.end(span, err) }()
 	return s.next.DeleteMessage(ctx, id)
 }
 
 func (s *tracedService) CreateUser(ctx context.Context, name, handle string) (u rooms.User, err error) {
-	ctx, span := s.t.start(ctx, &opCreateUser, attrHandle.String(handle))
+	ctx, span := s.t.tracer.start(ctx, &opCreateUser, attrHandle.String(handle))
 	defer func() { s.end(span, err) }()
 	return s.next.CreateUser(ctx, name, handle)
 }
 
 func (s *tracedService) User(ctx context.Context, id string) (u rooms.User, err error) {
-	ctx, span := s.t.start(ctx, &opGetUser, attrUser.String(id))
+	ctx, span := s.t.tracer.start(ctx, &opGetUser, attrUser.String(id))
 	defer func() { s.end(span, err) }()
 	return s.next.User(ctx, id)
 }
 
 func (s *tracedService) Users(ctx context.Context) (list []rooms.User, err error) {
-	ctx, span := s.t.start(ctx, &opListUsers)
+	ctx, span := s.t.tracer.start(ctx, &opListUsers)
 	defer func() { span.SetAttributes(attrCount.Int(len(list))); s.end(span, err) }()
 	return s.next.Users(ctx)
 }
@@ -104,7 +104,7 @@ func (s *tracedService) receive(ctx context.Context, p *rooms.Post) (context.Con
 	if s.t.withText {
 		ctx = withText(ctx, p.Text)
 	}
-	ctx, span := s.t.start(ctx, &opReceive, semconv.MessagingDestinationName(p.RoomID), semconv.MessagingClientID(p.ClientID),
+	ctx, span := s.t.tracer.start(ctx, &opReceive, semconv.MessagingDestinationName(p.RoomID), semconv.MessagingClientID(p.ClientID),
 		attrEvent.String(rooms.EventMessage.String()), semconv.MessagingMessageBodySize(len(p.Text)))
 	p.Trace = inject(span.SpanContext())
 	return ctx, span
@@ -121,19 +121,19 @@ func (s *tracedService) received(span trace.Span, transport string, m *rooms.Mes
 }
 
 func (s *tracedService) Join(ctx context.Context, conn *rooms.Conn, req rooms.Join) (m *rooms.Member, err error) {
-	ctx, span := s.t.start(ctx, &opJoin, append(sinceAttrs(req.RoomID, req.Since), semconv.MessagingClientID(req.ClientID))...)
+	ctx, span := s.t.tracer.start(ctx, &opJoin, append(sinceAttrs(req.RoomID, req.Since), semconv.MessagingClientID(req.ClientID))...)
 	defer func() { s.end(span, err) }()
 	return s.next.Join(ctx, conn, req)
 }
 
 func (s *tracedService) Leave(ctx context.Context, m *rooms.Member) (err error) {
-	ctx, span := s.t.start(ctx, &opLeave, semconv.MessagingDestinationName(m.RoomID), semconv.MessagingClientID(m.ClientID))
+	ctx, span := s.t.tracer.start(ctx, &opLeave, semconv.MessagingDestinationName(m.RoomID), semconv.MessagingClientID(m.ClientID))
 	defer func() { s.end(span, err) }()
 	return s.next.Leave(ctx, m)
 }
 
 func (s *tracedService) Typing(ctx context.Context, m *rooms.Member) (err error) {
-	ctx, span := s.t.start(ctx, &opReceive, semconv.MessagingDestinationName(m.RoomID), semconv.MessagingClientID(m.ClientID),
+	ctx, span := s.t.tracer.start(ctx, &opReceive, semconv.MessagingDestinationName(m.RoomID), semconv.MessagingClientID(m.ClientID),
 		attrEvent.String(rooms.EventTyping.String()))
 	defer func() { s.end(span, err) }()
 	return s.next.Typing(ctx, m)
@@ -144,7 +144,7 @@ func (s *tracedService) Disconnect(ctx context.Context, conn *rooms.Conn, why ro
 	if why.Code != 0 {
 		attrs = append(attrs, attrCloseCode.Int(why.Code))
 	}
-	ctx, span := s.t.start(ctx, &opDisconnect, attrs...)
+	ctx, span := s.t.tracer.start(ctx, &opDisconnect, attrs...)
 	defer func() { s.end(span, err) }()
 	s.t.metrics.disconnected(conn.Transport, why)
 	s.t.metrics.connections.WithLabelValues(conn.Transport).Dec()

@@ -1,9 +1,8 @@
 package tracing
 
 import (
-	"context"
+	"fmt"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
@@ -11,24 +10,6 @@ import (
 
 	"github.com/traceroom/traceroom/rooms"
 )
-
-// start starts op's span with the attributes of op, of ctx's connection and of this call. Its parent is ctx's span, if
-// there is one.
-func (t *Telemetry) start(ctx context.Context, op *operation, attrs ...attribute.KeyValue) (context.Context, trace.Span) {
-	c := connectionOf(ctx)
-	if c == nil {
-		c = &noConnection
-	}
-	all := make([]attribute.KeyValue, 0, len(op.attrs)+len(c.attrs)+len(attrs))
-	all = append(append(append(all, attrs...), op.attrs...), c.attrs...)
-	if op.linked && c.link != nil {
-		return t.tracer.Start(ctx, op.span, op.kindOption, trace.WithAttributes(all...), c.link)
-	}
-	return t.tracer.Start(ctx, op.span, op.kindOption, trace.WithAttributes(all...))
-}
-
-// noConnection stands for the connection of what no connection asked for.
-var noConnection connection
 
 // end ends span, as failed if err is not nil.
 func end(span trace.Span, err error) {
@@ -48,3 +29,6 @@ func (t *Telemetry) fault(span trace.Span, err error) {
 		t.log.Error(e.Detail, zap.Error(e.Cause), zap.Stringer("trace_id", span.SpanContext().TraceID()))
 	}
 }
+
+// typeName is the type of err as the semantic conventions have it in exception.type.
+func typeName(err error) string { return fmt.Sprintf("%T", err) }

@@ -25,7 +25,7 @@ func (t *Telemetry) Store(next rooms.Store) rooms.Store { return &tracedStore{ne
 func (s *tracedStore) Append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
 	spans := make([]trace.Span, len(drafts))
 	for i, d := range drafts {
-		_, spans[i] = s.t.start(d.Ctx, &opAppend, semconv.MessagingDestinationName(roomID),
+		_, spans[i] = s.t.tracer.start(d.Ctx, &opAppend, semconv.MessagingDestinationName(roomID),
 			semconv.MessagingMessageID(d.Message.ID), attrBatch.Int(len(drafts)))
 	}
 	err := s.failed(s.Store.Append(ctx, roomID, drafts))

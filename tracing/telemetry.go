@@ -8,11 +8,11 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -41,7 +41,7 @@ type Config struct {
 
 // Telemetry is all that observes one server. Its methods may be called from any goroutine.
 type Telemetry struct {
-	tracer   trace.Tracer
+	tracer   *tracer
 	traces   *sdktrace.TracerProvider
 	meters   *sdkmetric.MeterProvider
 	metrics  *metrics
@@ -76,20 +76,27 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 		// Sampling thins what is exported, never the log or the metrics.
 		sampler = sdktrace.AlwaysRecord(sampler)
 	}
-	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sampler)}
+	var processors []sdktrace.SpanProcessor
 	if cfg.TraceLog != nil {
-		opts = append(opts, sdktrace.WithSpanProcessor(&traceLog{out: cfg.TraceLog}))
+		processors = append(processors, &traceLog{out: cfg.TraceLog})
 	}
-	opts = append(opts, sdktrace.WithSpanProcessor(operationTimes{t.metrics}))
+	processors = append(processors, operationTimes{t.metrics})
 	export, err := newExport(ctx, cfg.Getenv, res, t.metrics.spansDropped)
 	if err != nil {
 		return nil, err
 	}
 	if export != nil {
-		opts = append(opts, sdktrace.WithSpanProcessor(export))
+		processors = append(processors, export)
+	}
+	// The provider is for the spans that libraries make, and ends the processors.
+	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sampler)}
+	for _, p := range processors {
+		opts = append(opts, sdktrace.WithSpanProcessor(p))
 	}
 	t.traces = sdktrace.NewTracerProvider(opts...)
-	t.tracer = t.traces.Tracer(scope)
+	t.tracer = &tracer{
+		provider: t.traces, sampler: sampler, processors: processors, resource: res, scope: instrumentation.Scope{Name: scope},
+	}
 
 	reader, err := otelprom.New(otelprom.WithRegisterer(t.metrics.registry))
 	if err != nil {
