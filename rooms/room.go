@@ -35,6 +35,7 @@ type room struct {
 	arrivals []arrival
 	running  bool
 	retired  bool // no longer in the hub: takes no more work
+	wanted   int  // entries of tasks that the goroutine waits for; 0: it does not
 
 	// owned
 	loaded    bool // subscribed and seq known
@@ -45,6 +46,9 @@ type room struct {
 	audiences []*audience
 	clients   map[string]int // connections by client
 	cancel    func()         // of the relay's subscription
+	together  int            // entries that came together last time
+	enough    chan struct{}  // told when there are as many as wanted
+	patience  *time.Timer    // bounds the wait for them
 	spare     []task         // the slice that tasks is not, for reuse
 	early     []arrival      // as spare, for arrivals
 }
@@ -102,6 +106,10 @@ func (r *room) enqueue(t task) bool {
 		return false
 	}
 	r.tasks = append(r.tasks, t)
+	if r.wanted > 0 && len(r.tasks) >= r.wanted {
+		r.wanted = 0
+		r.enough <- struct{}{} // has room for the one that is told for each wait
+	}
 	r.wake()
 	return true
 }
@@ -132,8 +140,7 @@ func (r *room) wake() {
 func (r *room) run() {
 	for {
 		r.deliverArrivals()
-		// Others who are about to send something get their turn first: what waits together is stored together.
-		runtime.Gosched()
+		r.gather()
 		r.mu.Lock()
 		tasks := r.tasks
 		r.tasks, r.spare = r.spare, nil
@@ -173,6 +180,48 @@ func (r *room) run() {
 		}
 	}
 }
+
+// gather lets what comes together be stored and sent together: one transaction and one system call a member instead of
+// several. In a lively room the next messages are about to come when the last have been delivered, often as their
+// answers; so as many are waited for as came together the last time, for maxGather at most. A message that comes alone
+// does not wait.
+func (r *room) gather() {
+	runtime.Gosched() // others who have something to send get their turn
+	r.mu.Lock()
+	n := len(r.tasks)
+	wait := n > 0 && n < r.together && len(r.arrivals) == 0
+	if wait {
+		r.wanted = r.together
+	}
+	r.mu.Unlock()
+	if !wait {
+		if n > 0 {
+			r.together = n
+		}
+		return
+	}
+	if r.patience == nil {
+		r.patience, r.enough = time.NewTimer(maxGather), make(chan struct{}, 1)
+	} else {
+		r.patience.Reset(maxGather)
+	}
+	select {
+	case <-r.enough:
+		r.patience.Stop()
+	case <-r.patience.C:
+	}
+	r.mu.Lock()
+	r.wanted = 0
+	r.together = len(r.tasks)
+	r.mu.Unlock()
+	select {
+	case <-r.enough: // told after the time was up
+	default:
+	}
+}
+
+// maxGather is the longest that a message waits for others to be stored with.
+const maxGather = time.Millisecond
 
 // retire takes the room out of the hub if nobody needs it any more.
 func (r *room) retire() {
