@@ -104,7 +104,8 @@ type otlpExport struct {
 	mu      sync.Mutex
 	filling *spanBatch
 	ready   []*spanBatch
-	waiting int // spans in filling, ready, and being sent
+	spare   []scopeSpans // memory of a batch that has been sent
+	waiting int          // spans in filling, ready, and being sent
 	closed  bool
 }
 
@@ -157,7 +158,7 @@ func (e *otlpExport) OnEnd(s sdktrace.ReadOnlySpan) {
 	full := e.filling.n >= e.limits.batch
 	if full {
 		e.ready = append(e.ready, e.filling)
-		e.filling = &spanBatch{}
+		e.filling = e.empty()
 	}
 	e.mu.Unlock()
 	e.scratch.Put(p)
@@ -167,6 +168,13 @@ func (e *otlpExport) OnEnd(s sdktrace.ReadOnlySpan) {
 		default: // it has been told
 		}
 	}
+}
+
+// empty returns a batch to fill, in the memory of one that has been sent if there is any. mu is held.
+func (e *otlpExport) empty() *spanBatch {
+	b := &spanBatch{scopes: e.spare}
+	e.spare = nil
+	return b
 }
 
 func (b *spanBatch) add(scope instrumentation.Scope, span []byte) {
@@ -207,7 +215,7 @@ func (e *otlpExport) upload(all bool) {
 	e.ready = nil
 	if all && e.filling.n > 0 {
 		batches = append(batches, e.filling)
-		e.filling = &spanBatch{}
+		e.filling = e.empty()
 	}
 	e.mu.Unlock()
 	for _, b := range batches {
@@ -217,7 +225,9 @@ func (e *otlpExport) upload(all bool) {
 		}
 		raw := append(make([]byte, 0, size), e.resource...)
 		for _, s := range b.scopes {
-			raw = appendScopeSpans(raw, s.scope, s.spans)
+			if len(s.spans) > 0 {
+				raw = appendScopeSpans(raw, s.scope, s.spans)
+			}
 		}
 		// Fields that protobuf does not know are written as they are: here they are all of the message.
 		message := &tracepb.ResourceSpans{}
@@ -229,8 +239,12 @@ func (e *otlpExport) upload(all bool) {
 			e.dropped.Add(float64(b.n))
 			otel.Handle(fmt.Errorf("exporting %d spans: %w", b.n, err))
 		}
+		for i := range b.scopes {
+			b.scopes[i].spans = b.scopes[i].spans[:0]
+		}
 		e.mu.Lock()
 		e.waiting -= b.n
+		e.spare = b.scopes
 		e.mu.Unlock()
 	}
 }

@@ -23,6 +23,9 @@ var _ rooms.Store = (*tracedStore)(nil)
 func (t *Telemetry) Store(next rooms.Store) rooms.Store { return &tracedStore{next, t} }
 
 func (s *tracedStore) Append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
+	if s.t.tracer.off {
+		return s.failed(s.Store.Append(ctx, roomID, drafts))
+	}
 	spans := make([]trace.Span, len(drafts))
 	for i, d := range drafts {
 		_, spans[i] = s.t.tracer.start(d.Ctx, &opAppend, semconv.MessagingDestinationName(roomID),

@@ -96,6 +96,7 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	t.traces = sdktrace.NewTracerProvider(opts...)
 	t.tracer = &tracer{
 		provider: t.traces, sampler: sampler, processors: processors, resource: res, scope: instrumentation.Scope{Name: scope},
+		off: never && cfg.TraceLog == nil,
 	}
 
 	reader, err := otelprom.New(otelprom.WithRegisterer(t.metrics.registry))

@@ -42,14 +42,15 @@ func (l *traceLog) OnStart(parent context.Context, s sdktrace.ReadWriteSpan) {
 	defer lines.Put(m)
 	attrs := s.Attributes()
 	b := m.begin(s.StartTime(), "ENTER", s.Name(), s.InstrumentationScope().Name, attrs)
-	fields := appendFields(m.fields[:0], attrs, argName)
-	if text, ok := textOf(parent); ok && s.Name() == opReceive.span {
-		fields = append(fields[:len(fields)-1], `,"text":`...) // a receive has other fields before it
-		fields = append(appendQuoted(fields, text), '}')
-	}
 	b = append(b, `,"args":`...)
-	b = appendCut(b, fields)
-	m.fields = fields
+	if text, ok := textOf(parent); ok && s.Name() == opReceive.span {
+		fields := appendFields(m.fields[:0], attrs, argName)
+		fields = append(fields[:len(fields)-1], `,"text":`...) // a receive has other fields before it
+		m.fields = append(appendQuoted(fields, text), '}')
+		b = appendCut(b, m.fields)
+	} else {
+		b = m.appendObject(b, attrs, argName)
+	}
 	b = appendIDs(b, s)
 	if p := s.Parent(); p.SpanID().IsValid() {
 		id := p.SpanID()
@@ -88,8 +89,7 @@ func (l *traceLog) OnEnd(s sdktrace.ReadOnlySpan) {
 		b = appendQuoted(b, st.Description)
 		b = append(b, '}')
 	} else {
-		m.fields = appendFields(m.fields[:0], attrs, resultName)
-		b = appendCut(b, m.fields)
+		b = m.appendObject(b, attrs, resultName)
 	}
 	micros := s.EndTime().Sub(s.StartTime()).Microseconds()
 	b = append(b, `,"durationMicros":`...)
@@ -196,6 +196,58 @@ func appendFields(b []byte, attrs []attribute.KeyValue, names map[attribute.Key]
 		}
 	}
 	return append(b, '}')
+}
+
+// appendObject appends the attributes that have a name in names, as a JSON object in a JSON string. Nearly all are plain
+// text and short: then the object is written as it stands in the string. Otherwise it is made first, and then quoted.
+func (m *line) appendObject(b []byte, attrs []attribute.KeyValue, names map[attribute.Key]string) []byte {
+	begin := len(b)
+	b = append(b, `"{`...)
+	for i := range attrs {
+		name, ok := names[attrs[i].Key]
+		if !ok {
+			continue
+		}
+		if len(b) > begin+2 {
+			b = append(b, ',')
+		}
+		b = append(b, '\\', '"')
+		b = append(b, name...)
+		b = append(b, '\\', '"', ':')
+		switch v := attrs[i].Value; v.Type() {
+		case attribute.INT64:
+			b = strconv.AppendInt(b, v.AsInt64(), 10)
+		case attribute.STRING:
+			text := v.AsString()
+			if !plain(text) {
+				return m.appendSlow(b[:begin], attrs, names)
+			}
+			b = append(b, '\\', '"')
+			b = append(b, text...)
+			b = append(b, '\\', '"')
+		default:
+			return m.appendSlow(b[:begin], attrs, names)
+		}
+	}
+	if len(b)-begin > maxField {
+		return m.appendSlow(b[:begin], attrs, names)
+	}
+	return append(b, '}', '"')
+}
+
+func (m *line) appendSlow(b []byte, attrs []attribute.KeyValue, names map[attribute.Key]string) []byte {
+	m.fields = appendFields(m.fields[:0], attrs, names)
+	return appendCut(b, m.fields)
+}
+
+// plain reports whether s stands in JSON, and in JSON in a JSON string, as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // appendCut appends s as a JSON string of at most maxField characters.
