@@ -132,6 +132,7 @@ func TestPortsAreConsistent(t *testing.T) {
 	changed := compose(t, "JAEGER_PORT=26686")
 	require.Equal(t, "26686", changed.Services["jaeger"].Ports[0].Published)
 	for _, name := range []string{"chat", "grafana"} {
+		require.NotNil(t, changed.Services[name].Environment["JAEGER_UI_URL"], name)
 		require.Equal(t, "http://localhost:26686", *changed.Services[name].Environment["JAEGER_UI_URL"])
 	}
 }
