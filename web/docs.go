@@ -187,14 +187,17 @@ func describeOthers(doc *huma.OpenAPI) {
 		{Name: "transport", In: "query", Required: true, Description: "How the connection begins", Schema: str("polling", "polling", "websocket")},
 		{Name: "sid", In: "query", Description: "The session, in all requests but the first", Schema: &huma.Schema{Type: huma.TypeString}},
 	}
+	doc.Components.Schemas.Map()["Refusal"] = &huma.Schema{
+		Type: huma.TypeObject, Required: []string{"code", "message"}, Description: "Why a request of Socket.IO could not be served, as its clients know it.",
+		Properties: map[string]*huma.Schema{
+			"code":    {Type: huma.TypeInteger, Description: "What is wrong, as Engine.IO numbers it", Examples: []any{1}},
+			"message": {Type: huma.TypeString, Description: "What is wrong, for people", Examples: []any{"Session ID unknown"}},
+		},
+	}
 	refused := func(description string) *huma.Response {
-		return &huma.Response{Description: description, Content: map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{
-			Type: huma.TypeObject, Required: []string{"code", "message"},
-			Properties: map[string]*huma.Schema{
-				"code":    {Type: huma.TypeInteger, Description: "What is wrong, as Engine.IO numbers it", Examples: []any{1}},
-				"message": {Type: huma.TypeString, Description: "What is wrong, for people", Examples: []any{"Session ID unknown"}},
-			},
-		}}}}
+		return &huma.Response{Description: description, Content: map[string]*huma.MediaType{
+			"application/json": {Schema: &huma.Schema{Ref: "#/components/schemas/Refusal"}},
+		}}
 	}
 	packets := map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}}
 	doc.AddOperation(&huma.Operation{

@@ -218,6 +218,7 @@ func newCall(d *schemas, method, path string, op operation) call {
 	if c.Request.body != "" && c.Request.Method == http.MethodPost {
 		c.Request.Method = "" // -d says so
 	}
+	shown := map[string]bool{} // objects whose fields an answer of this call has shown
 	for _, r := range op.Responses {
 		a := answer{Status: r.Key, Title: "any other", Class: "other", Description: prose(r.Value.Description)}
 		if status, err := strconv.Atoi(r.Key); err == nil {
@@ -233,7 +234,10 @@ func newCall(d *schemas, method, path string, op operation) call {
 				continue
 			}
 			a.Type = d.kind(m.Value.Schema)
-			if a.Type.Object == "" {
+			if ref := m.Value.Schema.Ref; ref != "" && shown[ref] {
+				a.Type = kind{Object: a.Type.Object}
+			} else if a.Type.Object == "" {
+				shown[ref] = true
 				a.Fields = answered(d.fields(m.Value.Schema))
 				if len(a.Fields) > 0 {
 					a.Type = kind{}

@@ -211,7 +211,9 @@ func limits(s *schema) []template.HTML {
 	switch {
 	case !s.Const.IsZero():
 		code("always ", text(&s.Const))
-	case len(s.Enum) > 0:
+	case len(s.Enum) == 1:
+		code("always ", text(&s.Enum[0]))
+	case len(s.Enum) > 1:
 		var values []string
 		for i := range s.Enum {
 			values = append(values, "<code>"+template.HTMLEscapeString(text(&s.Enum[i]))+"</code>")
