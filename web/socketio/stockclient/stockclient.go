@@ -94,12 +94,12 @@ func install(js string) (modules string, err error) {
 		return "", err
 	}
 	sum := sha256.Sum256(lock)
-	dir := filepath.Join(js, fmt.Sprintf("installed-%x", sum[:6]))
+	dir := filepath.Join(js, fmt.Sprintf(".installed-%x", sum[:6]))
 	modules = filepath.Join(dir, "node_modules")
 	if _, err := os.Stat(modules); err == nil {
 		return modules, nil
 	}
-	tmp, err := os.MkdirTemp(js, "installed-tmp-")
+	tmp, err := os.MkdirTemp(js, ".installed-tmp-")
 	if err != nil {
 		return "", err
 	}
