@@ -23,8 +23,8 @@ func (t *Telemetry) Hooks() rooms.Hooks {
 
 func (t *Telemetry) delivering(ctx context.Context, ev *rooms.Event, recipients int) func(rooms.Delivered) {
 	if ev.Transport == "" && ev.Trace.Parent != "" {
-		// Read from the store: the message's own trace, not that of whoever made the room look.
-		ctx = Extract(ctx, ev.Trace)
+		// Read from the store: the message's own trace, not the trace or the connection of whoever made the room look.
+		ctx = Extract(context.Background(), ev.Trace)
 	}
 	if t.tracer.off {
 		return func(d rooms.Delivered) { t.metrics.delivered(ev, d, trace.SpanContext{}) }

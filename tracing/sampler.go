@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -15,7 +16,7 @@ func samplerFromEnv(getenv func(string) string) (s sdktrace.Sampler, never bool,
 	switch name {
 	case "traceidratio", "parentbased_traceidratio":
 		if arg != "" {
-			if ratio, err = strconv.ParseFloat(arg, 64); err != nil || ratio < 0 || ratio > 1 {
+			if ratio, err = strconv.ParseFloat(arg, 64); err != nil || math.IsNaN(ratio) || ratio < 0 || ratio > 1 {
 				return nil, false, fmt.Errorf("OTEL_TRACES_SAMPLER_ARG: %q is not a number from 0 to 1", arg)
 			}
 		}

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/binary"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -145,8 +146,15 @@ func endFrame(dst []byte, at int, op byte) []byte {
 	return dst
 }
 
-// closeFrame is a close frame with its status code and reason (RFC 6455 section 5.5.1).
+// maxReason is the longest reason, in bytes, that fits into a close frame (RFC 6455 section 5.5).
+const maxReason = 123
+
+// closeFrame is a close frame with its status code and reason (RFC 6455 section 5.5.1), which is cut if it is too long.
 func closeFrame(code int, reason string) []byte {
+	for len(reason) > maxReason {
+		_, n := utf8.DecodeLastRuneInString(reason)
+		reason = reason[:len(reason)-n]
+	}
 	dst, at := beginFrame(nil)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(code))
 	return endFrame(append(dst, reason...), at, opClose)
