@@ -20,6 +20,7 @@ type serve struct {
 	JaegerUI    string `env:"JAEGER_UI_URL" name:"jaeger-ui" placeholder:"URL" help:"Jaeger's address for browsers; the page then links messages to their traces."`
 	SendRate    int    `env:"SEND_RATE" default:"50" placeholder:"N" help:"Messages a second from one WebSocket connection, bursts of four times that; 0: no limit."`
 
+	LiveTraces     int           `env:"LIVE_TRACES" default:"500" placeholder:"N" help:"Newest traces of messages kept in memory for the page and GET /traces, and half as many of connections and of requests; 0: none."`
 	MaxFrame       int64         `env:"MAX_FRAME" default:"65536" placeholder:"BYTES" help:"Largest frame taken from a client."`
 	MaxConnections int           `env:"MAX_CONNECTIONS" default:"20000" placeholder:"N" help:"Connections open at once."`
 	MaxRooms       int           `env:"MAX_ROOMS" default:"10000" placeholder:"N" help:"Rooms that may exist."`
@@ -67,6 +68,7 @@ func (s *serve) Validate() error {
 		least     int64
 	}{
 		{"send-rate", "SEND_RATE", int64(s.SendRate), 0},
+		{"live-traces", "LIVE_TRACES", int64(s.LiveTraces), 0},
 		{"max-frame", "MAX_FRAME", s.MaxFrame, 1024},
 		{"max-connections", "MAX_CONNECTIONS", int64(s.MaxConnections), 1},
 		{"max-rooms", "MAX_ROOMS", int64(s.MaxRooms), 1},

@@ -41,7 +41,8 @@ func (s *serve) Run(ctx context.Context, out *streams) (err error) {
 	}
 	defer func() { err = errors.Join(err, traces.close()) }()
 	telemetry, err := tracing.New(context.WithoutCancel(ctx), tracing.Config{
-		ServiceName: "traceroom", Version: version, TraceLog: traces.WriteSyncer, TraceText: s.TraceText, Log: log, Getenv: os.Getenv,
+		ServiceName: "traceroom", Version: version, TraceLog: traces.WriteSyncer, TraceText: s.TraceText, LiveTraces: s.LiveTraces,
+		Log: log, Getenv: os.Getenv,
 	})
 	if err != nil {
 		return &unusableEnvError{err}
@@ -105,14 +106,17 @@ func (n *node) start(ctx context.Context) (err error) {
 	}
 	n.web = web.New(web.Config{
 		Service: service, Page: page.Handler(page.Config{JaegerUI: s.JaegerUI}), Metrics: n.telemetry.MetricsHandler(),
-		Log: n.log, Version: version, Limits: s.webLimits(), Connecting: n.telemetry.Connecting,
+		Traces: n.telemetry.TracesHandler(), Log: n.log, Version: version, Limits: s.webLimits(), Connecting: n.telemetry.Connecting,
 	})
 	n.http = &http.Server{
-		Handler:           n.telemetry.HTTP(n.web.Handler(), n.web.Route, web.IsSocket),
+		Handler: n.telemetry.HTTP(n.web.Handler(), n.web.Route, func(r *http.Request) bool {
+			return web.IsSocket(r) || web.IsView(r)
+		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          zap.NewStdLog(n.log),
 	}
+	n.http.RegisterOnShutdown(n.telemetry.EndViews)
 	return nil
 }
 

@@ -91,6 +91,12 @@ var operations = func() map[string]*operation {
 	return table
 }()
 
+// endOnly is the attributes that an operation learns while it lasts, though they have a name among the args.
+var endOnly = map[string][]attribute.Key{
+	opReceive.span: {semconv.MessagingMessageIDKey, attrSeq},
+	opAppend.span:  {attrSeq},
+}
+
 // argName is the name that an attribute has among the args of an ENTER line; what is not here is left out.
 var argName = map[attribute.Key]string{
 	attrConnection:                      "connection_id",

@@ -3,7 +3,9 @@ package tracing
 import (
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/sdk/resource"
 )
 
 func TestSamplersByTheirNames(t *testing.T) {
@@ -43,6 +45,11 @@ func TestNothingIsExportedUnlessTheEnvironmentAsks(t *testing.T) {
 		"disabled":           {map[string]string{"OTEL_SDK_DISABLED": "TRUE", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}, false},
 		"something else set": {map[string]string{"OTEL_SERVICE_NAME": "chat"}, false},
 	} {
-		require.Equal(t, test.want, exportWanted(func(v string) string { return test.env[v] }), name)
+		export, err := newExport(t.Context(), func(v string) string { return test.env[v] }, resource.Empty(), prometheus.NewCounter(prometheus.CounterOpts{Name: "x"}))
+		require.NoError(t, err)
+		require.Equal(t, test.want, export != nil, name)
+		if export != nil {
+			require.NoError(t, export.Shutdown(t.Context()))
+		}
 	}
 }

@@ -33,6 +33,9 @@ type Config struct {
 	TraceLog zapcore.WriteSyncer
 	// TraceText puts messages' text into the trace log.
 	TraceText bool
+	// LiveTraces is how many of the newest traces of messages are kept in memory to be looked at; half as many are kept
+	// of those of connections, and of all others. 0: none.
+	LiveTraces int
 	// Log is the program's own log, for what goes wrong in exporting.
 	Log *zap.Logger
 	// Getenv reads the OTEL_* variables that are not read by the OpenTelemetry libraries themselves.
@@ -45,6 +48,7 @@ type Telemetry struct {
 	traces   *sdktrace.TracerProvider
 	meters   *sdkmetric.MeterProvider
 	metrics  *metrics
+	live     *live
 	log      *zap.Logger
 	withText bool
 }
@@ -81,6 +85,17 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 		processors = append(processors, &traceLog{out: cfg.TraceLog})
 	}
 	processors = append(processors, operationTimes{t.metrics})
+	notice := ""
+	switch {
+	case cfg.LiveTraces <= 0:
+		notice = "Live traces are turned off."
+	case never && cfg.TraceLog == nil:
+		notice = "Nothing is recorded: OTEL_TRACES_SAMPLER is always_off and there is no trace log."
+	}
+	t.live = newLive(cfg.LiveTraces, t.metrics, res, notice)
+	if notice == "" {
+		processors = append(processors, t.live)
+	}
 	export, err := newExport(ctx, cfg.Getenv, res, t.metrics.spansDropped)
 	if err != nil {
 		return nil, err

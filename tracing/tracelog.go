@@ -40,10 +40,21 @@ var lines = sync.Pool{New: func() any { return &line{buf: make([]byte, 0, 1024),
 func (l *traceLog) OnStart(parent context.Context, s sdktrace.ReadWriteSpan) {
 	m := lines.Get().(*line)
 	defer lines.Put(m)
-	attrs := s.Attributes()
+	text, ok := textOf(parent)
+	l.write(m.enter(s, s.Attributes(), text, ok && s.Name() == opReceive.span))
+}
+
+func (l *traceLog) OnEnd(s sdktrace.ReadOnlySpan) {
+	m := lines.Get().(*line)
+	defer lines.Put(m)
+	l.write(m.exit(s))
+}
+
+// enter makes the line of a span's start, when it had these attributes.
+func (m *line) enter(s sdktrace.ReadOnlySpan, attrs []attribute.KeyValue, text string, withText bool) []byte {
 	b := m.begin(s.StartTime(), "ENTER", s.Name(), s.InstrumentationScope().Name, attrs)
 	b = append(b, `,"args":`...)
-	if text, ok := textOf(parent); ok && s.Name() == opReceive.span {
+	if withText {
 		fields := appendFields(m.fields[:0], attrs, argName)
 		fields = append(fields[:len(fields)-1], `,"text":`...) // a receive has other fields before it
 		m.fields = append(appendQuoted(fields, text), '}')
@@ -66,12 +77,11 @@ func (l *traceLog) OnStart(parent context.Context, s sdktrace.ReadWriteSpan) {
 		b = appendHex(b, sid[:])
 		b = append(b, '"')
 	}
-	l.write(m, b)
+	return m.finish(b)
 }
 
-func (l *traceLog) OnEnd(s sdktrace.ReadOnlySpan) {
-	m := lines.Get().(*line)
-	defer lines.Put(m)
+// exit makes the line of a span's end.
+func (m *line) exit(s sdktrace.ReadOnlySpan) []byte {
 	attrs := s.Attributes()
 	b := m.begin(s.EndTime(), "EXIT", s.Name(), s.InstrumentationScope().Name, attrs)
 	b = append(b, `,"result":`...)
@@ -96,8 +106,13 @@ func (l *traceLog) OnEnd(s sdktrace.ReadOnlySpan) {
 	b = strconv.AppendInt(b, micros, 10)
 	b = append(b, `,"durationMillis":`...)
 	b = strconv.AppendInt(b, micros/1000, 10)
-	b = appendIDs(b, s)
-	l.write(m, b)
+	return m.finish(appendIDs(b, s))
+}
+
+// finish ends a line, which is m's until m is used again.
+func (m *line) finish(b []byte) []byte {
+	m.buf = append(b, "}\n"...)
+	return m.buf
 }
 
 // Shutdown and ForceFlush leave the buffer alone: it belongs to whoever made it, and is flushed after the last span.
@@ -105,9 +120,7 @@ func (l *traceLog) Shutdown(context.Context) error { return nil }
 
 func (l *traceLog) ForceFlush(context.Context) error { return l.out.Sync() }
 
-func (l *traceLog) write(m *line, b []byte) {
-	b = append(b, "}\n"...)
-	m.buf = b
+func (l *traceLog) write(b []byte) {
 	// A trace log that cannot be written must not stop the server; the writer below reports it once.
 	_, _ = l.out.Write(b)
 }

@@ -651,3 +651,46 @@ func TestAsyncAPIKnowsEveryErrorAndCloseCode(t *testing.T) {
 	}
 	require.Contains(t, reasons, strconv.Itoa(closeSilent.code))
 }
+
+func TestAsyncAPISaysWhatSocketIOSends(t *testing.T) {
+	c := readContract(t)
+	said := &rooms.Message{ID: "017cdc9f-7d79-7c3a-8d15-e60f2b94cc33", RoomID: "general", Seq: 1, ClientID: "user123", Text: "x",
+		CreatedAt: time.UnixMilli(1635789012345), UpdatedAt: time.UnixMilli(1635789012345)}
+	answer := *said
+	answer.IsReply, answer.ParentID = true, "017cdc9f-7d79-7c3a-8d15-e60f2b94cc32"
+	for _, ev := range []*rooms.Event{
+		{Kind: rooms.EventMessage, RoomID: "general", Message: said},
+		{Kind: rooms.EventMessage, RoomID: "general", Message: &answer},
+		{Kind: rooms.EventTyping, RoomID: "general", ClientID: "user456"},
+		{Kind: rooms.EventJoined, RoomID: "general", ClientID: "user456", Participants: 5},
+		{Kind: rooms.EventLeft, RoomID: "general", ClientID: "user456", Participants: 4},
+		{Kind: rooms.EventRoomDeleted, RoomID: "general"},
+	} {
+		frame := sioFormat{}.Append(nil, ev, "")
+		packet := string(frame[max(map[byte]int{126: 4, 127: 10}[frame[1]], 2):])
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(strings.TrimPrefix(packet, "42")))
+		require.NoError(t, err, packet)
+		event := v.([]any)
+		require.Len(t, event, 2, packet)
+		message := "sio_" + event[0].(string)
+		all, always := c.fields(t, message)
+		require.ElementsMatch(t, all, slices.Collect(maps.Keys(event[1].(map[string]any))), message)
+		require.ElementsMatch(t, all, always, message)
+		c.allows(t, message, event[1])
+	}
+}
+
+func TestAsyncAPISaysWhatSocketIOTakes(t *testing.T) {
+	c := readContract(t)
+	for _, name := range []string{"sio_join", "sio_leave"} {
+		for _, example := range c.at(t, "components", "messages", name, "examples").([]any) {
+			raw, err := json.Marshal(example.(map[string]any)["payload"])
+			require.NoError(t, err)
+			req, _, err := parseRequest(raw, "socket")
+			require.NoError(t, err)
+			require.Equal(t, rooms.Join{RoomID: "general", ClientID: "user123"}, req)
+		}
+	}
+	examples := c.at(t, "components", "messages", "sio_error", "examples").([]any)
+	require.Equal(t, required, examples[0].(map[string]any)["payload"].(map[string]any)["message"])
+}

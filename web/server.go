@@ -35,6 +35,7 @@ type Config struct {
 	Service rooms.Service
 	Page    http.Handler // serves / and what the page needs
 	Metrics http.Handler // serves /metrics
+	Traces  http.Handler // serves /traces and what is below it; nil: nothing is there
 	Log     *zap.Logger
 	Version string
 	Limits  Limits
@@ -68,6 +69,10 @@ func New(cfg Config) *Server {
 	// browsers may use the API from pages of the same origin only.
 	s.mux.HandleFunc("GET /ws/{room_id}/{client_id}", s.sockets.serve)
 	s.mux.Handle("GET /metrics", cfg.Metrics)
+	if cfg.Traces != nil {
+		s.mux.Handle("GET /traces", cfg.Traces)
+		s.mux.Handle("GET /traces/{rest...}", cfg.Traces)
+	}
 	s.mux.Handle("GET /", cfg.Page)
 	s.mux.HandleFunc("/", s.nothing)
 	s.api()
@@ -148,6 +153,12 @@ func (s *Server) Route(r *http.Request) string {
 // IsSocket reports whether the request opens, or belongs to, a long-lived connection: it is no ordinary request to time.
 func IsSocket(r *http.Request) bool {
 	return strings.HasPrefix(r.URL.Path, "/ws/") || isSocketIO(r)
+}
+
+// IsView reports whether the request is one of the trace view's own, or for a part of the page that it is in: if looking
+// at traces made traces, there would be no end to it.
+func IsView(r *http.Request) bool {
+	return r.URL.Path == "/traces" || strings.HasPrefix(r.URL.Path, "/traces/") || strings.HasPrefix(r.URL.Path, "/page/")
 }
 
 // isSocketIO reports whether the request is one of Socket.IO's. It answers any method, in its own words.

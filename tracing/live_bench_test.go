@@ -1,0 +1,57 @@
+package tracing
+
+import (
+	"testing"
+
+	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// What keeping the newest traces adds to a message's four spans: the difference between the two.
+func BenchmarkMessageSpans(b *testing.B) {
+	for _, with := range []bool{false, true} {
+		name := "without"
+		t := &tracer{sampler: sdktrace.AlwaysSample(), processors: []sdktrace.SpanProcessor{operationTimes{newMetrics()}}}
+		if with {
+			name = "with"
+			t.processors = append(t.processors, newLive(500, nil, nil, ""))
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			attrs := []attribute.KeyValue{attrEvent.String("message"), attrRecipients.Int(8), attrSeq.Int(7), attrUser.String("user"), attrCount.Int(1)}
+			for b.Loop() {
+				ctx, receive := t.start(b.Context(), &opReceive, attrs...)
+				_, stored := t.start(ctx, &opAppend, attrs...)
+				stored.End()
+				ctx, broadcast := t.start(ctx, &opBroadcast, attrs...)
+				_, deliver := t.start(ctx, &opDeliver, attrs...)
+				broadcast.End()
+				receive.End()
+				deliver.End()
+			}
+		})
+	}
+}
+
+// What keeping one more span costs in itself, with memory full.
+func BenchmarkLiveOnStart(b *testing.B) {
+	l := newLive(500, nil, nil, "")
+	t := &tracer{sampler: sdktrace.AlwaysSample()}
+	var spans []sdktrace.ReadWriteSpan
+	for range 2000 {
+		ctx, receive := t.start(b.Context(), &opReceive)
+		spans = append(spans, receive.(sdktrace.ReadWriteSpan))
+		for _, op := range []*operation{&opAppend, &opBroadcast, &opDeliver} {
+			_, s := t.start(ctx, op)
+			spans = append(spans, s.(sdktrace.ReadWriteSpan))
+		}
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		l.OnStart(b.Context(), spans[i])
+		if i++; i == len(spans) {
+			i = 0
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package tracing
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/sdk/instrumentation"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// otlpJSON is the trace as OTLP's JSON has it (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding), which
+// Jaeger's and others' upload takes. Spans that are open end now, and say so by the attribute chat.open.
+func (l *live) otlpJSON(t takenTrace) ([]byte, error) {
+	var scopes []scopeSpans
+	for _, s := range t.spans {
+		of := s.InstrumentationScope()
+		i := slices.IndexFunc(scopes, func(known scopeSpans) bool { return known.scope.Name == of.Name })
+		if i < 0 {
+			i = len(scopes)
+			scopes = append(scopes, scopeSpans{scope: instrumentation.Scope{Name: of.Name, Version: of.Version, SchemaURL: of.SchemaURL}})
+		}
+		scopes[i].spans = appendSpan(scopes[i].spans, s)
+	}
+	raw := appendResource(nil, l.resource)
+	for _, s := range scopes {
+		raw = appendScopeSpans(raw, s.scope, s.spans)
+	}
+	spans := &tracepb.ResourceSpans{}
+	if err := proto.Unmarshal(raw, spans); err != nil {
+		return nil, err
+	}
+	now := uint64(time.Now().UnixNano())
+	for _, scope := range spans.ScopeSpans {
+		for _, s := range scope.Spans {
+			if s.EndTimeUnixNano == 0 {
+				s.EndTimeUnixNano = max(now, s.StartTimeUnixNano)
+				s.Attributes = append(s.Attributes, &commonpb.KeyValue{
+					Key: "chat.open", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: true}},
+				})
+			}
+			s.TraceId, s.SpanId, s.ParentSpanId = inHex(s.TraceId), inHex(s.SpanId), inHex(s.ParentSpanId)
+			for _, link := range s.Links {
+				link.TraceId, link.SpanId = inHex(link.TraceId), inHex(link.SpanId)
+			}
+		}
+	}
+	return protojson.MarshalOptions{UseEnumNumbers: true}.Marshal(&tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{spans}})
+}
+
+// inHex returns the bytes which protojson, that writes bytes in base64, will write as id in hexadecimal digits, as OTLP
+// wants ids: these digits are all digits of base64 too, and an id's are a multiple of four.
+func inHex(id []byte) []byte {
+	text := hex.EncodeToString(id)
+	b, _ := base64.StdEncoding.DecodeString(text) // cannot fail, see above
+	return b
+}
