@@ -286,7 +286,9 @@ func TestAMistakeInAMessageCallNamesTheField(t *testing.T) {
 			if test.status == http.StatusUnprocessableEntity {
 				require.Contains(t, problem.Detail, test.field)
 			}
-			var fields struct{ Errors []struct{ Field, Message string } }
+			var fields struct {
+				Errors []struct{ Field, Message string }
+			}
 			res.JSON(t, &fields)
 			require.Len(t, fields.Errors, 1, res.Body)
 			require.Equal(t, test.field, strings.TrimPrefix(fields.Errors[0].Field, "body."))
