@@ -203,13 +203,7 @@ func (s *Server) messages(api huma.API) {
 		}
 		m, err := s.cfg.Service.PostMessage(ctx, post)
 		if err != nil {
-			p := problemOf(err)
-			for i, e := range p.Errors {
-				if name, ok := postFields[e.Field]; ok {
-					p.Errors[i].Field = name
-				}
-			}
-			return nil, p
+			return nil, problemOf(renamed(err, postFields))
 		}
 		return &postedAnswer{postedOf(m)}, nil
 	})

@@ -59,6 +59,21 @@ func problemOf(err error) *Problem {
 	return p
 }
 
+// renamed is err with the name that its field has where the client gave it: the rooms may know it by another.
+func renamed(err error, names map[string]string) error {
+	e := *rooms.AsError(err)
+	name, ok := names[e.Field]
+	if !ok {
+		return err
+	}
+	// The details of what is wrong with a field begin with its name.
+	if rest, ok := strings.CutPrefix(e.Detail, e.Field+" "); ok {
+		e.Detail = name + " " + rest
+	}
+	e.Field = name
+	return &e
+}
+
 // write answers a request outside huma.
 func (p *Problem) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/problem+json")

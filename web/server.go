@@ -73,27 +73,46 @@ func New(cfg Config) *Server {
 		s.mux.Handle("GET /traces", cfg.Traces)
 		s.mux.Handle("GET /traces/{rest...}", cfg.Traces)
 	}
-	s.mux.Handle("GET /", cfg.Page)
+	s.mux.HandleFunc("GET /", s.page)
 	s.mux.HandleFunc("/", s.nothing)
 	s.api()
 	return s
 }
 
+// page answers GET requests that no other pattern matches: those for the page, unless the path takes other methods.
+func (s *Server) page(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/" {
+		if methods := s.methods(r); len(methods) > 0 {
+			refuseMethod(w, r, methods)
+			return
+		}
+	}
+	s.cfg.Page.ServeHTTP(w, r)
+}
+
 // nothing answers requests that no other pattern matches.
 func (s *Server) nothing(w http.ResponseWriter, r *http.Request) {
-	var allowed []string
+	if methods := s.methods(r); len(methods) > 0 {
+		refuseMethod(w, r, methods)
+		return
+	}
+	newProblem(http.StatusNotFound, "there is nothing at "+r.URL.Path).write(w)
+}
+
+// methods are those that the request's path takes, files of the page aside.
+func (s *Server) methods(r *http.Request) (taken []string) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 		other := &http.Request{Method: method, Host: r.Host, URL: r.URL}
 		if _, pattern := s.mux.Handler(other); pattern != "/" && (pattern != "GET /" || r.URL.Path == "/") {
-			allowed = append(allowed, method)
+			taken = append(taken, method)
 		}
 	}
-	if len(allowed) == 0 {
-		newProblem(http.StatusNotFound, "there is nothing at "+r.URL.Path).write(w)
-		return
-	}
-	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	newProblem(http.StatusMethodNotAllowed, r.URL.Path+" takes "+strings.Join(allowed, ", ")).write(w)
+	return taken
+}
+
+func refuseMethod(w http.ResponseWriter, r *http.Request, taken []string) {
+	w.Header().Set("Allow", strings.Join(taken, ", "))
+	newProblem(http.StatusMethodNotAllowed, r.URL.Path+" takes "+strings.Join(taken, ", ")).write(w)
 }
 
 // api registers the REST calls.

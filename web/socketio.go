@@ -36,7 +36,7 @@ type session struct {
 	reason   engineio.Reason
 
 	mu     sync.Mutex
-	joined map[string]*rooms.Member // by room
+	joined map[string]*rooms.Member // by room; nil while joining
 }
 
 var _ rooms.Sink = (*session)(nil)
@@ -243,23 +243,26 @@ func (c *session) join(ev *socketio.Event) {
 func (c *session) joinRoom(ctx context.Context, req rooms.Join) error {
 	c.mu.Lock()
 	before := c.joined[req.RoomID]
-	if before != nil && before.ClientID != req.ClientID {
-		delete(c.joined, req.RoomID)
+	if before != nil && before.ClientID == req.ClientID {
+		c.mu.Unlock()
+		return nil
 	}
+	c.joined[req.RoomID] = nil // joining
 	c.mu.Unlock()
 	if before != nil {
-		if before.ClientID == req.ClientID {
-			return nil
-		}
 		c.leaveRoom(ctx, before)
 	}
 	m, err := c.sio.server.cfg.Service.Join(ctx, c.conn, req)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, joining := c.joined[req.RoomID]; !joining {
+		return err // the room has been deleted since: there is no membership to leave
+	}
 	if err != nil {
+		delete(c.joined, req.RoomID)
 		return err
 	}
-	c.mu.Lock()
 	c.joined[req.RoomID] = m
-	c.mu.Unlock()
 	return nil
 }
 
@@ -288,9 +291,12 @@ func (c *session) answer(ev *socketio.Event, name, room string) {
 	_ = ev.Ack(chatroom{room})
 }
 
+// eventFields are the names that join and leave have for what the rooms call something else.
+var eventFields = map[string]string{"room_id": "chatroom_id", "client_id": "user_id"}
+
 // refuse emits an error event.
 func (c *session) refuse(err error) {
-	_ = c.socket.Emit("error", map[string]string{"message": rooms.AsError(err).Detail})
+	_ = c.socket.Emit("error", map[string]string{"message": rooms.AsError(renamed(err, eventFields)).Detail})
 }
 
 // sioFormat is the rooms.Format of Socket.IO: events of the namespace /, as WebSocket frames.

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,7 +26,8 @@ const Patience = 30 * time.Second
 
 // Driver is a Node process with any number of clients.
 type Driver struct {
-	t testing.TB
+	t       testing.TB
+	process *os.Process
 
 	mu      sync.Mutex // guards in and clients
 	in      *json.Encoder
@@ -70,7 +72,7 @@ func Start(t testing.TB) *Driver {
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	d := &Driver{t: t, in: json.NewEncoder(in), clients: make(map[string]*Client)}
+	d := &Driver{t: t, process: cmd.Process, in: json.NewEncoder(in), clients: make(map[string]*Client)}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -78,6 +80,7 @@ func Start(t testing.TB) *Driver {
 	}()
 	t.Cleanup(func() {
 		in.Close()
+		_ = cmd.Process.Signal(syscall.SIGCONT) // it may have been killed
 		kill := time.AfterFunc(Patience, func() { _ = cmd.Process.Kill() })
 		defer kill.Stop()
 		<-ended
@@ -214,6 +217,28 @@ func (d *Driver) Freeze(how time.Duration) {
 	d.t.Helper()
 	d.tell("freeze", &Client{}, map[string]any{"ms": how.Milliseconds()})
 }
+
+// Suspend stops the whole process, with all of its clients, until Resume or the end of the test: they hold their connections
+// and neither read nor write.
+func (d *Driver) Suspend() {
+	d.t.Helper()
+	require.NoError(d.t, d.process.Signal(syscall.SIGSTOP))
+}
+
+// Resume lets a process that was suspended go on.
+func (d *Driver) Resume() {
+	d.t.Helper()
+	require.NoError(d.t, d.process.Signal(syscall.SIGCONT))
+}
+
+// Kill ends the process without giving its clients a say. The Driver is of no use after it.
+func (d *Driver) Kill() {
+	d.t.Helper()
+	require.NoError(d.t, d.process.Kill())
+}
+
+// Undefined is JavaScript's undefined among arguments.
+var Undefined = json.RawMessage(`{"$undefined":true}`)
 
 // Binary is bytes among arguments.
 type Binary []byte

@@ -1,5 +1,5 @@
 // Drives stock Socket.IO clients as it is told on standard input, and tells on standard output what happens to them, one
-// JSON object a line. Binary data is {"$bin": base64} in both directions.
+// JSON object a line. Binary data is {"$bin": base64} in both directions; undefined is {"$undefined": true} on the way in.
 const { io } = require("socket.io-client");
 
 const clients = new Map();
@@ -17,6 +17,7 @@ function toJSON(v) {
 
 function fromJSON(v) {
   if (v && typeof v === "object") {
+    if (v.$undefined) return undefined;
     if (typeof v.$bin === "string") return Buffer.from(v.$bin, "base64");
     if (Array.isArray(v)) return v.map(fromJSON);
     return Object.fromEntries(Object.entries(v).map(([k, e]) => [k, fromJSON(e)]));
