@@ -9,8 +9,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,22 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/traceroom/traceroom/app/apptest"
-	"github.com/traceroom/traceroom/tracing/inspect"
 	"github.com/traceroom/traceroom/web/socketio/stockclient"
 )
-
-// requireSound sees to it that the trace log of a program that has ended is whole, as the inspect command judges it.
-func requireSound(t *testing.T, p *apptest.Program) {
-	t.Helper()
-	f, err := os.Open(filepath.Join(p.Dir, "traceroom.jsonl"))
-	require.NoError(t, err)
-	defer f.Close()
-	report, err := inspect.Check(t.Context(), f, inspect.CheckOptions{MaxProblems: 10, Name: "traceroom.jsonl"})
-	require.NoError(t, err)
-	require.Empty(t, report.Problems, "%d problems in %d lines", report.Found, report.Lines)
-	require.Zero(t, report.Open)
-	require.Positive(t, report.Spans)
-}
 
 // gate stands before a program and keeps WebSockets waiting until it is opened; all else goes through.
 type gate struct {
