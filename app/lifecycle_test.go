@@ -49,6 +49,7 @@ func TestSIGTERMDrainsWhileClientsSend(t *testing.T) {
 		code, reason := c.Closed(t)
 		require.Equal(t, 1001, code, reason)
 	}
+	requireSound(t, p)
 	calls := pair(t, p.TraceLog(t))
 	require.Equal(t, len(calls)*2, len(apptest.ParseTraceLog(t, p.Stdout())), "standard output has the same")
 	require.Equal(t, clients, count(calls, "disconnect", false))

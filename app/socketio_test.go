@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
@@ -212,26 +211,5 @@ func TestSocketIOIsForPagesOfTheSameOrigin(t *testing.T) {
 		foreign := d.Open(p.URL, w.with(stockclient.Options{"reconnection": false, "extraHeaders": obj{"Origin": evil}}))
 		foreign.Await("connect_error")
 		d.Open(p.URL, w.with(stockclient.Options{"extraHeaders": obj{"Origin": p.URL}})).Await("connect")
-	}
-}
-
-// A client that does no more than hold its connection keeps it.
-func TestAQuietSocketIOClientStays(t *testing.T) {
-	t.Parallel() // it waits most of the time
-	p := apptest.Start(t, apptest.Options{Args: []string{"--ping-interval", "1s"}})
-	d := stockclient.Start(t)
-	var clients []*stockclient.Client
-	for i, w := range ways {
-		c, _ := open(d, p, w)
-		join(t, c, fmt.Sprint("client", i), "general")
-		clients = append(clients, c)
-	}
-	ada := p.Join(t, "general", "ada")
-	<-time.NewTimer(3 * time.Second).C // there is nothing to wait for but that nothing happens
-	say(t, ada, "still here?")
-	for _, c := range clients {
-		for h := c.Next(); h.Name != "new_message"; h = c.Next() {
-			require.NotEqual(t, "disconnect", h.Kind, h.Reason)
-		}
 	}
 }

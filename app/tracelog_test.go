@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/traceroom/traceroom/app/apptest"
+	"github.com/traceroom/traceroom/tracing/inspect"
 )
 
 // call is an ENTER line with its EXIT.
@@ -76,6 +77,19 @@ func pair(t *testing.T, lines []apptest.Line, clientSpans ...string) []call {
 	return calls
 }
 
+// requireSound sees to it that the trace log of a program that has ended is whole, as the inspect command judges it.
+func requireSound(t *testing.T, p *apptest.Program) {
+	t.Helper()
+	f, err := os.Open(filepath.Join(p.Dir, "traceroom.jsonl"))
+	require.NoError(t, err)
+	defer f.Close()
+	report, err := inspect.Check(t.Context(), f, inspect.CheckOptions{MaxProblems: 10, Name: "traceroom.jsonl"})
+	require.NoError(t, err)
+	require.Empty(t, report.Problems, "%d problems in %d lines", report.Found, report.Lines)
+	require.Zero(t, report.Open)
+	require.Positive(t, report.Spans)
+}
+
 func count(calls []call, function string, failed bool) int {
 	n := 0
 	for _, c := range calls {
@@ -99,6 +113,7 @@ func TestEveryEnterHasItsExitUnderTwoHundredClients(t *testing.T) {
 		require.NoError(t, <-errs)
 	}
 	p.Stop(t)
+	requireSound(t, p)
 	calls := pair(t, p.TraceLog(t), clientSpan)
 
 	for function, want := range map[string]int{
