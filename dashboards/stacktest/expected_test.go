@@ -22,6 +22,26 @@ var operations = []struct{ span, kind string }{
 	{"get room", "internal"},
 	{"DELETE /rooms/{room_id}", "server"},
 	{"delete room", "internal"},
+	{"GET /rooms/{room_id}/messages", "server"},
+	{"list messages", "internal"},
+
+	{"GET /socket.io/", "server"},
+
+	{"POST /users", "server"},
+	{"create user", "internal"},
+	{"GET /users", "server"},
+	{"list users", "internal"},
+	{"GET /users/{id}", "server"},
+	{"get user", "internal"},
+	{"POST /chatrooms", "server"},
+	{"GET /chatrooms", "server"},
+	{"GET /chatrooms/{id}", "server"},
+	{"POST /messages", "server"},
+	{"GET /messages/{id}", "server"},
+	{"get message", "internal"},
+	{"GET /messages/chatroom/{chatroom_id}", "server"},
+	{"DELETE /messages/{id}", "server"},
+	{"delete message", "internal"},
 }
 
 // edges are the parts of a message's trace: a span and its parent.
