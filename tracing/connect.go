@@ -30,11 +30,11 @@ func (t *Telemetry) Connecting(r *http.Request, conn *rooms.Conn) (ctx context.C
 	if conn.Transport == "socket.io" {
 		op = &opConnectSIO
 	}
-	c := &connection{id: conn.ID, transport: conn.Transport, attrs: []attribute.KeyValue{
-		attrConnection.String(conn.ID),
+	c := &connection{name: attrConnection.String(conn.ID), attrs: []attribute.KeyValue{
 		semconv.MessagingSystemKey.String(conn.Transport),
 		semconv.NetworkProtocolName(conn.Transport),
 	}}
+	c.wire = wireAttributes(c.attrs)
 	attrs := []attribute.KeyValue{
 		semconv.HTTPRequestMethodKey.String(r.Method), semconv.URLPath(r.URL.Path), semconv.URLScheme("http"),
 		semconv.HTTPRoute(strings.TrimPrefix(op.span, http.MethodGet+" ")),

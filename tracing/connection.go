@@ -10,10 +10,10 @@ import (
 
 // connection is what all spans of one client's connection have in common. It does not change once made.
 type connection struct {
-	id        string
-	transport string
-	links     []sdktrace.Link // to the connect span
-	attrs     []attribute.KeyValue
+	name  attribute.KeyValue   // chat.connection.id
+	attrs []attribute.KeyValue // of every span, besides name
+	wire  []byte               // attrs as they are exported
+	links []sdktrace.Link      // to the connect span
 }
 
 type (

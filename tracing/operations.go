@@ -36,6 +36,8 @@ type operation struct {
 	linked bool
 	// constant attributes, besides those of the connection
 	attrs []attribute.KeyValue
+	// attrs as they are exported; filled in once, for all
+	wire []byte
 }
 
 // template is the part of span names and destinations that stands for a room: the rooms themselves are too many.
@@ -50,32 +52,32 @@ func messaging(name string, kind attribute.KeyValue) []attribute.KeyValue {
 // The operations. The spans of HTTP requests are named by otelhttp after their routes.
 var (
 	opReceive = operation{"receive " + template, trace.SpanKindConsumer, "rooms", "receive", true,
-		messaging("receive", semconv.MessagingOperationTypeProcess)}
-	opAppend    = operation{"append", trace.SpanKindClient, "store", "append", false, nil}
+		messaging("receive", semconv.MessagingOperationTypeProcess), nil}
+	opAppend    = operation{"append", trace.SpanKindClient, "store", "append", false, nil, nil}
 	opBroadcast = operation{"broadcast " + template, trace.SpanKindProducer, "rooms", "broadcast", false,
-		messaging("broadcast", semconv.MessagingOperationTypeSend)}
+		messaging("broadcast", semconv.MessagingOperationTypeSend), nil}
 	opRelay = operation{"relay " + template, trace.SpanKindConsumer, "relay", "relay", false,
-		messaging("relay", semconv.MessagingOperationTypeProcess)}
-	opDeliver    = operation{"deliver " + template, trace.SpanKindInternal, "rooms", "deliver", false, nil}
-	opJoin       = operation{"join " + template, trace.SpanKindInternal, "rooms", "join", true, nil}
-	opLeave      = operation{"leave " + template, trace.SpanKindInternal, "rooms", "leave", true, nil}
-	opConnectWS  = operation{"GET /ws/{room_id}/{client_id}", trace.SpanKindServer, "web", "connect", false, nil}
-	opConnectSIO = operation{"GET /socket.io/", trace.SpanKindServer, "web", "connect", false, nil}
-	opDisconnect = operation{"disconnect", trace.SpanKindInternal, "web", "disconnect", true, nil}
+		messaging("relay", semconv.MessagingOperationTypeProcess), nil}
+	opDeliver    = operation{"deliver " + template, trace.SpanKindInternal, "rooms", "deliver", false, nil, nil}
+	opJoin       = operation{"join " + template, trace.SpanKindInternal, "rooms", "join", true, nil, nil}
+	opLeave      = operation{"leave " + template, trace.SpanKindInternal, "rooms", "leave", true, nil, nil}
+	opConnectWS  = operation{"GET /ws/{room_id}/{client_id}", trace.SpanKindServer, "web", "connect", false, nil, nil}
+	opConnectSIO = operation{"GET /socket.io/", trace.SpanKindServer, "web", "connect", false, nil, nil}
+	opDisconnect = operation{"disconnect", trace.SpanKindInternal, "web", "disconnect", true, nil, nil}
 
-	opCreateRoom    = operation{"create room", trace.SpanKindInternal, "rooms", "create_room", false, nil}
-	opListRooms     = operation{"list rooms", trace.SpanKindInternal, "rooms", "list_rooms", false, nil}
-	opGetRoom       = operation{"get room", trace.SpanKindInternal, "rooms", "get_room", false, nil}
-	opDeleteRoom    = operation{"delete room", trace.SpanKindInternal, "rooms", "delete_room", false, nil}
-	opMessages      = operation{"list messages", trace.SpanKindInternal, "rooms", "list_messages", false, nil}
-	opGetMessage    = operation{"get message", trace.SpanKindInternal, "rooms", "get_message", false, nil}
-	opDeleteMessage = operation{"delete message", trace.SpanKindInternal, "rooms", "delete_message", false, nil}
-	opCreateUser    = operation{"create user", trace.SpanKindInternal, "rooms", "create_user", false, nil}
-	opGetUser       = operation{"get user", trace.SpanKindInternal, "rooms", "get_user", false, nil}
-	opListUsers     = operation{"list users", trace.SpanKindInternal, "rooms", "list_users", false, nil}
+	opCreateRoom    = operation{"create room", trace.SpanKindInternal, "rooms", "create_room", false, nil, nil}
+	opListRooms     = operation{"list rooms", trace.SpanKindInternal, "rooms", "list_rooms", false, nil, nil}
+	opGetRoom       = operation{"get room", trace.SpanKindInternal, "rooms", "get_room", false, nil, nil}
+	opDeleteRoom    = operation{"delete room", trace.SpanKindInternal, "rooms", "delete_room", false, nil, nil}
+	opMessages      = operation{"list messages", trace.SpanKindInternal, "rooms", "list_messages", false, nil, nil}
+	opGetMessage    = operation{"get message", trace.SpanKindInternal, "rooms", "get_message", false, nil, nil}
+	opDeleteMessage = operation{"delete message", trace.SpanKindInternal, "rooms", "delete_message", false, nil, nil}
+	opCreateUser    = operation{"create user", trace.SpanKindInternal, "rooms", "create_user", false, nil, nil}
+	opGetUser       = operation{"get user", trace.SpanKindInternal, "rooms", "get_user", false, nil, nil}
+	opListUsers     = operation{"list users", trace.SpanKindInternal, "rooms", "list_users", false, nil, nil}
 
-	opStart = operation{"start", trace.SpanKindInternal, "app", "start", false, nil}
-	opDrain = operation{"drain", trace.SpanKindInternal, "app", "drain", false, nil}
+	opStart = operation{"start", trace.SpanKindInternal, "app", "start", false, nil, nil}
+	opDrain = operation{"drain", trace.SpanKindInternal, "app", "drain", false, nil, nil}
 )
 
 // operations is every operation, by the name of its span.
@@ -86,6 +88,7 @@ var operations = func() map[string]*operation {
 		&opConnectSIO, &opDisconnect, &opCreateRoom, &opListRooms, &opGetRoom, &opDeleteRoom, &opMessages,
 		&opGetMessage, &opDeleteMessage, &opCreateUser, &opGetUser, &opListUsers, &opStart, &opDrain,
 	} {
+		op.wire = wireAttributes(op.attrs)
 		table[op.span] = op
 	}
 	return table

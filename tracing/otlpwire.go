@@ -59,8 +59,14 @@ func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
 	b = appendVarint(b, 6, spanKind(s.SpanKind()))
 	b = appendTime(b, 7, s.StartTime())
 	b = appendTime(b, 8, s.EndTime())
-	for _, kv := range s.Attributes() {
-		b = appendKeyValue(b, 9, kv)
+	for _, kv := range ownAttributes(s) {
+		b = appendKeyValue(b, attributesField, kv)
+	}
+	if ours, ok := s.(*span); ok {
+		b = append(b, ours.op.wire...)
+		if ours.connection != nil {
+			b = append(b, ours.connection.wire...)
+		}
 	}
 	b = appendVarint(b, 10, uint64(s.DroppedAttributes()))
 	for _, e := range s.Events() {
@@ -105,6 +111,18 @@ func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
 	}
 	b = appendFlags(b, 16, sc.TraceFlags(), parent)
 	return endMessage(b, at)
+}
+
+// attributesField is the number of a span's attributes.
+const attributesField = 9
+
+// wireAttributes is attributes that many spans share, as they are written in each.
+func wireAttributes(attrs []attribute.KeyValue) []byte {
+	var b []byte
+	for _, kv := range attrs {
+		b = appendKeyValue(b, attributesField, kv)
+	}
+	return b
 }
 
 // spanKind is the number of Span.SpanKind.

@@ -41,7 +41,7 @@ func (l *traceLog) OnStart(parent context.Context, s sdktrace.ReadWriteSpan) {
 	m := lines.Get().(*line)
 	defer lines.Put(m)
 	text, ok := textOf(parent)
-	l.write(m.enter(s, s.Attributes(), text, ok && s.Name() == opReceive.span))
+	l.write(m.enter(s, ownAttributes(s), text, ok && s.Name() == opReceive.span))
 }
 
 func (l *traceLog) OnEnd(s sdktrace.ReadOnlySpan) {
@@ -82,7 +82,7 @@ func (m *line) enter(s sdktrace.ReadOnlySpan, attrs []attribute.KeyValue, text s
 
 // exit makes the line of a span's end.
 func (m *line) exit(s sdktrace.ReadOnlySpan) []byte {
-	attrs := s.Attributes()
+	attrs := ownAttributes(s)
 	b := m.begin(s.EndTime(), "EXIT", s.Name(), s.InstrumentationScope().Name, attrs)
 	b = append(b, `,"result":`...)
 	if st := s.Status(); st.Code == codes.Error {

@@ -44,13 +44,15 @@ func (t *tracer) start(ctx context.Context, op *operation, attrs ...attribute.Ke
 	}
 	binary.NativeEndian.PutUint64(config.SpanID[:], rand.Uint64()|1) // an id of zeros is none
 	s := &span{tracer: t, op: op, parent: parent, start: time.Now()}
-	s.attrs = append(append(s.inline[:0], attrs...), op.attrs...)
+	s.attrs = append(s.inline[:0], attrs...)
 	if c := connectionOf(ctx); c != nil {
-		s.attrs = append(s.attrs, c.attrs...)
+		s.connection = c
+		s.attrs = append(s.attrs, c.name)
 		if op.linked {
 			s.links = c.links
 		}
 	}
+	// Samplers are shown what tells one span of the operation from another.
 	decision := t.sampler.ShouldSample(sdktrace.SamplingParameters{
 		ParentContext: ctx, TraceID: config.TraceID, Name: op.span, Kind: op.kind, Attributes: s.attrs,
 	})
@@ -80,21 +82,22 @@ const maxEvents = 128
 type span struct {
 	sdktrace.ReadWriteSpan // nil: the interface has methods that only the SDK can write
 
-	tracer  *tracer
-	op      *operation
-	context trace.SpanContext
-	parent  trace.SpanContext
-	start   time.Time
-	links   []sdktrace.Link
+	tracer     *tracer
+	op         *operation
+	connection *connection // nil: of none
+	context    trace.SpanContext
+	parent     trace.SpanContext
+	start      time.Time
 
 	mu      sync.Mutex
 	end     time.Time
-	attrs   []attribute.KeyValue
+	attrs   []attribute.KeyValue // besides those of op and connection
+	links   []sdktrace.Link
 	events  []sdktrace.Event
 	dropped int // events
 	status  sdktrace.Status
 
-	inline [14]attribute.KeyValue // where attrs begins
+	inline [11]attribute.KeyValue // where attrs begins
 }
 
 var _ sdktrace.ReadWriteSpan = (*span)(nil)
@@ -221,9 +224,27 @@ func (s *span) EndTime() time.Time {
 
 // Attributes implements sdktrace.ReadOnlySpan.
 func (s *span) Attributes() []attribute.KeyValue {
+	all := slices.Concat(s.own(), s.op.attrs)
+	if s.connection != nil {
+		all = append(all, s.connection.attrs...)
+	}
+	return all
+}
+
+// own is the attributes that the span does not share with others of its operation or connection. They are all that the
+// trace log tells.
+func (s *span) own() []attribute.KeyValue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clip(s.attrs)
+}
+
+// ownAttributes is own of ours, and all attributes of other spans.
+func ownAttributes(s sdktrace.ReadOnlySpan) []attribute.KeyValue {
+	if ours, ok := s.(*span); ok {
+		return ours.own()
+	}
+	return s.Attributes()
 }
 
 // Links implements sdktrace.ReadOnlySpan.
