@@ -27,7 +27,9 @@ type room struct {
 	hub *Hub
 	id  string
 	// slots has an element for every message between admit and its done: the bound of the line.
-	slots        chan struct{}
+	slots chan struct{}
+	// enough is told when tasks has as many entries as wanted; it has room for the one time that it is told for each wait.
+	enough       chan struct{}
 	participants atomic.Int32 // written by the owner
 
 	mu       sync.Mutex
@@ -47,7 +49,6 @@ type room struct {
 	clients   map[string]int // connections by client
 	cancel    func()         // of the relay's subscription
 	together  int            // entries that came together last time
-	enough    chan struct{}  // told when there are as many as wanted
 	patience  *time.Timer    // bounds the wait for them
 	spare     []task         // the slice that tasks is not, for reuse
 	early     []arrival      // as spare, for arrivals
@@ -77,7 +78,7 @@ type pending struct {
 }
 
 func newRoom(h *Hub, id string) *room {
-	return &room{hub: h, id: id, slots: make(chan struct{}, h.limits.Line), clients: make(map[string]int)}
+	return &room{hub: h, id: id, slots: make(chan struct{}, h.limits.Line), enough: make(chan struct{}, 1), clients: make(map[string]int)}
 }
 
 // admit puts a message into the line, waiting while it is full. It reports false if the room has retired.
@@ -108,7 +109,7 @@ func (r *room) enqueue(t task) bool {
 	r.tasks = append(r.tasks, t)
 	if r.wanted > 0 && len(r.tasks) >= r.wanted {
 		r.wanted = 0
-		r.enough <- struct{}{} // has room for the one that is told for each wait
+		r.enough <- struct{}{}
 	}
 	r.wake()
 	return true
@@ -201,7 +202,7 @@ func (r *room) gather() {
 		return
 	}
 	if r.patience == nil {
-		r.patience, r.enough = time.NewTimer(maxGather), make(chan struct{}, 1)
+		r.patience = time.NewTimer(maxGather)
 	} else {
 		r.patience.Reset(maxGather)
 	}
