@@ -69,9 +69,9 @@ type shape struct{ senders, inflight int }
 // queue's limit. To write to 1000 members takes so long that twice as many meet on the way.
 func shapeOf(members int) shape {
 	if members < 500 {
-		return shape{senders: 6, inflight: 2}
+		return shape{senders: 5, inflight: 2}
 	}
-	return shape{senders: 6, inflight: 4}
+	return shape{senders: 5, inflight: 4}
 }
 
 // series is what one server showed at one size, round by round.
@@ -147,13 +147,11 @@ func (b *bench) printFanout(runs map[string]series) {
 	}
 	b.table(long)
 	b.print("Load: %s. CPU columns are shares of one core; others' is what ran on the machine besides, which should be none.\n", b.loadInWords())
-	var others series
+	var all series
 	for _, s := range runs {
-		others = append(others, s...)
+		all = append(all, s...)
 	}
-	if busy := others.median(outcome.others); busy > noisy {
-		b.print("**The machine was not quiet: other programs used %s of a core, and the figures above are only a hint.**\n", percent(busy))
-	}
+	b.doubt(all)
 
 	budgets := table{head: []string{"budget", "measured", "limit", ""}}
 	most := func(size int, of, to, what string, limit float64) {

@@ -33,6 +33,7 @@ func (b *bench) latency(ctx context.Context) error {
 	t.add(p.Title, milliseconds(out.Latency.P50), milliseconds(out.Latency.P99), milliseconds(out.Latency.Max), fmt.Sprint(out.Latency.N),
 		lost(series{out}), spans(p, series{out}), percent(out.ServerCPU.Seconds()/out.Seconds), verdict(out.Latency.P99 <= 10*time.Millisecond))
 	b.table(t)
+	b.doubt(series{out})
 	return nil
 }
 

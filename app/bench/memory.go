@@ -37,6 +37,7 @@ func (b *bench) steady(ctx context.Context) error {
 		figure(stats.Quantile(mib, 1))+" MiB", fmt.Sprintf("%+.2f MiB a minute", stats.Slope(at, mib)),
 		milliseconds(out.Latency.P99), lost(series{out}), spans(p, series{out}))
 	b.table(t)
+	b.doubt(series{out})
 	return nil
 }
 

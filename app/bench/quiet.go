@@ -17,8 +17,9 @@ const noisy = 0.15
 // measureQuiet is lab.measure at a moment when other programs do little: it waits for one, and measures again when they
 // have come in between. All of this may take no longer than what is left of the patience; then it takes what there is.
 func (b *bench) measureQuiet(ctx context.Context, p peers.Peer, plan load.Plan) (outcome, error) {
+	const most = 4 // repetitions
 	var best outcome
-	for {
+	for again := 0; ; again++ {
 		if err := b.awaitQuiet(ctx); err != nil {
 			return best, err
 		}
@@ -31,7 +32,7 @@ func (b *bench) measureQuiet(ctx context.Context, p peers.Peer, plan load.Plan) 
 		if best.Seconds == 0 || out.others() < best.others() {
 			best = out
 		}
-		if best.others() <= noisy || b.opt.patience <= 0 {
+		if best.others() <= noisy || b.opt.patience <= 0 || again == most {
 			return best, nil
 		}
 		b.opt.patience -= time.Since(begin)
@@ -64,4 +65,11 @@ func (b *bench) awaitQuiet(ctx context.Context) error {
 		b.opt.patience -= took
 	}
 	return nil
+}
+
+// doubt says so in the report if other programs disturbed what it shows.
+func (b *bench) doubt(s series) {
+	if busy := s.median(outcome.others); busy > noisy {
+		b.print("**The machine was not quiet: other programs used %s of a core, and the figures above are only a hint.**\n", percent(busy))
+	}
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/traceroom/traceroom/app/bench/load"
 	"github.com/traceroom/traceroom/app/bench/stats"
@@ -42,6 +43,7 @@ func (b *bench) rooms(ctx context.Context) error {
 			percent(r.s.median(func(o outcome) float64 { return o.ServerCPU.Seconds() / o.Seconds })), lost(r.s), spans(p, r.s))
 	}
 	b.table(t)
+	b.doubt(slices.Concat(one, hundred))
 	b.print("100 rooms / one room: %s, at most 2: %s.\n", figure(ratio), verdict(ratio <= 2))
 	return nil
 }

@@ -1,0 +1,54 @@
+//go:build linux
+
+package main
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/traceroom/traceroom/app/bench/load"
+	"github.com/traceroom/traceroom/app/bench/peers"
+)
+
+func TestTheCommandLineIsChecked(t *testing.T) {
+	opt, err := parse([]string{"-only", "idle,churn", "-sizes", "8,50", "-servers", "floor,off"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"idle", "churn"}, opt.only)
+	require.Equal(t, []int{8, 50}, opt.sizes)
+	require.Equal(t, []string{"floor", "off"}, opt.servers)
+	require.GreaterOrEqual(t, opt.rounds, 5, "medians of at least five rounds are promised")
+
+	for _, wrong := range [][]string{{"-only", "sleep"}, {"-servers", "apache"}, {"-sizes", "8,x"}, {"-sizes", "0"}, {"-rounds", "0"}, {"-ack", "never"}, {"more"}} {
+		_, err := parse(wrong)
+		require.Error(t, err, wrong)
+	}
+
+	quick, err := parse([]string{"-quick", "-cycles", "7"})
+	require.NoError(t, err)
+	require.Equal(t, 1, quick.rounds)
+	require.Equal(t, 7, quick.cycles, "what is quick enough stays")
+}
+
+func TestOnlyTraceroomMustDeliverEverything(t *testing.T) {
+	var b bench
+	bad := outcome{Result: load.Result{Lost: 3, Delivered: 97, Members: 10}}
+	for _, p := range peers.All() {
+		b.note(p, bad)
+	}
+	require.Len(t, b.wrong, 3)
+	require.Contains(t, b.wrong[0], "3 (3.0 %)")
+	b.note(own("traceroom"), outcome{})
+	require.Len(t, b.wrong, 3)
+}
+
+func TestTheCostOfADelivery(t *testing.T) {
+	o := outcome{Result: load.Result{ServerCPU: time.Second, Deliveries: 2_000_000, Seconds: 2, OtherCPU: 500 * time.Millisecond}}
+	require.InDelta(t, 0.5, o.perDelivery(), 1e-9)
+	require.InDelta(t, 0.25, o.others(), 1e-9)
+	o.OtherCPU = -time.Second
+	require.Zero(t, o.others())
+	require.True(t, math.IsNaN(series{}.median(outcome.perDelivery)))
+}
