@@ -221,7 +221,9 @@ func TestWhatAServerDoesWrongIsSeen(t *testing.T) {
 			},
 			func(t *testing.T, r load.Result) {
 				require.EqualValues(t, 1, r.Closed)
-				require.EqualValues(t, r.Sent-500, r.Lost)
+				// What was on its way when the connection was reset may be lost too.
+				require.GreaterOrEqual(t, r.Lost, r.Sent-500)
+				require.Less(t, r.Lost, r.Sent-400)
 			},
 		},
 	} {
