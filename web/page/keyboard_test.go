@@ -54,7 +54,7 @@ func TestKeyboardOnly(t *testing.T) {
 
 	// From the top, in the order in which things stand.
 	toTheTop(tab)
-	order := []string{"skip", "create-room", "general", "go", "random", "me", "theme", "share", "log", "message"}
+	order := []string{"skip", "create-room", "general", "go", "random", "me", "theme", "share", "open-traces", "log", "message"}
 	for _, want := range order {
 		tab.Press(kb.Tab)
 		if want == "general" || want == "go" || want == "random" {
@@ -76,7 +76,10 @@ func TestKeyboardOnly(t *testing.T) {
 	require.Contains(t, focused(tab), ":line 29")
 	visibleFocus(t, tab)
 	tab.Press(kb.Tab)
+	require.Equal(t, "trace-show:line 29", focused(tab))
+	tab.Press(kb.Tab)
 	require.Equal(t, "trace-copy:line 29", focused(tab))
+	visibleFocus(t, tab)
 	tab.Press(kb.Enter)
 	tab.WaitText("#announcer", "Trace id copied")
 	tab.WaitText(".trace-copy.confirmed", "copied")

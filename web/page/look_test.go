@@ -25,6 +25,7 @@ func TestContrast(t *testing.T) {
 	states := map[string]func(*testing.T, *mock, *browsertest.Tab){
 		"busy": busy, "empty": empty, "reconnecting": reconnecting, "trouble": trouble, "deleted": deleted,
 		"new room": newRoom, "name": name, "authors": authors,
+		"traces": traces, "trace": trace, "failed trace": failedTrace,
 	}
 	for state, show := range states {
 		t.Run(state, func(t *testing.T) {

@@ -49,6 +49,8 @@ type mock struct {
 	page http.Handler
 	now  func() time.Time
 
+	traces *mockTraces
+
 	mu      sync.Mutex // guards all below, and writing to sockets
 	server  *httptest.Server
 	rooms   map[string]*mockRoom
@@ -77,7 +79,7 @@ type mockMember struct {
 func newMock(t *testing.T, cfg Config) *mock {
 	t.Helper()
 	m := &mock{
-		t: t, page: Handler(cfg), now: time.Now,
+		t: t, page: Handler(cfg), now: time.Now, traces: newMockTraces(),
 		rooms: map[string]*mockRoom{}, members: map[*mockMember]struct{}{},
 	}
 	for _, id := range []string{"general", "go", "random"} {
@@ -105,6 +107,7 @@ func (m *mock) start() {
 	mux.HandleFunc("POST /rooms", m.post)
 	mux.HandleFunc("GET /rooms/{room}", m.get)
 	mux.HandleFunc("GET /ws/{room}/{client}", m.socket)
+	m.traces.register(mux)
 	mux.Handle("/", m.page)
 	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: mux}}
 	server.Start()
@@ -123,6 +126,7 @@ func (m *mock) stop() {
 	}
 	m.mu.Unlock()
 	if server != nil {
+		m.traces.end()
 		server.Close()
 	}
 	m.done.Wait()

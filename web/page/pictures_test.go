@@ -37,6 +37,14 @@ func TestPictures(t *testing.T) {
 	pictures := []picture{
 		{name: "screenshot-light", readme: true, width: wide, height: high, show: busy},
 		{name: "screenshot-dark", readme: true, width: wide, height: high, dark: true, show: busy},
+		{name: "traces-light", readme: true, width: 1440, height: 900, show: trace},
+		{name: "traces-dark", readme: true, width: 1440, height: 900, dark: true, show: trace},
+		{name: "traces-list-light", width: 1440, height: 900, show: traces},
+		{name: "traces-list-narrow-dark", width: narrow, height: tall, dark: true, show: traces},
+		{name: "trace-narrow-light", width: narrow, height: tall, show: trace},
+		{name: "trace-1100", width: 1100, height: 760, show: trace},
+		{name: "trace-failed-light", width: 1440, height: 900, show: failedTrace},
+		{name: "traces-empty-dark", width: 1440, height: 900, dark: true, show: noTraces},
 		{name: "busy-narrow-light", width: narrow, height: tall, show: busy},
 		{name: "busy-narrow-dark", width: narrow, height: tall, dark: true, show: busy},
 		{name: "busy-360", width: 360, height: 740, show: busy},
@@ -56,7 +64,6 @@ func TestPictures(t *testing.T) {
 		{name: "keyboard-light", width: wide, height: high, show: keyboard},
 		{name: "torture-narrow", width: 360, height: tall, show: torture},
 		{name: "torture-light", width: wide, height: high, show: torture},
-		{name: "panel-light", width: 1440, height: 900, show: panel},
 		{name: "name-dark", width: wide, height: high, dark: true, show: name},
 	}
 	browser := browsertest.Start(t)
@@ -287,9 +294,70 @@ func torture(t *testing.T, m *mock, tab *browsertest.Tab) {
 	tab.WaitText(".presence", "3 others")
 }
 
-// panel shows the place beside the chat that something may open in.
-func panel(t *testing.T, m *mock, tab *browsertest.Tab) {
+// tell gives the mock the traces of what was said in the room, and of what else a server is asked.
+func tell(t *testing.T, m *mock) {
+	t.Helper()
+	now := m.now()
+	m.traces.put(connectTrace, now.Add(-24*time.Minute), about("", "observability", "lena", 17), connected()...)
+	m.mu.Lock()
+	messages := m.rooms["observability"].messages
+	m.mu.Unlock()
+	people := map[string]int{"lena": 17, "jonas": 12, "marco": 14, "ci-bot": 9, "calm-otter-42": 21, "priya": 23}
+	for i, said := range messages {
+		took := []float64{873, 1240, 911, 22100, 760, 1910, 1020, 884, 795, 1130}[i%10]
+		id := strings.Split(said.Traceparent, "-")[1]
+		m.traces.put(id, time.UnixMilli(said.Timestamp), about("message", "observability", said.ClientID, people[said.ClientID]), received(took, took-160, 180+took/9)...)
+		if i%3 == 1 {
+			m.traces.put(traceID(100+i), time.UnixMilli(said.Timestamp).Add(-4*time.Second), about("typing", "observability", said.ClientID, people[said.ClientID]),
+				mockSpan{operation: "receive", name: "receive room/{room}", kind: "consumer", module: "rooms", took: 38 + float64(i)})
+		}
+	}
+	at := time.UnixMilli(messages[len(messages)-1].Timestamp)
+	m.traces.put(traceID(1), at.Add(-time.Second), about("", "observability", "priya", 23), connected()...)
+	m.traces.put(traceID(2), at.Add(-70*time.Second), about("message", "deploys", "ci-bot", 9),
+		mockSpan{operation: "receive", name: "receive room/{room}", kind: "consumer", module: "rooms", took: 10_000_310, failed: "the store does not answer", link: connectTrace},
+		mockSpan{operation: "append", name: "append", kind: "client", module: "store", depth: 1, from: 44, took: 9_999_870, failed: "the store does not answer",
+			attributes: map[string]any{"chat.batch.size": 1, "error.type": "unavailable", "messaging.destination.name": "deploys"}})
+	m.traces.put(traceID(3), at.Add(-2*time.Second), map[string]any{"kind": "requests", "operation": "GET /rooms/{room_id}", "thread": "http", "room": "observability"},
+		mockSpan{operation: "GET /rooms/{room_id}", name: "GET /rooms/{room_id}", kind: "server", module: "http", took: 412})
+	m.traces.put(traceID(4), at.Add(-3*time.Minute), about("", "", "", 8), mockSpan{operation: "disconnect", name: "disconnect", kind: "internal", module: "web", took: 14})
+	m.traces.put(traceID(5), at.Add(-3*time.Minute), about("", "observability", "tom", 8), mockSpan{operation: "leave", name: "leave room/{room}", kind: "internal", module: "rooms", took: 96})
+	open := received(310, 190, 900)
+	open[3].open = true
+	m.traces.put(traceID(6), at.Add(time.Second), about("message", "deploys", "jonas", 12), open...)
+}
+
+func traces(t *testing.T, m *mock, tab *browsertest.Tab) {
 	t.Helper()
 	busy(t, m, tab)
-	browsertest.Eval[bool](tab, `(document.querySelector('#panel').hidden = false, true)`)
+	tell(t, m)
+	tab.Click("#open-traces")
+	tab.Wait(`document.querySelectorAll('#traces-list li').length > 15`)
+	tab.WaitText("#numbers .p50", "µs")
+}
+
+func trace(t *testing.T, m *mock, tab *browsertest.Tab) {
+	t.Helper()
+	busy(t, m, tab)
+	tell(t, m)
+	browsertest.Eval[bool](tab, `([...document.querySelectorAll('#messages .row')].find((e) => e.textContent.includes('frame to last write')).querySelector('.trace-show').click(), true)`)
+	tab.WaitText(".trace-title", "receive message")
+	tab.Wait(`document.querySelectorAll('#traces-list li').length > 15`)
+	tab.Do(focus(".spans li"))
+	browsertest.Eval[bool](tab, `(document.querySelector('#message').focus(), true)`)
+}
+
+func failedTrace(t *testing.T, m *mock, tab *browsertest.Tab) {
+	t.Helper()
+	traces(t, m, tab)
+	tab.Click(`#traces-list [data-trace-id="` + traceID(2) + `"] a`)
+	tab.WaitText(".trace-facts .failed", "2 spans failed")
+	browsertest.Eval[bool](tab, `(document.querySelector('.spans li:nth-of-type(2)').click(), true)`)
+	tab.WaitText(".span-error", "does not answer")
+}
+
+func noTraces(_ *testing.T, _ *mock, tab *browsertest.Tab) {
+	tab.Open("/?room=general&name=calm-otter-42&traces=1")
+	live(tab)
+	tab.WaitText("#traces-empty", "No traces yet")
 }

@@ -89,6 +89,29 @@ func wheel(x, y, by float64) chromedp.Action[chromedp.Void] {
 	})
 }
 
+// hover moves the mouse to the middle of what the selector finds first.
+func hover(selector string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		at, err := chromedp.Run(ctx, chromedp.Evaluate[[]float64](fmt.Sprintf(
+			`(({ left, top, width, height }) => [left + width / 2, top + height / 2])(document.querySelector(%q).getBoundingClientRect())`, selector)))
+		if err != nil {
+			return err
+		}
+		_, err = cdp.Call(ctx, target, input.DispatchMouseEvent, input.DispatchMouseEventParams{
+			Type: input.DispatchMouseEventTypeMouseMoved, X: at[0], Y: at[1],
+		})
+		return err
+	})
+}
+
+// back presses the browser's back button.
+func back() chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`(history.back(), true)`))
+		return err
+	})
+}
+
 func focus(selector string) chromedp.Action[chromedp.Void] {
 	return chromedp.Focus(chromedp.CSS(selector))
 }

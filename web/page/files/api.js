@@ -52,6 +52,15 @@ export async function createRoom(id, name) {
 }
 
 /**
+ * @param {string} id
+ * @returns {Promise<any>} the trace as the server has it in memory; rejects with a {@link CallError}, of status 404 if it has not
+ */
+export async function getTrace(id) {
+  const { body } = await call('GET', `traces/${encodeURIComponent(id)}`);
+  return body;
+}
+
+/**
  * @param {string} method
  * @param {string} path relative to the page
  */

@@ -12,6 +12,7 @@ import { StatusView } from './status.js';
 import { recall, remember } from './storage.js';
 import { themeToggle } from './theme.js';
 import { copyText } from './trace.js';
+import { TracePanel } from './traces.js';
 import { TypingNotice } from './typing.js';
 
 const find = (/** @type {string} */ selector) => /** @type {any} */ (document.querySelector(selector));
@@ -36,6 +37,7 @@ const messages = new Messages({
   self: () => name,
   onRetry: (item) => session?.retry(item),
   onDiscard: (item) => session?.discard(item),
+  onTrace: (id) => traces.show(id, '', true),
   say,
 });
 const typing = new TypingNotice(find('#typing'));
@@ -64,6 +66,19 @@ const rooms = new RoomList({
     if (id !== room) enter(id);
     composer.focus();
   },
+});
+const traces = new TracePanel({
+  root: find('#panel'),
+  opener: find('#open-traces'),
+  rest: [find('#main')],
+  jaeger,
+  onMark: (id) => messages.markTrace(id),
+  onMessage: (id, its) => {
+    if (its !== room) enter(its);
+    messages.revealTrace(id);
+  },
+  onLeave: () => composer.focus(),
+  say,
 });
 const openNewRoom = newRoomDialog(find('#new-room'), (made, created) => {
   rooms.update(made);

@@ -34,6 +34,7 @@ const longLines = 24; // lines from which a message is folded
 const mostPeople = 100; // clients that one row tells of
 const quietFor = 1_000; // milliseconds in which a history is not read aloud
 const confirmFor = 1_400; // milliseconds that "copied" is shown
+const wantedFor = 3_000; // milliseconds that a message which is not there is waited for
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const dayName = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' });
@@ -80,7 +81,11 @@ export class Messages {
   #self;
   #onRetry;
   #onDiscard;
+  #onTrace;
   #say;
+  #traced = ''; // the trace that is shown beside the log
+  #wanted = ''; // the trace whose message is to be brought into view when it comes
+  #wantedTimer = 0;
 
   /** @type {Entry[]} what came since the last frame */
   #queue = [];
@@ -113,9 +118,10 @@ export class Messages {
    * @param {() => string} options.self our own client id
    * @param {(item: Item) => void} options.onRetry
    * @param {(item: Item) => void} options.onDiscard
+   * @param {(traceId: string) => void} options.onTrace a message's trace is to be shown
    * @param {(text: string) => void} options.say reads text aloud, for those who listen
    */
-  constructor({ root, jaeger, self, onRetry, onDiscard, say }) {
+  constructor({ root, jaeger, self, onRetry, onDiscard, onTrace, say }) {
     const find = (/** @type {string} */ id) => /** @type {HTMLElement} */ (root.querySelector(`#${id}`));
     this.#scroller = find('log');
     this.#live = find('live');
@@ -129,6 +135,7 @@ export class Messages {
     this.#self = self;
     this.#onRetry = onRetry;
     this.#onDiscard = onDiscard;
+    this.#onTrace = onTrace;
     this.#say = say;
 
     this.#scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
@@ -246,6 +253,46 @@ export class Messages {
     for (const item of [...this.#items.keys()]) this.removeItem(item);
   }
 
+  /**
+   * Marks the message whose trace is shown beside the log.
+   * @param {string} traceId empty for none
+   */
+  markTrace(traceId) {
+    for (const row of this.#list.querySelectorAll('.traced')) row.classList.remove('traced');
+    this.#traced = traceId;
+    this.#rowOf(traceId)?.classList.add('traced');
+  }
+
+  /**
+   * Brings the message of a trace into view and gives it the keyboard; if it is not in the log, as soon as it is, but not
+   * much later.
+   * @param {string} traceId
+   */
+  revealTrace(traceId) {
+    clearTimeout(this.#wantedTimer);
+    const row = this.#rowOf(traceId);
+    if (!row) {
+      this.#wanted = traceId;
+      this.#wantedTimer = setTimeout(() => {
+        this.#wanted = '';
+        this.#say('This message is not among those shown here');
+      }, wantedFor);
+      return;
+    }
+    this.#wanted = '';
+    this.#following = false;
+    row.scrollIntoView({ block: 'center' });
+    row.focus({ preventScroll: true });
+  }
+
+  /**
+   * @param {string} traceId
+   * @returns {HTMLElement | null}
+   */
+  #rowOf(traceId) {
+    return /^[0-9a-f]+$/.test(traceId) ? this.#list.querySelector(`.row[data-trace-id="${traceId}"]`) : null;
+  }
+
   /** @param {Entry} entry */
   #push(entry) {
     this.#queue.push(entry);
@@ -291,6 +338,7 @@ export class Messages {
     this.#list.append(rows);
     this.#trim();
     this.#showEmpty();
+    if (this.#wanted && this.#rowOf(this.#wanted)) this.revealTrace(this.#wanted);
     if (this.#following) {
       this.#pin();
     } else {
@@ -430,8 +478,12 @@ export class Messages {
       return;
     }
     row.dataset.traceId = traceId;
+    row.classList.toggle('traced', traceId === this.#traced);
+    const show = part(actions, '.trace-show');
+    part(show, '.trace-short').textContent = traceId.slice(0, 8);
+    show.setAttribute('aria-label', `Show the trace ${traceId.slice(0, 8)}`);
+    show.title = 'Show the trace of this message';
     const copy = part(actions, '.trace-copy');
-    part(copy, '.trace-short').textContent = traceId.slice(0, 8);
     copy.setAttribute('aria-label', `Copy trace id ${traceId.slice(0, 8)}`);
     copy.title = `Copy trace id ${traceId}`;
     const link = /** @type {HTMLAnchorElement} */ (part(actions, '.trace-jaeger'));
@@ -515,7 +567,9 @@ export class Messages {
     const button = /** @type {HTMLElement | null} */ (/** @type {HTMLElement} */ (event.target).closest('button'));
     const row = /** @type {HTMLElement | null} */ (button?.closest('.row') ?? null);
     if (!button || !row) return;
-    if (button.classList.contains('trace-copy')) {
+    if (button.classList.contains('trace-show')) {
+      this.#onTrace(row.dataset.traceId ?? '');
+    } else if (button.classList.contains('trace-copy')) {
       this.#copy(button, row.dataset.traceId ?? '');
     } else if (button.classList.contains('unfold')) {
       const folded = row.classList.toggle('folded');
@@ -538,11 +592,10 @@ export class Messages {
   async #copy(button, traceId) {
     const done = await copyText(traceId);
     this.#say(done ? 'Trace id copied' : `The trace id could not be copied. It is ${traceId}`);
-    const word = part(button, '.trace-short');
-    word.textContent = done ? 'copied' : 'failed';
+    button.textContent = done ? 'copied' : 'failed';
     button.classList.add('confirmed');
     setTimeout(() => {
-      word.textContent = traceId.slice(0, 8);
+      button.textContent = '';
       button.classList.remove('confirmed');
     }, confirmFor);
   }
