@@ -34,7 +34,7 @@ func newExport(ctx context.Context, getenv func(string) string, res *resource.Re
 	if kind != "" && kind != "otlp" {
 		exporter, err := autoexport.NewSpanExporter(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("OTEL_TRACES_EXPORTER: %w", err)
+			return nil, fmt.Errorf("OTEL_TRACES_EXPORTER: cannot use %q (otlp, console and none can be): %w", kind, err)
 		}
 		return sdktrace.NewBatchSpanProcessor(exporter), nil
 	}
