@@ -76,6 +76,7 @@ func TestADrainingServerTakesNobodyIn(t *testing.T) {
 	stubborn, _, err := p.Socket(apptest.Dial{Room: "talk", Client: "stubborn"})
 	require.NoError(t, err)
 	defer stubborn.Close()
+	apptest.Eventually(t, "it has joined", func() bool { return p.Metrics(t)["traceroom_members"] == 1 })
 	began := time.Now()
 	p.Signal(t, syscall.SIGTERM)
 	apptest.Eventually(t, "the server says that it drains", func() bool {
@@ -101,6 +102,7 @@ func TestASecondSignalEndsTheProgramAtOnce(t *testing.T) {
 	stubborn, _, err := p.Socket(apptest.Dial{Room: "talk", Client: "stubborn"})
 	require.NoError(t, err)
 	defer stubborn.Close()
+	apptest.Eventually(t, "it has joined", func() bool { return p.Metrics(t)["traceroom_members"] == 1 })
 	p.Signal(t, syscall.SIGTERM)
 	apptest.Eventually(t, "it drains", func() bool { return strings.Contains(p.Stderr(), `"draining"`) })
 	began := time.Now()
