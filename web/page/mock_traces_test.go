@@ -75,14 +75,18 @@ func (m *mockTraces) put(id string, at time.Time, about map[string]any, spans ..
 		if s.events == nil {
 			s.events = []map[string]any{}
 		}
-		if s.attributes == nil {
-			s.attributes = map[string]any{}
+		attributes := map[string]any{}
+		for key, value := range s.attributes {
+			attributes[key] = value
+			if key == "chat.connection.id" {
+				attributes[key] = about["connection_id"]
+			}
 		}
 		spanID := id[:14] + fmt.Sprintf("%02x", i)
 		list = append(list, map[string]any{
 			"span_id": spanID, "parent_is": parent, "depth": s.depth, "name": s.name, "kind": s.kind, "module": s.module,
-			"operation": s.operation, "thread": "conn-17", "scope": "x", "offset_micros": s.from, "duration_micros": s.took,
-			"open": s.open, "status": status, "error": s.failed, "attributes": s.attributes, "events": s.events, "links": links,
+			"operation": s.operation, "thread": about["thread"], "scope": "x", "offset_micros": s.from, "duration_micros": s.took,
+			"open": s.open, "status": status, "error": s.failed, "attributes": attributes, "events": s.events, "links": links,
 		})
 		log = append(log, map[string]any{
 			"event": "ENTER", "module": s.module, "function": s.operation, "args": `{"room_id":"observability"}`, "span_id": spanID,

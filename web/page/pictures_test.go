@@ -304,9 +304,9 @@ func tell(t *testing.T, m *mock) {
 	m.mu.Unlock()
 	people := map[string]int{"lena": 17, "jonas": 12, "marco": 14, "ci-bot": 9, "calm-otter-42": 21, "priya": 23}
 	for i, said := range messages {
-		took := []float64{873, 1240, 911, 22100, 760, 1910, 1020, 884, 795, 1130}[i%10]
+		took := []float64{873, 2140, 1.9e6, 2210, 760, 1910, 1020, 884, 640, 1130}[i%10]
 		id := strings.Split(said.Traceparent, "-")[1]
-		m.traces.put(id, time.UnixMilli(said.Timestamp), about("message", "observability", said.ClientID, people[said.ClientID]), received(took, took-160, 180+took/9)...)
+		m.traces.put(id, time.UnixMilli(said.Timestamp), about("message", "observability", said.ClientID, people[said.ClientID]), received(took, took-160, 180+min(took, 2000)/9)...)
 		if i%3 == 1 {
 			m.traces.put(traceID(100+i), time.UnixMilli(said.Timestamp).Add(-4*time.Second), about("typing", "observability", said.ClientID, people[said.ClientID]),
 				mockSpan{operation: "receive", name: "receive room/{room}", kind: "consumer", module: "rooms", took: 38 + float64(i)})

@@ -130,7 +130,8 @@ export class TracePanel {
       this.#write({ traces: '1' }, false);
       this.#start();
     }
-    if (focus) part(this.#root, '[name=text]').focus();
+    // On a phone the keyboard would come up and hide what was asked for.
+    if (focus) part(this.#root, matchMedia('(pointer: coarse)').matches ? '#traces-close' : '[name=text]').focus();
   }
 
   /** @param {boolean} [focus] whether the keyboard goes back to where it came from */
