@@ -104,13 +104,15 @@ var _ sdktrace.ReadWriteSpan = (*span)(nil)
 
 // End implements trace.Span.
 func (s *span) End(opts ...trace.SpanEndOption) {
-	end := time.Now()
+	at := time.Now()
 	if len(opts) > 0 {
 		config := trace.NewSpanEndConfig(opts...)
-		if at := config.Timestamp(); !at.IsZero() {
-			end = at
+		if given := config.Timestamp(); !given.IsZero() {
+			at = given
 		}
 	}
+	// By the monotonic clock: the other may be set while the span is open.
+	end := s.start.Add(at.Sub(s.start))
 	s.mu.Lock()
 	if !s.end.IsZero() {
 		s.mu.Unlock()
