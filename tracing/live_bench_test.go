@@ -70,7 +70,7 @@ func BenchmarkLiveViewer(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			l := newLive(500, newMetrics(), nil, "")
-			t := &Telemetry{tracer: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(l)).Tracer(scope)}
+			t := &tracer{sampler: sdktrace.AlwaysSample(), processors: []sdktrace.SpanProcessor{l}}
 			for range 700 {
 				attrs := []attribute.KeyValue{attrEvent.String("message"), attrRecipients.Int(200), attrSeq.Int(7), attrUser.String("user"), attrConnection.String("abcdef-1")}
 				ctx, receive := t.start(b.Context(), &opReceive, attrs...)
