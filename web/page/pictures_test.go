@@ -217,6 +217,7 @@ func deleted(t *testing.T, m *mock, tab *browsertest.Tab) {
 	fill(t, m)
 	tab.Open("/?room=observability&name=calm-otter-42")
 	live(tab)
+	tab.Expect("404 (Not Found)") // the page may be asking for the room
 	m.deleteRoom("observability")
 	tab.Wait(`!document.querySelector('#over').hidden`)
 }

@@ -166,6 +166,7 @@ func TestRoomDeleted(t *testing.T) {
 	tab := visit(t, m, browsertest.Start(t), "doomed", "alice")
 	m.say("doomed", "bob", "last words")
 	waitTexts(tab, "last words")
+	tab.Expect("404 (Not Found)") // the page may be asking for the room
 	m.deleteRoom("doomed")
 	tab.WaitText("#over:not([hidden])", "This room was deleted")
 	tab.WaitText("#status", "Closed")

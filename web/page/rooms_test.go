@@ -96,6 +96,7 @@ func TestWhichRoom(t *testing.T) {
 	tab.Open("/")
 	tab.WaitText("#room-name", "random")
 	live(tab)
+	tab.Expect("404 (Not Found)") // the page may be asking for the room
 	m.deleteRoom("random")
 	tab.Wait(`!document.querySelector('#over').hidden`)
 	tab.Open("/")
