@@ -78,8 +78,11 @@ func (m *mockTraces) put(id string, at time.Time, about map[string]any, spans ..
 		attributes := map[string]any{}
 		for key, value := range s.attributes {
 			attributes[key] = value
-			if key == "chat.connection.id" {
+			switch key {
+			case "chat.connection.id":
 				attributes[key] = about["connection_id"]
+			case "messaging.client.id":
+				attributes[key] = about["client_id"]
 			}
 		}
 		spanID := id[:14] + fmt.Sprintf("%02x", i)

@@ -178,7 +178,7 @@ export class TraceView {
     file.title = 'Save as OTLP JSON, which Jaeger and others can open';
     buttons.append(
       this.#copyButton('copy-id', `Copy id ${trace.trace_id.slice(0, 8)}`, 'Trace id copied', () => trace.trace_id),
-      this.#copyButton('copy-link', 'Copy link', 'Link to this trace copied', () => location.href),
+      this.#copyButton('copy-link', 'Copy link', 'Link to this trace copied', shareable),
       file,
       this.#jaegerLink(),
     );
@@ -470,9 +470,21 @@ function table(heading, entries) {
   const list = element('dl', 'attributes');
   for (const [key, value] of entries) {
     const shown = typeof value === 'number' ? value.toLocaleString('en', { useGrouping: false, maximumFractionDigits: 6 }) : String(value);
-    list.append(element('div', '', element('dt', '', key), element('dd', '', shown)));
+    list.append(element('div', '', element('dt', '', ...breakable(key)), element('dd', '', shown)));
   }
   return heading ? element('section', '', element('h5', '', heading), list) : list;
+}
+
+/** @param {string} key whose parts may stand on lines of their own */
+function breakable(key) {
+  return key.split(/(?<=\.)/).flatMap((word, i) => (i ? [document.createElement('wbr'), word] : [word]));
+}
+
+/** @returns {string} the page's address without the name that one goes by in this tab */
+function shareable() {
+  const url = new URL(location.href);
+  url.searchParams.delete('name');
+  return url.href;
 }
 
 /**
