@@ -5,10 +5,8 @@ import (
 	"net/http"
 	"strings"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
@@ -30,34 +28,38 @@ func (t *Telemetry) Connecting(r *http.Request, conn *rooms.Conn) (ctx context.C
 	if conn.Transport == "socket.io" {
 		op = &opConnectSIO
 	}
-	c := &connection{name: attrConnection.String(conn.ID), attrs: []attribute.KeyValue{
-		semconv.MessagingSystemKey.String(conn.Transport),
-		semconv.NetworkProtocolName(conn.Transport),
-	}}
-	c.wire = wireAttributes(c.attrs)
-	attrs := []attribute.KeyValue{
-		semconv.HTTPRequestMethodKey.String(r.Method), semconv.URLPath(r.URL.Path), semconv.URLScheme("http"),
-		semconv.HTTPRoute(strings.TrimPrefix(op.span, http.MethodGet+" ")),
+	c := newConnection(conn.ID, semconv.MessagingSystemKey.String(conn.Transport), semconv.NetworkProtocolName(conn.Transport))
+	attrs := []attr{
+		keyMethod.text(r.Method), keyPath.text(r.URL.Path), keyScheme.text("http"),
+		keyRoute.text(strings.TrimPrefix(op.span, http.MethodGet+" ")),
 	}
 	if room := r.PathValue("room_id"); room != "" {
-		attrs = append(attrs, semconv.MessagingDestinationName(room))
+		attrs = append(attrs, keyRoom.text(room))
 	}
 	if client := r.PathValue("client_id"); client != "" {
-		attrs = append(attrs, semconv.MessagingClientID(client))
+		attrs = append(attrs, keyClient.text(client))
 	}
 	ctx = context.WithValue(ctx, connectionKey{}, c)
 	ctx, span := t.tracer.start(ctx, op, attrs...)
-	c.links = []sdktrace.Link{{SpanContext: span.SpanContext()}}
+	c.link(span.SpanContext())
 	return ctx, func(status int) {
 		if status == http.StatusSwitchingProtocols || status == http.StatusOK {
 			t.metrics.connections.WithLabelValues(conn.Transport).Inc()
 		}
-		span.SetAttributes(semconv.HTTPResponseStatusCode(status))
-		if status >= http.StatusInternalServerError {
-			span.SetStatus(codes.Error, http.StatusText(status))
-		}
-		span.End()
+		span.answered(status)
 	}
+}
+
+// answered ends the span of a request that was answered with this status.
+func (s *span) answered(status int) {
+	if s == nil {
+		return
+	}
+	s.set(keyStatus.int(status))
+	if status >= http.StatusInternalServerError {
+		s.SetStatus(codes.Error, http.StatusText(status))
+	}
+	s.end(nil)
 }
 
 // Span is for what app does of its own accord, start and drain: it times f as an operation.
@@ -68,6 +70,6 @@ func (t *Telemetry) Span(ctx context.Context, drain bool, f func(context.Context
 	}
 	ctx, span := t.tracer.start(ctx, op)
 	err := f(ctx)
-	end(span, err)
+	span.end(err)
 	return err
 }

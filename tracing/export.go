@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -100,6 +101,7 @@ type otlpExport struct {
 	send     chan chan struct{}
 	stop     chan struct{}
 	done     chan struct{}
+	raw      []byte // the sender's: what is sent, before the client makes a request of it
 
 	mu      sync.Mutex
 	filling *spanBatch
@@ -145,15 +147,34 @@ func (e *otlpExport) OnEnd(s sdktrace.ReadOnlySpan) {
 		return
 	}
 	p := e.scratch.Get().(*[]byte)
+	defer e.scratch.Put(p)
 	*p = appendSpan((*p)[:0], s)
+	e.add(s.InstrumentationScope(), *p)
+}
+
+// began implements observer.
+func (*otlpExport) began(context.Context, *span) {}
+
+// ended implements observer.
+func (e *otlpExport) ended(s *span) {
+	if !s.flags.IsSampled() {
+		return
+	}
+	p := e.scratch.Get().(*[]byte)
+	defer e.scratch.Put(p)
+	*p = appendOperation((*p)[:0], s)
+	e.add(s.tracer.scope, *p)
+}
+
+// add puts a copy of an encoded span into the batch that is being filled.
+func (e *otlpExport) add(scope instrumentation.Scope, span []byte) {
 	e.mu.Lock()
 	if e.closed || e.waiting >= e.limits.queue {
 		e.mu.Unlock()
-		e.scratch.Put(p)
 		e.dropped.Inc()
 		return
 	}
-	e.filling.add(s.InstrumentationScope(), *p)
+	e.filling.add(scope, span)
 	e.waiting++
 	full := e.filling.n >= e.limits.batch
 	if full {
@@ -161,7 +182,6 @@ func (e *otlpExport) OnEnd(s sdktrace.ReadOnlySpan) {
 		e.filling = e.empty()
 	}
 	e.mu.Unlock()
-	e.scratch.Put(p)
 	if full {
 		select {
 		case e.send <- nil:
@@ -223,7 +243,7 @@ func (e *otlpExport) upload(all bool) {
 		for _, s := range b.scopes {
 			size += len(s.spans)
 		}
-		raw := append(make([]byte, 0, size), e.resource...)
+		raw := append(slices.Grow(e.raw[:0], size), e.resource...)
 		for _, s := range b.scopes {
 			if len(s.spans) > 0 {
 				raw = appendScopeSpans(raw, s.scope, s.spans)
@@ -239,6 +259,7 @@ func (e *otlpExport) upload(all bool) {
 			e.dropped.Add(float64(b.n))
 			otel.Handle(fmt.Errorf("exporting %d spans: %w", b.n, err))
 		}
+		e.raw = raw
 		for i := range b.scopes {
 			b.scopes[i].spans = b.scopes[i].spans[:0]
 		}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/traceroom/traceroom/rooms"
@@ -26,45 +24,50 @@ func (t *Telemetry) delivering(ctx context.Context, ev *rooms.Event, recipients 
 		// Read from the store: the message's own trace, not the trace or the connection of whoever made the room look.
 		ctx = Extract(context.Background(), ev.Trace)
 	}
-	if t.tracer.off {
-		return func(d rooms.Delivered) { t.metrics.delivered(ev, d, trace.SpanContext{}) }
-	}
-	_, span := t.tracer.start(ctx, &opDeliver, append(eventAttrs(ev), attrRecipients.Int(recipients))...)
+	var attrs [eventAttrs + 1]attr
+	span := t.tracer.startAt(ctx, time.Now(), &opDeliver, append(appendEvent(attrs[:0], ev), keyRecipients.int(recipients))...)
 	return func(d rooms.Delivered) {
 		t.metrics.delivered(ev, d, span.SpanContext())
-		if !span.IsRecording() {
-			return
-		}
-		written, dropped := 0, 0
-		end := time.Now()
-		for _, by := range d.ByTransport {
-			written += by.Written
-			dropped += by.Refused + by.Lost
-		}
-		span.SetAttributes(attrWritten.Int(written), attrDropped.Int(dropped))
-		if d.Slowest != "" {
-			span.SetAttributes(attrSlowest.String(d.Slowest))
-		}
-		for _, n := range d.Notes {
-			name := "slow"
-			if n.Dropped {
-				name = "dropped"
-			}
-			span.AddEvent(name, trace.WithTimestamp(n.At), trace.WithAttributes(attrConnection.String(n.ConnID)))
-		}
-		span.End(trace.WithTimestamp(end))
+		span.delivered(d)
 	}
 }
 
-// eventAttrs are the attributes that broadcast, relay and deliver have of their event.
-func eventAttrs(ev *rooms.Event) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 12)
-	attrs = append(attrs, semconv.MessagingDestinationName(ev.RoomID), attrEvent.String(ev.Kind.String()))
+// delivered ends the span of a delivery with its outcome.
+func (s *span) delivered(d rooms.Delivered) {
+	if s == nil {
+		return
+	}
+	written, dropped := 0, 0
+	end := time.Now()
+	for _, by := range d.ByTransport {
+		written += by.Written
+		dropped += by.Refused + by.Lost
+	}
+	for _, n := range d.Notes {
+		name := "slow"
+		if n.Dropped {
+			name = "dropped"
+		}
+		s.AddEvent(name, trace.WithTimestamp(n.At), trace.WithAttributes(keyConnection.name.String(n.ConnID)))
+	}
+	if d.Slowest == "" {
+		s.endAt(end, nil, keyWritten.int(written), keyDropped.int(dropped))
+	} else {
+		s.endAt(end, nil, keyWritten.int(written), keyDropped.int(dropped), keySlowest.text(d.Slowest))
+	}
+}
+
+// eventAttrs is the most attributes that appendEvent appends.
+const eventAttrs = 6
+
+// appendEvent appends the attributes that broadcast, relay and deliver have of their event.
+func appendEvent(attrs []attr, ev *rooms.Event) []attr {
+	attrs = append(attrs, keyRoom.text(ev.RoomID), keyEvent.text(ev.Kind.String()))
 	if ev.ClientID != "" {
-		attrs = append(attrs, semconv.MessagingClientID(ev.ClientID))
+		attrs = append(attrs, keyClient.text(ev.ClientID))
 	}
 	if m := ev.Message; m != nil {
-		attrs = append(attrs, semconv.MessagingMessageID(m.ID), semconv.MessagingMessageBodySize(len(m.Text)), attrSeq.Int64(m.Seq))
+		attrs = append(attrs, keyMessage.text(m.ID), keySize.int(len(m.Text)), keySeq.int64(m.Seq))
 	}
 	return attrs
 }

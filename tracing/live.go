@@ -95,12 +95,22 @@ func newLive(traces int, m *metrics, res *resource.Resource, notice string) *liv
 
 // OnStart implements sdktrace.SpanProcessor.
 func (l *live) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) {
-	id := s.SpanContext().TraceID()
+	l.begin(s.SpanContext().TraceID(), s)
+}
+
+// began implements observer.
+func (l *live) began(_ context.Context, s *span) { l.begin(s.trace, s) }
+
+// ended implements observer.
+func (*live) ended(*span) {}
+
+// begin notes a span of the trace with this id.
+func (l *live) begin(id trace.TraceID, s sdktrace.ReadWriteSpan) {
 	l.mu.Lock()
 	l.clock++
 	t := l.byID[id]
 	if t == nil {
-		t = l.begin(id, liveKindOf(s.Name()))
+		t = l.place(id, liveKindOf(s.Name()))
 	} else if list := &l.kept[t.kind]; list.newest != t {
 		list.remove(t)
 		list.add(t)
@@ -127,8 +137,8 @@ func (*live) Shutdown(context.Context) error { return nil }
 // ForceFlush implements sdktrace.SpanProcessor.
 func (*live) ForceFlush(context.Context) error { return nil }
 
-// begin makes place for a trace. mu is held.
-func (l *live) begin(id trace.TraceID, kind liveKind) *liveTrace {
+// place makes place for a trace. mu is held.
+func (l *live) place(id trace.TraceID, kind liveKind) *liveTrace {
 	list := &l.kept[kind]
 	var t *liveTrace
 	if list.traces >= list.most {

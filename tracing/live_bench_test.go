@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -15,14 +14,14 @@ import (
 func BenchmarkMessageSpans(b *testing.B) {
 	for _, with := range []bool{false, true} {
 		name := "without"
-		t := &tracer{sampler: sdktrace.AlwaysSample(), processors: []sdktrace.SpanProcessor{operationTimes{newMetrics()}}}
+		t := &tracer{sampler: sdktrace.AlwaysSample(), observers: []observer{operationTimes{newMetrics()}}}
 		if with {
 			name = "with"
-			t.processors = append(t.processors, newLive(500, nil, nil, ""))
+			t.observers = append(t.observers, newLive(500, nil, nil, ""))
 		}
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			attrs := []attribute.KeyValue{attrEvent.String("message"), attrRecipients.Int(8), attrSeq.Int(7), attrUser.String("user"), attrCount.Int(1)}
+			attrs := []attr{keyEvent.text("message"), keyRecipients.int(8), keySeq.int(7), keyUser.text("user"), keyCount.int(1)}
 			for b.Loop() {
 				ctx, receive := t.start(b.Context(), &opReceive, attrs...)
 				_, stored := t.start(ctx, &opAppend, attrs...)
@@ -44,10 +43,10 @@ func BenchmarkLiveOnStart(b *testing.B) {
 	var spans []sdktrace.ReadWriteSpan
 	for range 2000 {
 		ctx, receive := t.start(b.Context(), &opReceive)
-		spans = append(spans, receive.(sdktrace.ReadWriteSpan))
+		spans = append(spans, receive)
 		for _, op := range []*operation{&opAppend, &opBroadcast, &opDeliver} {
 			_, s := t.start(ctx, op)
-			spans = append(spans, s.(sdktrace.ReadWriteSpan))
+			spans = append(spans, s)
 		}
 	}
 	b.ReportAllocs()
@@ -70,9 +69,9 @@ func BenchmarkLiveViewer(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			l := newLive(500, newMetrics(), nil, "")
-			t := &tracer{sampler: sdktrace.AlwaysSample(), processors: []sdktrace.SpanProcessor{l}}
+			t := &tracer{sampler: sdktrace.AlwaysSample(), observers: []observer{l}}
 			for range 700 {
-				attrs := []attribute.KeyValue{attrEvent.String("message"), attrRecipients.Int(200), attrSeq.Int(7), attrUser.String("user"), attrConnection.String("abcdef-1")}
+				attrs := []attr{keyEvent.text("message"), keyRecipients.int(200), keySeq.int(7), keyUser.text("user"), keyConnection.text("abcdef-1")}
 				ctx, receive := t.start(b.Context(), &opReceive, attrs...)
 				_, stored := t.start(ctx, &opAppend, attrs...)
 				stored.End()

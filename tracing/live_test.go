@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/zap"
@@ -119,29 +118,29 @@ func (w *watched) connect(n int) context.Context {
 
 // message makes the spans of a message, and returns its trace's id.
 func (w *watched) message(ctx context.Context, room string, err error) string {
-	ctx, receive := w.tracer.start(ctx, &opReceive, semconv.MessagingDestinationName(room), semconv.MessagingClientID("ada"),
-		attrEvent.String("message"), semconv.MessagingMessageBodySize(5))
-	_, stored := w.tracer.start(ctx, &opAppend, semconv.MessagingDestinationName(room), semconv.MessagingMessageID("m"), attrBatch.Int(1))
+	ctx, receive := w.tracer.start(ctx, &opReceive, keyRoom.text(room), keyClient.text("ada"),
+		keyEvent.text("message"), keySize.int(5))
+	_, stored := w.tracer.start(ctx, &opAppend, keyRoom.text(room), keyMessage.text("m"), keyBatch.int(1))
 	if err == nil {
-		stored.SetAttributes(attrSeq.Int(7))
+		stored.set(keySeq.int(7))
 	}
-	end(stored, err)
+	stored.end(err)
 	if err == nil {
-		ctx, broadcast := w.tracer.start(ctx, &opBroadcast, semconv.MessagingDestinationName(room), attrEvent.String("message"))
-		_, deliver := w.tracer.start(ctx, &opDeliver, semconv.MessagingDestinationName(room), attrRecipients.Int(2))
-		end(broadcast, nil)
-		deliver.AddEvent("slow", trace.WithAttributes(attrConnection.String("abcdef-2")))
-		deliver.SetAttributes(attrWritten.Int(2), attrDropped.Int(0))
-		receive.SetAttributes(semconv.MessagingMessageID("m"), attrSeq.Int(7))
-		defer end(deliver, nil)
+		ctx, broadcast := w.tracer.start(ctx, &opBroadcast, keyRoom.text(room), keyEvent.text("message"))
+		_, deliver := w.tracer.start(ctx, &opDeliver, keyRoom.text(room), keyRecipients.int(2))
+		broadcast.end(nil)
+		deliver.AddEvent("slow", trace.WithAttributes(keyConnection.name.String("abcdef-2")))
+		deliver.set(keyWritten.int(2), keyDropped.int(0))
+		receive.set(keyMessage.text("m"), keySeq.int(7))
+		defer deliver.end(nil)
 	}
-	end(receive, err)
+	receive.end(err)
 	return receive.SpanContext().TraceID().String()
 }
 
 func TestATraceCanBeReadAsSoonAsItBegins(t *testing.T) {
 	w := watch(t, 10)
-	_, receive := w.tracer.start(w.connect(1), &opReceive, semconv.MessagingDestinationName("general"))
+	_, receive := w.tracer.start(w.connect(1), &opReceive, keyRoom.text("general"))
 	list := w.list("?operation=receive")
 	require.Len(t, list, 1)
 	require.Equal(t, 1, list[0].Open)
@@ -230,7 +229,7 @@ func TestFilters(t *testing.T) {
 	ok := w.message(one, "general", nil)
 	failed := w.message(w.connect(2), "random", errors.New("the disk is full"))
 	start := time.Now().Add(-time.Second)
-	_, slow := w.traces.Tracer(scope).Start(one, opReceive.span, trace.WithTimestamp(start), trace.WithAttributes(semconv.MessagingDestinationName("slow")))
+	_, slow := w.traces.Tracer(scope).Start(one, opReceive.span, trace.WithTimestamp(start), trace.WithAttributes(keyRoom.name.String("slow")))
 	slow.End()
 	slowID := slow.SpanContext().TraceID().String()
 	for query, want := range map[string][]string{
@@ -301,7 +300,7 @@ func TestTracesThatGoOnAndOn(t *testing.T) {
 	endless := func(n byte, spans int) string {
 		parent := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{n}, SpanID: trace.SpanID{1}, TraceFlags: 1, Remote: true})
 		for i := range spans {
-			_, s := w.tracer.start(trace.ContextWithSpanContext(t.Context(), parent), &opReceive, attrSeq.Int(i))
+			_, s := w.tracer.start(trace.ContextWithSpanContext(t.Context(), parent), &opReceive, keySeq.int(i))
 			s.End()
 		}
 		return parent.TraceID().String()
@@ -534,7 +533,7 @@ func TestTheStreamTellsOfWhatTurnsOutSlowOrFailed(t *testing.T) {
 		next(t, failures, "numbers", &n)
 		next(t, slow, "numbers", &n)
 	}
-	end(receive, errors.New("late"))
+	receive.end(errors.New("late"))
 	next(t, failures, "traces", &e)
 	require.Equal(t, 1, e.Traces[0].Failed)
 	next(t, slow, "traces", &e)

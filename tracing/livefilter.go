@@ -104,7 +104,7 @@ func (f *liveFilter) matches(t *takenTrace, now time.Time) bool {
 			switch a.Key {
 			case semconv.MessagingDestinationNameKey:
 				room = room || a.Value.AsString() == f.room
-			case attrConnection:
+			case keyConnection.name:
 				id := a.Value.AsString()
 				connection = connection || id == f.connection || threadName(id) == f.connection
 			}

@@ -199,7 +199,7 @@ func (v *seenTrace) summary() traceSummary {
 	root := &v.spans[v.root]
 	sum := traceSummary{
 		TraceID: v.id.String(), Kind: liveKindNames[v.kind], Name: root.name, Module: root.module, Operation: root.fn,
-		Thread: threadOf(root.module, root.attrs), Start: v.start.UnixMicro(), Duration: micros(v.end.Sub(v.start)),
+		Thread: threadOf(root.module, connectionID(root.attrs)), Start: v.start.UnixMicro(), Duration: micros(v.end.Sub(v.start)),
 		Spans: len(v.spans), Sampled: root.SpanContext().IsSampled(), LetGo: v.letGo,
 		Remote: root.remote, RootMissing: root.parent.IsValid() && !root.remote,
 	}
@@ -221,9 +221,9 @@ func (v *seenTrace) summary() traceSummary {
 				to = &sum.Room
 			case semconv.MessagingClientIDKey:
 				to = &sum.Client
-			case attrConnection:
+			case keyConnection.name:
 				to = &sum.Connection
-			case attrEvent:
+			case keyEvent.name:
 				to = &sum.Event
 			default:
 				continue
@@ -297,24 +297,22 @@ func enterLine(s *seenSpan) json.RawMessage {
 	m := lines.Get().(*line)
 	defer lines.Put(m)
 	late := endOnly[s.name]
-	attrs := s.attrs
-	if len(late) > 0 {
-		attrs = slices.DeleteFunc(slices.Clone(attrs), func(kv attribute.KeyValue) bool { return slices.Contains(late, kv.Key) })
-	}
-	return bytes.Clone(bytes.TrimSuffix(m.enter(s.ReadOnlySpan, attrs, "", false), []byte("\n")))
+	t := m.tell(s.ReadOnlySpan, s.attrs)
+	t.attrs = slices.DeleteFunc(t.attrs, func(a attr) bool { return slices.Contains(late, a.key) })
+	return bytes.Clone(bytes.TrimSuffix(m.enter(t, s.start, "", false), []byte("\n")))
 }
 
 // exitLine is the EXIT line that the trace log has of s.
 func exitLine(s *seenSpan) json.RawMessage {
 	m := lines.Get().(*line)
 	defer lines.Put(m)
-	return bytes.Clone(bytes.TrimSuffix(m.exit(s.ReadOnlySpan), []byte("\n")))
+	return bytes.Clone(bytes.TrimSuffix(m.exit(m.tell(s.ReadOnlySpan, s.attrs), s.end, s.end.Sub(s.start), s.status), []byte("\n")))
 }
 
 func (v *seenSpan) body(start time.Time, depth int, known map[trace.TraceID]*takenTrace) spanBody {
 	b := spanBody{
 		SpanID: v.id.String(), Depth: depth, Name: v.name, Kind: v.SpanKind().String(), Module: v.module, Operation: v.fn,
-		Thread: threadOf(v.module, v.attrs), Scope: v.InstrumentationScope().Name,
+		Thread: threadOf(v.module, connectionID(v.attrs)), Scope: v.InstrumentationScope().Name,
 		Start: v.start.UnixMicro(), Offset: micros(v.start.Sub(start)), Duration: v.micros(), Open: v.open,
 		Status: strings.ToLower(v.status.Code.String()), Error: v.status.Description, Attributes: attributeMap(v.attrs),
 		Events: []eventBody{}, Links: []linkBody{},
@@ -370,7 +368,7 @@ func (v *seenTrace) backlinks(at map[trace.SpanID]int, others []takenTrace) ([]b
 				from := seeSpan(s, now)
 				list = append(list, backlink{
 					TraceID: other.id.String(), SpanID: from.id.String(), To: l.SpanContext.SpanID().String(), Name: from.name,
-					Operation: from.fn, Event: from.attr(attrEvent), Room: from.attr(semconv.MessagingDestinationNameKey),
+					Operation: from.fn, Event: from.attr(keyEvent.name), Room: from.attr(semconv.MessagingDestinationNameKey),
 					Start: from.start.UnixMicro(), Duration: from.micros(), Open: from.open, Failed: from.status.Code == codes.Error,
 				})
 				break

@@ -55,8 +55,8 @@ type metrics struct {
 	storeErrors  prometheus.Counter
 
 	byTransport map[string]*transportMetrics
-	byOperation map[string]*operationMetrics // by span name
-	other       *operationMetrics            // spans of HTTP requests and libraries
+	byOperation []*operationMetrics // by the operation's index
+	other       *operationMetrics   // spans of HTTP requests and libraries
 }
 
 // transportMetrics are the series of one transport, looked up once.
@@ -78,6 +78,7 @@ type exemplarHistogram struct {
 
 const exemplarEvery = time.Second / 4
 
+// observe counts what took this long, as the span of this context shows it. now is its end.
 func (h *exemplarHistogram) observe(seconds float64, sc trace.SpanContext, now time.Time) {
 	if sc.IsSampled() {
 		at, due := now.UnixNano(), h.next.Load()
@@ -147,9 +148,9 @@ func newMetrics() *metrics {
 	for _, r := range disconnectReasons {
 		m.disconnects.WithLabelValues("socket.io", r)
 	}
-	m.byOperation = make(map[string]*operationMetrics)
-	for name, op := range operations {
-		m.byOperation[name] = m.operation(op.function)
+	m.byOperation = make([]*operationMetrics, len(operations))
+	for _, op := range operations {
+		m.byOperation[op.index] = m.operation(op.function)
 	}
 	m.other = m.operation("http")
 	return m
@@ -227,15 +228,23 @@ var _ sdktrace.SpanProcessor = operationTimes{}
 func (operationTimes) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
 
 func (p operationTimes) OnEnd(s sdktrace.ReadOnlySpan) {
-	series, ok := p.m.byOperation[s.Name()]
-	if !ok {
-		series = p.m.other
-	}
-	h := series.ok
+	h := p.m.other.ok
 	if s.Status().Code == codes.Error {
-		h = series.failed
+		h = p.m.other.failed
 	}
 	h.observe(s.EndTime().Sub(s.StartTime()).Seconds(), s.SpanContext(), s.EndTime())
+}
+
+// began implements observer.
+func (operationTimes) began(context.Context, *span) {}
+
+// ended implements observer.
+func (p operationTimes) ended(s *span) {
+	h := p.m.byOperation[s.op.index].ok
+	if s.rare != nil && s.rare.status.Code == codes.Error {
+		h = p.m.byOperation[s.op.index].failed
+	}
+	h.observe(s.took.Seconds(), s.SpanContext(), s.start.Add(s.took))
 }
 
 func (operationTimes) Shutdown(context.Context) error   { return nil }

@@ -6,25 +6,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Attributes of ours. What OpenTelemetry's semantic conventions have a name for goes by that name.
-const (
-	attrConnection   = attribute.Key("chat.connection.id")
-	attrSeq          = attribute.Key("chat.room.seq")
-	attrParticipants = attribute.Key("chat.room.participants")
-	attrSince        = attribute.Key("chat.since")
-	attrEvent        = attribute.Key("chat.event")
-	attrBatch        = attribute.Key("chat.batch.size")
-	attrCount        = attribute.Key("chat.count")
-	attrRecipients   = attribute.Key("chat.recipients")
-	attrWritten      = attribute.Key("chat.written")
-	attrDropped      = attribute.Key("chat.dropped")
-	attrSlowest      = attribute.Key("chat.slowest")
-	attrCloseCode    = attribute.Key("chat.close.code")
-	attrCloseReason  = attribute.Key("chat.close.reason")
-	attrUser         = attribute.Key("chat.user.id")
-	attrHandle       = attribute.Key("chat.user.handle")
-)
-
 // operation declares one thing that the server does and tells about: how its span is named, which function it is in the
 // trace log, and under which name it is timed.
 type operation struct {
@@ -36,8 +17,11 @@ type operation struct {
 	linked bool
 	// constant attributes, besides those of the connection
 	attrs []attribute.KeyValue
-	// attrs as they are exported; filled in once, for all
-	wire []byte
+
+	// Filled in once, for all.
+	index int    // among the operations
+	place string // module and function, as they stand in the trace log
+	wire  []byte // name, kind and attrs, as they are exported
 }
 
 // template is the part of span names and destinations that stands for a room: the rooms themselves are too many.
@@ -51,84 +35,53 @@ func messaging(name string, kind attribute.KeyValue) []attribute.KeyValue {
 
 // The operations. The spans of HTTP requests are named by otelhttp after their routes.
 var (
-	opReceive = operation{"receive " + template, trace.SpanKindConsumer, "rooms", "receive", true,
-		messaging("receive", semconv.MessagingOperationTypeProcess), nil}
-	opAppend    = operation{"append", trace.SpanKindClient, "store", "append", false, nil, nil}
-	opBroadcast = operation{"broadcast " + template, trace.SpanKindProducer, "rooms", "broadcast", false,
-		messaging("broadcast", semconv.MessagingOperationTypeSend), nil}
-	opRelay = operation{"relay " + template, trace.SpanKindConsumer, "relay", "relay", false,
-		messaging("relay", semconv.MessagingOperationTypeProcess), nil}
-	opDeliver    = operation{"deliver " + template, trace.SpanKindInternal, "rooms", "deliver", false, nil, nil}
-	opJoin       = operation{"join " + template, trace.SpanKindInternal, "rooms", "join", true, nil, nil}
-	opLeave      = operation{"leave " + template, trace.SpanKindInternal, "rooms", "leave", true, nil, nil}
-	opConnectWS  = operation{"GET /ws/{room_id}/{client_id}", trace.SpanKindServer, "web", "connect", false, nil, nil}
-	opConnectSIO = operation{"GET /socket.io/", trace.SpanKindServer, "web", "connect", false, nil, nil}
-	opDisconnect = operation{"disconnect", trace.SpanKindInternal, "web", "disconnect", true, nil, nil}
+	opReceive = operation{span: "receive " + template, kind: trace.SpanKindConsumer, module: "rooms", function: "receive", linked: true,
+		attrs: messaging("receive", semconv.MessagingOperationTypeProcess)}
+	opAppend    = operation{span: "append", kind: trace.SpanKindClient, module: "store", function: "append"}
+	opBroadcast = operation{span: "broadcast " + template, kind: trace.SpanKindProducer, module: "rooms", function: "broadcast",
+		attrs: messaging("broadcast", semconv.MessagingOperationTypeSend)}
+	opRelay = operation{span: "relay " + template, kind: trace.SpanKindConsumer, module: "relay", function: "relay",
+		attrs: messaging("relay", semconv.MessagingOperationTypeProcess)}
+	opDeliver    = operation{span: "deliver " + template, kind: trace.SpanKindInternal, module: "rooms", function: "deliver"}
+	opJoin       = operation{span: "join " + template, kind: trace.SpanKindInternal, module: "rooms", function: "join", linked: true}
+	opLeave      = operation{span: "leave " + template, kind: trace.SpanKindInternal, module: "rooms", function: "leave", linked: true}
+	opConnectWS  = operation{span: "GET /ws/{room_id}/{client_id}", kind: trace.SpanKindServer, module: "web", function: "connect"}
+	opConnectSIO = operation{span: "GET /socket.io/", kind: trace.SpanKindServer, module: "web", function: "connect"}
+	opDisconnect = operation{span: "disconnect", kind: trace.SpanKindInternal, module: "web", function: "disconnect", linked: true}
 
-	opCreateRoom    = operation{"create room", trace.SpanKindInternal, "rooms", "create_room", false, nil, nil}
-	opListRooms     = operation{"list rooms", trace.SpanKindInternal, "rooms", "list_rooms", false, nil, nil}
-	opGetRoom       = operation{"get room", trace.SpanKindInternal, "rooms", "get_room", false, nil, nil}
-	opDeleteRoom    = operation{"delete room", trace.SpanKindInternal, "rooms", "delete_room", false, nil, nil}
-	opMessages      = operation{"list messages", trace.SpanKindInternal, "rooms", "list_messages", false, nil, nil}
-	opGetMessage    = operation{"get message", trace.SpanKindInternal, "rooms", "get_message", false, nil, nil}
-	opDeleteMessage = operation{"delete message", trace.SpanKindInternal, "rooms", "delete_message", false, nil, nil}
-	opCreateUser    = operation{"create user", trace.SpanKindInternal, "rooms", "create_user", false, nil, nil}
-	opGetUser       = operation{"get user", trace.SpanKindInternal, "rooms", "get_user", false, nil, nil}
-	opListUsers     = operation{"list users", trace.SpanKindInternal, "rooms", "list_users", false, nil, nil}
+	opCreateRoom    = operation{span: "create room", kind: trace.SpanKindInternal, module: "rooms", function: "create_room"}
+	opListRooms     = operation{span: "list rooms", kind: trace.SpanKindInternal, module: "rooms", function: "list_rooms"}
+	opGetRoom       = operation{span: "get room", kind: trace.SpanKindInternal, module: "rooms", function: "get_room"}
+	opDeleteRoom    = operation{span: "delete room", kind: trace.SpanKindInternal, module: "rooms", function: "delete_room"}
+	opMessages      = operation{span: "list messages", kind: trace.SpanKindInternal, module: "rooms", function: "list_messages"}
+	opGetMessage    = operation{span: "get message", kind: trace.SpanKindInternal, module: "rooms", function: "get_message"}
+	opDeleteMessage = operation{span: "delete message", kind: trace.SpanKindInternal, module: "rooms", function: "delete_message"}
+	opCreateUser    = operation{span: "create user", kind: trace.SpanKindInternal, module: "rooms", function: "create_user"}
+	opGetUser       = operation{span: "get user", kind: trace.SpanKindInternal, module: "rooms", function: "get_user"}
+	opListUsers     = operation{span: "list users", kind: trace.SpanKindInternal, module: "rooms", function: "list_users"}
 
-	opStart = operation{"start", trace.SpanKindInternal, "app", "start", false, nil, nil}
-	opDrain = operation{"drain", trace.SpanKindInternal, "app", "drain", false, nil, nil}
+	opStart = operation{span: "start", kind: trace.SpanKindInternal, module: "app", function: "start"}
+	opDrain = operation{span: "drain", kind: trace.SpanKindInternal, module: "app", function: "drain"}
 )
 
 // operations is every operation, by the name of its span.
 var operations = func() map[string]*operation {
 	table := make(map[string]*operation)
-	for _, op := range []*operation{
+	for i, op := range []*operation{
 		&opReceive, &opAppend, &opBroadcast, &opRelay, &opDeliver, &opJoin, &opLeave, &opConnectWS,
 		&opConnectSIO, &opDisconnect, &opCreateRoom, &opListRooms, &opGetRoom, &opDeleteRoom, &opMessages,
 		&opGetMessage, &opDeleteMessage, &opCreateUser, &opGetUser, &opListUsers, &opStart, &opDrain,
 	} {
-		op.wire = wireAttributes(op.attrs)
+		op.index = i
+		op.place = placeOf(op.module, op.function)
+		op.wire = wireOperation(op)
 		table[op.span] = op
 	}
 	return table
 }()
 
 // endOnly is the attributes that an operation learns while it lasts, though they have a name among the args.
-var endOnly = map[string][]attribute.Key{
-	opReceive.span: {semconv.MessagingMessageIDKey, attrSeq},
-	opAppend.span:  {attrSeq},
-}
-
-// argName is the name that an attribute has among the args of an ENTER line; what is not here is left out.
-var argName = map[attribute.Key]string{
-	attrConnection:                      "connection_id",
-	semconv.MessagingDestinationNameKey: "room_id",
-	semconv.MessagingClientIDKey:        "client_id",
-	semconv.MessagingMessageIDKey:       "message_id",
-	semconv.MessagingMessageBodySizeKey: "text_length",
-	attrSeq:                             "seq",
-	attrSince:                           "since",
-	attrEvent:                           "event",
-	attrBatch:                           "batch",
-	attrRecipients:                      "recipients",
-	attrCloseCode:                       "code",
-	attrCloseReason:                     "reason",
-	attrUser:                            "user_id",
-	attrHandle:                          "handle",
-	semconv.HTTPRequestMethodKey:        "method",
-	semconv.URLPathKey:                  "path",
-}
-
-// resultName is the name that an attribute has in the result of an EXIT line: what only the end of an operation knows.
-var resultName = map[attribute.Key]string{
-	semconv.MessagingMessageIDKey:     "message_id",
-	attrSeq:                           "seq",
-	attrParticipants:                  "participants",
-	attrCount:                         "count",
-	attrRecipients:                    "recipients",
-	attrWritten:                       "written",
-	attrDropped:                       "dropped",
-	attrSlowest:                       "slowest",
-	semconv.HTTPResponseStatusCodeKey: "status",
+var endOnly = map[string][]*key{
+	opReceive.span: {keyMessage, keySeq},
+	opAppend.span:  {keySeq},
 }

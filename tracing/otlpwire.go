@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -46,30 +47,72 @@ func appendScopeSpans(b []byte, scope instrumentation.Scope, spans []byte) []byt
 func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
 	b, at := beginMessage(b, 2)
 	sc, parent := s.SpanContext(), s.Parent()
-	tid, sid := sc.TraceID(), sc.SpanID()
-	b = appendBytes(b, 1, tid[:])
-	b = appendBytes(b, 2, sid[:])
-	if sc.TraceState().Len() > 0 {
-		b = appendString(b, 3, sc.TraceState().String())
-	}
-	if psid := parent.SpanID(); psid.IsValid() {
-		b = appendBytes(b, 4, psid[:])
-	}
+	b = appendIdentity(b, sc.TraceID(), sc.SpanID(), parent.SpanID(), sc.TraceState())
 	b = appendString(b, 5, s.Name())
 	b = appendVarint(b, 6, spanKind(s.SpanKind()))
 	b = appendTime(b, 7, s.StartTime())
 	b = appendTime(b, 8, s.EndTime())
-	for _, kv := range ownAttributes(s) {
+	for _, kv := range s.Attributes() {
 		b = appendKeyValue(b, attributesField, kv)
 	}
-	if ours, ok := s.(*span); ok {
-		b = append(b, ours.op.wire...)
-		if ours.connection != nil {
-			b = append(b, ours.connection.wire...)
-		}
-	}
 	b = appendVarint(b, 10, uint64(s.DroppedAttributes()))
-	for _, e := range s.Events() {
+	b = appendEvents(b, s.Events(), s.DroppedEvents())
+	b = appendLinks(b, s.Links())
+	b = appendVarint(b, 14, uint64(s.DroppedLinks()))
+	b = appendStatus(b, s.Status())
+	b = appendFlags(b, 16, sc.TraceFlags(), parent.IsRemote())
+	return endMessage(b, at)
+}
+
+// appendOperation is appendSpan for the span of an operation, which nobody changes meanwhile.
+func appendOperation(b []byte, s *span) []byte {
+	b, at := beginMessage(b, 2)
+	b = appendIdentity(b, s.trace, s.id, s.parent, s.state)
+	b = append(b, s.op.wire...)
+	b = appendTime(b, 7, s.start)
+	b = appendTime(b, 8, s.start.Add(s.took))
+	for i := range s.count {
+		b = appendAttr(b, &s.inline[i])
+	}
+	if s.connection != nil {
+		b = append(b, s.connection.wire...)
+	}
+	if s.rare != nil {
+		for i := range s.rare.attrs {
+			b = appendAttr(b, &s.rare.attrs[i])
+		}
+		for _, kv := range s.rare.foreign {
+			b = appendKeyValue(b, attributesField, kv)
+		}
+		b = appendEvents(b, s.rare.events, s.rare.dropped)
+		b = appendStatus(b, s.rare.status)
+	}
+	b = appendLinks(b, s.links)
+	b = appendFlags(b, 16, s.flags, s.remote)
+	return endMessage(b, at)
+}
+
+// wireOperation is what appendOperation writes of op for every span.
+func wireOperation(op *operation) []byte {
+	b := appendString(nil, 5, op.span)
+	b = appendVarint(b, 6, spanKind(op.kind))
+	return append(b, wireAttributes(op.attrs)...)
+}
+
+func appendIdentity(b []byte, id trace.TraceID, span, parent trace.SpanID, state trace.TraceState) []byte {
+	b = appendBytes(b, 1, id[:])
+	b = appendBytes(b, 2, span[:])
+	if state.Len() > 0 {
+		b = appendString(b, 3, state.String())
+	}
+	if parent.IsValid() {
+		b = appendBytes(b, 4, parent[:])
+	}
+	return b
+}
+
+func appendEvents(b []byte, events []sdktrace.Event, dropped int) []byte {
+	for _, e := range events {
 		var in int
 		b, in = beginMessage(b, 11)
 		b = appendTime(b, 1, e.Time)
@@ -80,37 +123,36 @@ func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
 		b = appendVarint(b, 4, uint64(e.DroppedAttributeCount))
 		b = endMessage(b, in)
 	}
-	b = appendVarint(b, 12, uint64(s.DroppedEvents()))
-	for _, l := range s.Links() {
+	return appendVarint(b, 12, uint64(dropped))
+}
+
+func appendLinks(b []byte, links []sdktrace.Link) []byte {
+	for i := range links {
+		l := &links[i]
 		var in int
 		b, in = beginMessage(b, 13)
-		tid, sid := l.SpanContext.TraceID(), l.SpanContext.SpanID()
-		b = appendBytes(b, 1, tid[:])
-		b = appendBytes(b, 2, sid[:])
-		if l.SpanContext.TraceState().Len() > 0 {
-			b = appendString(b, 3, l.SpanContext.TraceState().String())
-		}
+		b = appendIdentity(b, l.SpanContext.TraceID(), l.SpanContext.SpanID(), trace.SpanID{}, l.SpanContext.TraceState())
 		for _, kv := range l.Attributes {
 			b = appendKeyValue(b, 4, kv)
 		}
 		b = appendVarint(b, 5, uint64(l.DroppedAttributeCount))
-		b = appendFlags(b, 6, l.SpanContext.TraceFlags(), l.SpanContext)
+		b = appendFlags(b, 6, l.SpanContext.TraceFlags(), l.SpanContext.IsRemote())
 		b = endMessage(b, in)
 	}
-	b = appendVarint(b, 14, uint64(s.DroppedLinks()))
-	if st := s.Status(); st.Code != codes.Unset {
-		var in int
-		b, in = beginMessage(b, 15)
-		b = appendString(b, 2, st.Description)
-		code := uint64(1)
-		if st.Code == codes.Error {
-			code = 2
-		}
-		b = appendVarint(b, 3, code)
-		b = endMessage(b, in)
+	return b
+}
+
+func appendStatus(b []byte, st sdktrace.Status) []byte {
+	if st.Code == codes.Unset {
+		return b
 	}
-	b = appendFlags(b, 16, sc.TraceFlags(), parent)
-	return endMessage(b, at)
+	b, in := beginMessage(b, 15)
+	b = appendString(b, 2, st.Description)
+	code := uint64(1)
+	if st.Code == codes.Error {
+		code = 2
+	}
+	return endMessage(appendVarint(b, 3, code), in)
 }
 
 // attributesField is the number of a span's attributes.
@@ -143,14 +185,38 @@ func spanKind(k trace.SpanKind) uint64 {
 	}
 }
 
-// appendFlags appends the W3C flags, and whether the span that parent names is of another process (SpanFlags).
-func appendFlags(b []byte, field protowire.Number, flags trace.TraceFlags, parent trace.SpanContext) []byte {
+// appendFlags appends the W3C flags, and whether the parent, or the span that is linked to, is of another process
+// (SpanFlags).
+func appendFlags(b []byte, field protowire.Number, flags trace.TraceFlags, remote bool) []byte {
 	v := uint32(flags) | 0x100
-	if parent.IsRemote() {
+	if remote {
 		v |= 0x200
 	}
 	b = protowire.AppendTag(b, field, protowire.Fixed32Type)
 	return protowire.AppendFixed32(b, v)
+}
+
+// appendAttr is appendKeyValue for an attribute of an operation. The lengths of what is nested are known before it is
+// written.
+func appendAttr(b []byte, a *attr) []byte {
+	b = protowire.AppendTag(b, attributesField, protowire.BytesType)
+	if a.key.number {
+		b = beginAttr(b, a.key, 1+protowire.SizeVarint(uint64(a.number)))
+		b = protowire.AppendTag(b, 3, protowire.VarintType)
+		return protowire.AppendVarint(b, uint64(a.number))
+	}
+	text := valid(a.text)
+	b = beginAttr(b, a.key, 1+protowire.SizeBytes(len(text)))
+	b = protowire.AppendTag(b, 1, protowire.BytesType)
+	return protowire.AppendString(b, text)
+}
+
+// beginAttr begins a KeyValue with its key, and its value of this length.
+func beginAttr(b []byte, k *key, value int) []byte {
+	b = protowire.AppendVarint(b, uint64(len(k.wire)+1+protowire.SizeBytes(value)))
+	b = append(b, k.wire...)
+	b = protowire.AppendTag(b, 2, protowire.BytesType)
+	return protowire.AppendVarint(b, uint64(value))
 }
 
 func appendKeyValue(b []byte, field protowire.Number, kv attribute.KeyValue) []byte {
@@ -166,7 +232,7 @@ func appendValue(b []byte, v attribute.Value) []byte {
 	switch v.Type() {
 	case attribute.STRING:
 		b = protowire.AppendTag(b, 1, protowire.BytesType)
-		return protowire.AppendString(b, v.AsString())
+		return protowire.AppendString(b, valid(v.AsString()))
 	case attribute.BOOL:
 		b = protowire.AppendTag(b, 2, protowire.VarintType)
 		return protowire.AppendVarint(b, protowire.EncodeBool(v.AsBool()))
@@ -182,14 +248,14 @@ func appendValue(b []byte, v attribute.Value) []byte {
 			var in int
 			b, in = beginMessage(b, 1)
 			b = protowire.AppendTag(b, 1, protowire.BytesType)
-			b = protowire.AppendString(b, s)
+			b = protowire.AppendString(b, valid(s))
 			b = endMessage(b, in)
 		}
 		return endMessage(b, at)
 	default:
 		// Lists of numbers: nothing here has any; readers get them as text.
 		b = protowire.AppendTag(b, 1, protowire.BytesType)
-		return protowire.AppendString(b, v.String())
+		return protowire.AppendString(b, valid(v.String()))
 	}
 }
 
@@ -215,8 +281,12 @@ func appendString(b []byte, field protowire.Number, s string) []byte {
 	if s == "" {
 		return b
 	}
-	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), s)
+	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), valid(s))
 }
+
+// valid is s with U+FFFD for what is not UTF-8: a receiver refuses all spans of a request in which any text is not, and
+// clients may put anything into a path.
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 func appendBytes(b []byte, field protowire.Number, p []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), p)

@@ -47,22 +47,22 @@ func Extract(ctx context.Context, tc rooms.TraceContext) context.Context {
 
 // Inject returns the context of ctx's span in textual form, and an empty one if there is no span.
 func Inject(ctx context.Context) rooms.TraceContext {
-	return inject(trace.SpanContextFromContext(ctx))
-}
-
-func inject(sc trace.SpanContext) rooms.TraceContext {
+	sc := trace.SpanContextFromContext(ctx)
 	if !sc.IsValid() {
 		return rooms.TraceContext{}
 	}
-	tid, sid := sc.TraceID(), sc.SpanID()
-	b := make([]byte, 0, 55)
+	return traceContext(sc.TraceID(), sc.SpanID(), sc.TraceFlags(), sc.TraceState())
+}
+
+func traceContext(id trace.TraceID, span trace.SpanID, flags trace.TraceFlags, state trace.TraceState) rooms.TraceContext {
+	b := make([]byte, 0, 64)
 	b = append(b, "00-"...)
-	b = append(appendHex(b, tid[:]), '-')
-	b = append(appendHex(b, sid[:]), "-00"...)
-	if sc.IsSampled() {
+	b = append(appendHex(b, id[:]), '-')
+	b = append(appendHex(b, span[:]), "-00"...)
+	if flags.IsSampled() {
 		b[len(b)-1] = '1'
 	}
-	return rooms.TraceContext{Parent: string(b), State: sc.TraceState().String()}
+	return rooms.TraceContext{Parent: string(b), State: state.String()}
 }
 
 // Detach returns a context for what a connection does after the request that opened it: it says which connection it is,

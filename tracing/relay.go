@@ -19,13 +19,10 @@ func (t *Telemetry) Relay(next rooms.Relay) rooms.Relay { return &tracedRelay{ne
 
 // Publish gives ev the broadcast span's context, for members and other nodes to go on from.
 func (r *tracedRelay) Publish(ctx context.Context, ev *rooms.Event) error {
-	if r.t.tracer.off {
-		ev.Trace = Inject(ctx)
-		return r.Relay.Publish(ctx, ev)
-	}
-	ctx, span := r.t.tracer.start(ctx, &opBroadcast, eventAttrs(ev)...)
-	ev.Trace = inject(span.SpanContext())
+	var attrs [eventAttrs]attr
+	ctx, span := r.t.tracer.start(ctx, &opBroadcast, appendEvent(attrs[:0], ev)...)
+	ev.Trace = span.traceContext(ctx)
 	err := r.Relay.Publish(ctx, ev)
-	end(span, err)
+	span.end(err)
 	return err
 }

@@ -2,10 +2,7 @@ package tracing
 
 import (
 	"context"
-
-	"go.opentelemetry.io/otel/attribute"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
+	"time"
 
 	"github.com/traceroom/traceroom/rooms"
 )
@@ -22,62 +19,62 @@ var _ rooms.Service = (*tracedService)(nil)
 func (t *Telemetry) Service(next rooms.Service) rooms.Service { return &tracedService{next, t} }
 
 func (s *tracedService) CreateRoom(ctx context.Context, id, name string) (room rooms.Room, created bool, err error) {
-	ctx, span := s.t.tracer.start(ctx, &opCreateRoom, semconv.MessagingDestinationName(id))
+	ctx, span := s.t.tracer.start(ctx, &opCreateRoom, keyRoom.text(id))
 	defer func() { s.end(span, err) }()
 	return s.next.CreateRoom(ctx, id, name)
 }
 
 func (s *tracedService) Room(ctx context.Context, id string) (room rooms.Room, err error) {
-	ctx, span := s.t.tracer.start(ctx, &opGetRoom, semconv.MessagingDestinationName(id))
+	ctx, span := s.t.tracer.start(ctx, &opGetRoom, keyRoom.text(id))
 	defer func() { s.end(span, err) }()
 	return s.next.Room(ctx, id)
 }
 
 func (s *tracedService) Rooms(ctx context.Context) (list []rooms.Room, err error) {
 	ctx, span := s.t.tracer.start(ctx, &opListRooms)
-	defer func() { span.SetAttributes(attrCount.Int(len(list))); s.end(span, err) }()
+	defer func() { span.set(keyCount.int(len(list))); s.end(span, err) }()
 	return s.next.Rooms(ctx)
 }
 
 func (s *tracedService) DeleteRoom(ctx context.Context, id string) (err error) {
-	ctx, span := s.t.tracer.start(ctx, &opDeleteRoom, semconv.MessagingDestinationName(id))
+	ctx, span := s.t.tracer.start(ctx, &opDeleteRoom, keyRoom.text(id))
 	defer func() { s.end(span, err) }()
 	return s.next.DeleteRoom(ctx, id)
 }
 
 func (s *tracedService) Messages(ctx context.Context, roomID string, since *int64, limit int) (list []*rooms.Message, err error) {
 	ctx, span := s.t.tracer.start(ctx, &opMessages, sinceAttrs(roomID, since)...)
-	defer func() { span.SetAttributes(attrCount.Int(len(list))); s.end(span, err) }()
+	defer func() { span.set(keyCount.int(len(list))); s.end(span, err) }()
 	return s.next.Messages(ctx, roomID, since, limit)
 }
 
 func (s *tracedService) Message(ctx context.Context, id string) (m *rooms.Message, err error) {
-	ctx, span := s.t.tracer.start(ctx, &opGetMessage, semconv.MessagingMessageID(id))
+	ctx, span := s.t.tracer.start(ctx, &opGetMessage, keyMessage.text(id))
 	defer func() { s.end(span, err) }()
 	return s.next.Message(ctx, id)
 }
 
 func (s *tracedService) DeleteMessage(ctx context.Context, id string) (err error) {
-	ctx, span := s.t.tracer.start(ctx, &opDeleteMessage, semconv.MessagingMessageID(id))
+	ctx, span := s.t.tracer.start(ctx, &opDeleteMessage, keyMessage.text(id))
 	defer func() { s.end(span, err) }()
 	return s.next.DeleteMessage(ctx, id)
 }
 
 func (s *tracedService) CreateUser(ctx context.Context, name, handle string) (u rooms.User, err error) {
-	ctx, span := s.t.tracer.start(ctx, &opCreateUser, attrHandle.String(handle))
+	ctx, span := s.t.tracer.start(ctx, &opCreateUser, keyHandle.text(handle))
 	defer func() { s.end(span, err) }()
 	return s.next.CreateUser(ctx, name, handle)
 }
 
 func (s *tracedService) User(ctx context.Context, id string) (u rooms.User, err error) {
-	ctx, span := s.t.tracer.start(ctx, &opGetUser, attrUser.String(id))
+	ctx, span := s.t.tracer.start(ctx, &opGetUser, keyUser.text(id))
 	defer func() { s.end(span, err) }()
 	return s.next.User(ctx, id)
 }
 
 func (s *tracedService) Users(ctx context.Context) (list []rooms.User, err error) {
 	ctx, span := s.t.tracer.start(ctx, &opListUsers)
-	defer func() { span.SetAttributes(attrCount.Int(len(list))); s.end(span, err) }()
+	defer func() { span.set(keyCount.int(len(list))); s.end(span, err) }()
 	return s.next.Users(ctx)
 }
 
@@ -100,49 +97,48 @@ func (s *tracedService) Send(ctx context.Context, p rooms.Post, done func(*rooms
 }
 
 // receive starts the span of a message that came in, and gives the message that span's context to be stored with.
-func (s *tracedService) receive(ctx context.Context, p *rooms.Post) (context.Context, trace.Span) {
+func (s *tracedService) receive(ctx context.Context, p *rooms.Post) (context.Context, *span) {
 	if s.t.withText {
 		ctx = withText(ctx, p.Text)
 	}
-	ctx, span := s.t.tracer.start(ctx, &opReceive, semconv.MessagingDestinationName(p.RoomID), semconv.MessagingClientID(p.ClientID),
-		attrEvent.String(rooms.EventMessage.String()), semconv.MessagingMessageBodySize(len(p.Text)))
-	p.Trace = inject(span.SpanContext())
+	ctx, span := s.t.tracer.start(ctx, &opReceive, keyRoom.text(p.RoomID), keyClient.text(p.ClientID),
+		keyEvent.text(rooms.EventMessage.String()), keySize.int(len(p.Text)))
+	p.Trace = span.traceContext(ctx)
 	return ctx, span
 }
 
-func (s *tracedService) received(span trace.Span, transport string, m *rooms.Message, err error) {
+func (s *tracedService) received(span *span, transport string, m *rooms.Message, err error) {
 	if err == nil {
 		s.t.metrics.stored(transport)
-		if span.IsRecording() {
-			span.SetAttributes(semconv.MessagingMessageID(m.ID), attrSeq.Int64(m.Seq))
-		}
+		span.endAt(time.Now(), nil, keyMessage.text(m.ID), keySeq.int64(m.Seq))
+		return
 	}
 	s.end(span, err)
 }
 
 func (s *tracedService) Join(ctx context.Context, conn *rooms.Conn, req rooms.Join) (m *rooms.Member, err error) {
-	ctx, span := s.t.tracer.start(ctx, &opJoin, append(sinceAttrs(req.RoomID, req.Since), semconv.MessagingClientID(req.ClientID))...)
+	ctx, span := s.t.tracer.start(ctx, &opJoin, append(sinceAttrs(req.RoomID, req.Since), keyClient.text(req.ClientID))...)
 	defer func() { s.end(span, err) }()
 	return s.next.Join(ctx, conn, req)
 }
 
 func (s *tracedService) Leave(ctx context.Context, m *rooms.Member) (err error) {
-	ctx, span := s.t.tracer.start(ctx, &opLeave, semconv.MessagingDestinationName(m.RoomID), semconv.MessagingClientID(m.ClientID))
+	ctx, span := s.t.tracer.start(ctx, &opLeave, keyRoom.text(m.RoomID), keyClient.text(m.ClientID))
 	defer func() { s.end(span, err) }()
 	return s.next.Leave(ctx, m)
 }
 
 func (s *tracedService) Typing(ctx context.Context, m *rooms.Member) (err error) {
-	ctx, span := s.t.tracer.start(ctx, &opReceive, semconv.MessagingDestinationName(m.RoomID), semconv.MessagingClientID(m.ClientID),
-		attrEvent.String(rooms.EventTyping.String()))
+	ctx, span := s.t.tracer.start(ctx, &opReceive, keyRoom.text(m.RoomID), keyClient.text(m.ClientID),
+		keyEvent.text(rooms.EventTyping.String()))
 	defer func() { s.end(span, err) }()
 	return s.next.Typing(ctx, m)
 }
 
 func (s *tracedService) Disconnect(ctx context.Context, conn *rooms.Conn, why rooms.Closing) (err error) {
-	attrs := []attribute.KeyValue{attrCloseReason.String(why.Reason)}
+	attrs := []attr{keyCloseReason.text(why.Reason)}
 	if why.Code != 0 {
-		attrs = append(attrs, attrCloseCode.Int(why.Code))
+		attrs = append(attrs, keyCloseCode.int(why.Code))
 	}
 	ctx, span := s.t.tracer.start(ctx, &opDisconnect, attrs...)
 	defer func() { s.end(span, err) }()
@@ -152,18 +148,18 @@ func (s *tracedService) Disconnect(ctx context.Context, conn *rooms.Conn, why ro
 }
 
 // end ends the span of a service call, the outermost of what was asked: here faults of the server's own are logged.
-func (s *tracedService) end(span trace.Span, err error) {
+func (s *tracedService) end(span *span, err error) {
 	s.t.fault(span, err)
-	end(span, err)
+	span.end(err)
 }
 
 // Ping is not traced: it is asked every few seconds and says nothing of what clients do.
 func (s *tracedService) Ping(ctx context.Context) error { return s.next.Ping(ctx) }
 
-func sinceAttrs(roomID string, since *int64) []attribute.KeyValue {
-	attrs := []attribute.KeyValue{semconv.MessagingDestinationName(roomID)}
+func sinceAttrs(roomID string, since *int64) []attr {
+	attrs := []attr{keyRoom.text(roomID)}
 	if since != nil {
-		attrs = append(attrs, attrSince.Int64(*since))
+		attrs = append(attrs, keySince.int64(*since))
 	}
 	return attrs
 }

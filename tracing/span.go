@@ -1,9 +1,17 @@
 package tracing
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"sync"
+	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
@@ -11,17 +19,358 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// end ends span, as failed if err is not nil.
-func end(span trace.Span, err error) {
-	if err != nil && span.IsRecording() {
-		span.SetAttributes(semconv.ErrorTypeKey.String(string(rooms.AsError(err).Code)))
-		span.SetStatus(codes.Error, err.Error())
-	}
-	span.End()
+// span is a span of an operation. It implements sdktrace.ReadWriteSpan; its methods may be called from any goroutine. A
+// nil span is that of a tracer that is off: set, end, AddEvent and traceContext take it.
+//
+// Fields above mu do not change once the span is started, those below it not once it is over; until then mu guards
+// them. What readers are handed of a span is never changed in place, only added to.
+type span struct {
+	sdktrace.ReadWriteSpan // nil: the interface has methods that only the SDK can write
+
+	tracer      *tracer
+	op          *operation
+	connection  *connection // nil: of none
+	trace       trace.TraceID
+	id, parent  trace.SpanID
+	flags       trace.TraceFlags
+	parentFlags trace.TraceFlags
+	remote      bool // the parent is of another process
+	state       trace.TraceState
+	start       time.Time
+
+	mu     sync.Mutex
+	over   bool  // it has ended, or was never recorded
+	count  uint8 // attributes in inline
+	took   time.Duration
+	inline [10]attr
+	links  []sdktrace.Link
+	rare   *rarely
 }
 
+// rarely is what few spans have.
+type rarely struct {
+	attrs   []attr               // that have no place in inline
+	foreign []attribute.KeyValue // attributes that no operation has
+	events  []sdktrace.Event
+	dropped int // events
+	status  sdktrace.Status
+}
+
+var _ sdktrace.ReadWriteSpan = (*span)(nil)
+
+// maxEvents bounds a span's events, as the SDK's default does.
+const maxEvents = 128
+
+// put sets an attribute. mu is held, or nobody else has the span.
+func (s *span) put(a attr) {
+	for i := range s.count {
+		if s.inline[i].key == a.key {
+			s.inline[i] = a
+			return
+		}
+	}
+	if int(s.count) < len(s.inline) {
+		s.inline[s.count] = a
+		s.count++
+		return
+	}
+	r := s.rarely()
+	if i := slices.IndexFunc(r.attrs, func(old attr) bool { return old.key == a.key }); i >= 0 {
+		r.attrs = slices.Clone(r.attrs)
+		r.attrs[i] = a
+		return
+	}
+	r.attrs = append(r.attrs, a)
+}
+
+// add sets an attribute that no operation has. mu is held, or nobody else has the span.
+func (s *span) add(kv attribute.KeyValue) {
+	r := s.rarely()
+	if i := slices.IndexFunc(r.foreign, func(old attribute.KeyValue) bool { return old.Key == kv.Key }); i >= 0 {
+		r.foreign = slices.Clone(r.foreign)
+		r.foreign[i] = kv
+		return
+	}
+	r.foreign = append(r.foreign, kv)
+}
+
+// rarely returns the place for what few spans have. mu is held, or nobody else has the span.
+func (s *span) rarely() *rarely {
+	if s.rare == nil {
+		s.rare = new(rarely)
+	}
+	return s.rare
+}
+
+// set sets attributes.
+func (s *span) set(attrs ...attr) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	for _, a := range attrs {
+		s.put(a)
+	}
+}
+
+// end ends the span now, as failed if err is not nil.
+func (s *span) end(err error) {
+	if s != nil {
+		s.endAt(time.Now(), err)
+	}
+}
+
+// endAt is end at the time given, after setting attributes.
+func (s *span) endAt(at time.Time, err error, attrs ...attr) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		return
+	}
+	for _, a := range attrs {
+		s.put(a)
+	}
+	if err != nil {
+		s.put(keyErrorType.text(string(rooms.AsError(err).Code)))
+		s.setStatus(codes.Error, err.Error())
+	}
+	// By the monotonic clock: the other may be set while the span is open.
+	s.took = at.Sub(s.start)
+	s.over = true
+	s.mu.Unlock()
+	for _, o := range s.tracer.observers {
+		o.ended(s)
+	}
+	for _, p := range s.tracer.others {
+		p.OnEnd(s)
+	}
+}
+
+// End implements trace.Span.
+func (s *span) End(opts ...trace.SpanEndOption) {
+	config := trace.NewSpanEndConfig(opts...)
+	at := config.Timestamp()
+	if at.IsZero() {
+		at = time.Now()
+	}
+	s.endAt(at, nil)
+}
+
+// traceContext is the span's context in textual form, for what goes on elsewhere. Where there is no span, trace context
+// passes through as it came in ctx.
+func (s *span) traceContext(ctx context.Context) rooms.TraceContext {
+	if s == nil {
+		return Inject(ctx)
+	}
+	return traceContext(s.trace, s.id, s.flags, s.state)
+}
+
+// SetAttributes implements trace.Span.
+func (s *span) SetAttributes(attrs ...attribute.KeyValue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	for _, kv := range attrs {
+		if a, ok := attrOf(kv); ok {
+			s.put(a)
+		} else {
+			s.add(kv)
+		}
+	}
+}
+
+// SetStatus implements trace.Span. Ok outweighs Error, and Error outweighs Unset.
+func (s *span) SetStatus(code codes.Code, description string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.setStatus(code, description)
+	}
+}
+
+// setStatus is SetStatus with mu held.
+func (s *span) setStatus(code codes.Code, description string) {
+	r := s.rarely()
+	if r.status.Code > code {
+		return
+	}
+	if code != codes.Error {
+		description = ""
+	}
+	r.status = sdktrace.Status{Code: code, Description: description}
+}
+
+// AddEvent implements trace.Span.
+func (s *span) AddEvent(name string, opts ...trace.EventOption) {
+	if s == nil {
+		return
+	}
+	config := trace.NewEventConfig(opts...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return
+	}
+	r := s.rarely()
+	if len(r.events) == maxEvents {
+		r.dropped++
+		return
+	}
+	r.events = append(r.events, sdktrace.Event{Name: name, Attributes: config.Attributes(), Time: config.Timestamp()})
+}
+
+// RecordError implements trace.Span, as an event in the form of the semantic conventions.
+func (s *span) RecordError(err error, opts ...trace.EventOption) {
+	if err == nil {
+		return
+	}
+	s.AddEvent(semconv.ExceptionEventName, append(opts, trace.WithAttributes(
+		semconv.ExceptionType(typeName(err)), semconv.ExceptionMessage(err.Error())))...)
+}
+
+// AddLink implements trace.Span. The links that a span starts with are shared: these are copied.
+func (s *span) AddLink(l trace.Link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.links = append(slices.Clone(s.links), sdktrace.Link{SpanContext: l.SpanContext, Attributes: l.Attributes})
+	}
+}
+
+// SetName implements trace.Span. The name of an operation's span does not change.
+func (*span) SetName(string) {}
+
+// IsRecording implements trace.Span.
+func (s *span) IsRecording() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.over
+}
+
+// SpanContext implements trace.Span. That of a nil span is of no trace.
+func (s *span) SpanContext() trace.SpanContext {
+	if s == nil {
+		return trace.SpanContext{}
+	}
+	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: s.trace, SpanID: s.id, TraceFlags: s.flags, TraceState: s.state})
+}
+
+// TracerProvider implements trace.Span.
+func (s *span) TracerProvider() trace.TracerProvider { return s.tracer.provider }
+
+// Name implements sdktrace.ReadOnlySpan.
+func (s *span) Name() string { return s.op.span }
+
+// Parent implements sdktrace.ReadOnlySpan.
+func (s *span) Parent() trace.SpanContext {
+	if !s.parent.IsValid() {
+		return trace.SpanContext{}
+	}
+	return trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: s.trace, SpanID: s.parent, TraceFlags: s.parentFlags, TraceState: s.state, Remote: s.remote,
+	})
+}
+
+// SpanKind implements sdktrace.ReadOnlySpan.
+func (s *span) SpanKind() trace.SpanKind { return s.op.kind }
+
+// StartTime implements sdktrace.ReadOnlySpan.
+func (s *span) StartTime() time.Time { return s.start }
+
+// EndTime implements sdktrace.ReadOnlySpan; it is zero until the span has ended.
+func (s *span) EndTime() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		return time.Time{}
+	}
+	return s.start.Add(s.took)
+}
+
+// Attributes implements sdktrace.ReadOnlySpan.
+func (s *span) Attributes() []attribute.KeyValue {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := append(s.own(make([]attribute.KeyValue, 0, 20)), s.op.attrs...)
+	if s.connection != nil {
+		all = append(all, s.connection.attrs...)
+	}
+	return all
+}
+
+// own appends the attributes that the span does not share with others of its operation or, but for the
+// connection's id, its connection. mu is held, or the span does not change.
+func (s *span) own(all []attribute.KeyValue) []attribute.KeyValue {
+	for i := range s.count {
+		all = append(all, s.inline[i].keyValue())
+	}
+	if s.connection != nil {
+		all = append(all, keyConnection.name.String(s.connection.id))
+	}
+	if s.rare != nil {
+		for i := range s.rare.attrs {
+			all = append(all, s.rare.attrs[i].keyValue())
+		}
+		all = append(all, s.rare.foreign...)
+	}
+	return all
+}
+
+// Links implements sdktrace.ReadOnlySpan.
+func (s *span) Links() []sdktrace.Link {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clip(s.links)
+}
+
+// rest is what few spans have, as it is now.
+func (s *span) rest() rarely {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rare == nil {
+		return rarely{}
+	}
+	return *s.rare
+}
+
+// Events implements sdktrace.ReadOnlySpan.
+func (s *span) Events() []sdktrace.Event { return slices.Clip(s.rest().events) }
+
+// Status implements sdktrace.ReadOnlySpan.
+func (s *span) Status() sdktrace.Status { return s.rest().status }
+
+// InstrumentationScope implements sdktrace.ReadOnlySpan.
+func (s *span) InstrumentationScope() instrumentation.Scope { return s.tracer.scope }
+
+// InstrumentationLibrary implements sdktrace.ReadOnlySpan.
+func (s *span) InstrumentationLibrary() instrumentation.Scope { return s.tracer.scope }
+
+// Resource implements sdktrace.ReadOnlySpan.
+func (s *span) Resource() *resource.Resource { return s.tracer.resource }
+
+// DroppedAttributes implements sdktrace.ReadOnlySpan: none ever are.
+func (*span) DroppedAttributes() int { return 0 }
+
+// DroppedLinks implements sdktrace.ReadOnlySpan: none ever are.
+func (*span) DroppedLinks() int { return 0 }
+
+// DroppedEvents implements sdktrace.ReadOnlySpan.
+func (s *span) DroppedEvents() int { return s.rest().dropped }
+
+// ChildSpanCount implements sdktrace.ReadOnlySpan. Children are not counted: who wants to know has the trace.
+func (*span) ChildSpanCount() int { return 0 }
+
 // fault logs what a client is told no more of than that the server could not do it.
-func (t *Telemetry) fault(span trace.Span, err error) {
+func (t *Telemetry) fault(span *span, err error) {
 	if err == nil {
 		return
 	}

@@ -3,9 +3,7 @@ package tracing
 import (
 	"context"
 	"errors"
-
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
+	"time"
 
 	"github.com/traceroom/traceroom/rooms"
 )
@@ -26,17 +24,19 @@ func (s *tracedStore) Append(ctx context.Context, roomID string, drafts []rooms.
 	if s.t.tracer.off {
 		return s.failed(s.Store.Append(ctx, roomID, drafts))
 	}
-	spans := make([]trace.Span, len(drafts))
+	spans := make([]*span, len(drafts))
+	now := time.Now()
 	for i, d := range drafts {
-		_, spans[i] = s.t.tracer.start(d.Ctx, &opAppend, semconv.MessagingDestinationName(roomID),
-			semconv.MessagingMessageID(d.Message.ID), attrBatch.Int(len(drafts)))
+		spans[i] = s.t.tracer.startAt(d.Ctx, now, &opAppend, keyRoom.text(roomID), keyMessage.text(d.Message.ID), keyBatch.int(len(drafts)))
 	}
 	err := s.failed(s.Store.Append(ctx, roomID, drafts))
+	now = time.Now()
 	for i, span := range spans {
-		if err == nil && span.IsRecording() {
-			span.SetAttributes(attrSeq.Int64(drafts[i].Message.Seq))
+		if err != nil {
+			span.endAt(now, err)
+		} else {
+			span.endAt(now, nil, keySeq.int64(drafts[i].Message.Seq))
 		}
-		end(span, err)
 	}
 	return err
 }

@@ -76,6 +76,7 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	if err != nil {
 		return nil, err
 	}
+	byParent := sampler.Description() == sdktrace.ParentBased(sdktrace.AlwaysSample()).Description()
 	if !never || cfg.TraceLog != nil {
 		// Sampling thins what is exported, never the log or the metrics.
 		sampler = sdktrace.AlwaysRecord(sampler)
@@ -110,9 +111,10 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	}
 	t.traces = sdktrace.NewTracerProvider(opts...)
 	t.tracer = &tracer{
-		provider: t.traces, sampler: sampler, processors: processors, resource: res, scope: instrumentation.Scope{Name: scope},
+		provider: t.traces, sampler: sampler, byParent: byParent, resource: res, scope: instrumentation.Scope{Name: scope},
 		off: never && cfg.TraceLog == nil,
 	}
+	t.tracer.observe(processors...)
 
 	reader, err := otelprom.New(otelprom.WithRegisterer(t.metrics.registry))
 	if err != nil {

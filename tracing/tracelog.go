@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -11,7 +12,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap/zapcore"
 )
 
@@ -33,80 +34,136 @@ var _ sdktrace.SpanProcessor = (*traceLog)(nil)
 type line struct {
 	buf    []byte
 	fields []byte
+	attrs  []attr
+	told   told
 }
 
 var lines = sync.Pool{New: func() any { return &line{buf: make([]byte, 0, 1024), fields: make([]byte, 0, 512)} }}
 
-func (l *traceLog) OnStart(parent context.Context, s sdktrace.ReadWriteSpan) {
+// OnStart implements sdktrace.SpanProcessor, for the spans of libraries.
+func (l *traceLog) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) {
 	m := lines.Get().(*line)
 	defer lines.Put(m)
-	text, ok := textOf(parent)
-	l.write(m.enter(s, ownAttributes(s), text, ok && s.Name() == opReceive.span))
+	l.write(m.enter(m.tell(s, s.Attributes()), s.StartTime(), "", false))
 }
 
+// OnEnd implements sdktrace.SpanProcessor, for the spans of libraries.
 func (l *traceLog) OnEnd(s sdktrace.ReadOnlySpan) {
 	m := lines.Get().(*line)
 	defer lines.Put(m)
-	l.write(m.exit(s))
+	l.write(m.exit(m.tell(s, s.Attributes()), s.EndTime(), s.EndTime().Sub(s.StartTime()), s.Status()))
 }
 
-// enter makes the line of a span's start, when it had these attributes.
-func (m *line) enter(s sdktrace.ReadOnlySpan, attrs []attribute.KeyValue, text string, withText bool) []byte {
-	b := m.begin(s.StartTime(), "ENTER", s.Name(), s.InstrumentationScope().Name, attrs)
+// began implements observer.
+func (l *traceLog) began(ctx context.Context, s *span) {
+	m := lines.Get().(*line)
+	defer lines.Put(m)
+	text, withText := "", false
+	if s.op == &opReceive {
+		text, withText = textOf(ctx)
+	}
+	l.write(m.enter(m.tellOperation(s), s.start, text, withText))
+}
+
+// ended implements observer.
+func (l *traceLog) ended(s *span) {
+	m := lines.Get().(*line)
+	defer lines.Put(m)
+	var status sdktrace.Status
+	if s.rare != nil {
+		status = s.rare.status
+	}
+	l.write(m.exit(m.tellOperation(s), s.start.Add(s.took), s.took, status))
+}
+
+// told is what lines say of a span.
+type told struct {
+	thread     string // the logical thread of work: the connection, else what module it is
+	place      string // module and function, as placeOf has them
+	connection *connection
+	attrs      []attr // besides the connection's id
+	trace      trace.TraceID
+	id, parent trace.SpanID
+	linked     string // the first link, as linkOf has it; may be empty
+}
+
+// tellOperation is told of s, which nobody changes meanwhile.
+func (m *line) tellOperation(s *span) *told {
+	m.told = told{thread: threadOf(s.op.module, ""), place: s.op.place, connection: s.connection, attrs: s.inline[:s.count],
+		trace: s.trace, id: s.id, parent: s.parent}
+	if s.rare != nil && len(s.rare.attrs) > 0 {
+		m.attrs = append(append(m.attrs[:0], s.inline[:]...), s.rare.attrs...)
+		m.told.attrs = m.attrs
+	}
+	if c := s.connection; c != nil {
+		m.told.thread = c.thread
+		if s.op.linked {
+			m.told.linked = c.linked
+		}
+	}
+	return &m.told
+}
+
+// tell is told of a span with these attributes.
+func (m *line) tell(s sdktrace.ReadOnlySpan, attrs []attribute.KeyValue) *told {
+	module, function := names(s.Name(), s.InstrumentationScope().Name)
+	m.attrs = appendAttrs(m.attrs[:0], attrs)
+	m.told = told{thread: threadOf(module, connectionID(attrs)), place: placeOf(module, function), attrs: m.attrs,
+		trace: s.SpanContext().TraceID(), id: s.SpanContext().SpanID(), parent: s.Parent().SpanID()}
+	if links := s.Links(); len(links) > 0 {
+		m.told.linked = linkOf(links[0].SpanContext)
+	}
+	return &m.told
+}
+
+// enter makes the line of the start of what is told.
+func (m *line) enter(t *told, at time.Time, text string, withText bool) []byte {
+	b := m.begin(at, "ENTER", t)
 	b = append(b, `,"args":`...)
 	if withText {
-		fields := appendFields(m.fields[:0], attrs, argName)
+		fields := appendFields(m.fields[:0], t.all(), args)
 		fields = append(fields[:len(fields)-1], `,"text":`...) // a receive has other fields before it
 		m.fields = append(appendQuoted(fields, text), '}')
 		b = appendCut(b, m.fields)
 	} else {
-		b = m.appendObject(b, attrs, argName)
+		b = m.appendObject(b, t, args)
 	}
-	b = appendIDs(b, s)
-	if p := s.Parent(); p.SpanID().IsValid() {
-		id := p.SpanID()
+	b = appendIDs(b, t)
+	if t.parent.IsValid() {
 		b = append(b, `,"parent_span_id":"`...)
-		b = appendHex(b, id[:])
+		b = appendHex(b, t.parent[:])
 		b = append(b, '"')
 	}
-	if links := s.Links(); len(links) > 0 {
-		tid, sid := links[0].SpanContext.TraceID(), links[0].SpanContext.SpanID()
-		b = append(b, `,"linked_trace_id":"`...)
-		b = appendHex(b, tid[:])
-		b = append(b, `","linked_span_id":"`...)
-		b = appendHex(b, sid[:])
-		b = append(b, '"')
-	}
+	b = append(b, t.linked...)
 	return m.finish(b)
 }
 
-// exit makes the line of a span's end.
-func (m *line) exit(s sdktrace.ReadOnlySpan) []byte {
-	attrs := ownAttributes(s)
-	b := m.begin(s.EndTime(), "EXIT", s.Name(), s.InstrumentationScope().Name, attrs)
+// exit makes the line of the end of what is told, which took this long.
+func (m *line) exit(t *told, at time.Time, took time.Duration, status sdktrace.Status) []byte {
+	b := m.begin(at, "EXIT", t)
 	b = append(b, `,"result":`...)
-	if st := s.Status(); st.Code == codes.Error {
-		kind := errorType(attrs)
+	if status.Code == codes.Error {
+		kind := errorType(t.attrs)
 		fields := append(m.fields[:0], "error: "...)
 		fields = append(fields, kind...)
 		fields = append(fields, ": "...)
-		fields = append(fields, st.Description...)
+		fields = append(fields, status.Description...)
 		m.fields = fields
 		b = appendCut(b, fields)
 		b = append(b, `,"exception":{"type":`...)
 		b = appendQuoted(b, kind)
 		b = append(b, `,"message":`...)
-		b = appendQuoted(b, st.Description)
+		b = appendQuoted(b, status.Description)
 		b = append(b, '}')
 	} else {
-		b = m.appendObject(b, attrs, resultName)
+		b = m.appendObject(b, t, result)
 	}
-	micros := s.EndTime().Sub(s.StartTime()).Microseconds()
+	micros := took.Microseconds()
 	b = append(b, `,"durationMicros":`...)
 	b = strconv.AppendInt(b, micros, 10)
 	b = append(b, `,"durationMillis":`...)
 	b = strconv.AppendInt(b, micros/1000, 10)
-	return m.finish(appendIDs(b, s))
+	return m.finish(appendIDs(b, t))
 }
 
 // finish ends a line, which is m's until m is used again.
@@ -126,18 +183,24 @@ func (l *traceLog) write(b []byte) {
 }
 
 // begin starts a line with what ENTER and EXIT have in common.
-func (m *line) begin(at time.Time, event, name, scope string, attrs []attribute.KeyValue) []byte {
-	module, function := names(name, scope)
+func (m *line) begin(at time.Time, event string, t *told) []byte {
 	b := append(m.buf[:0], `{"timestamp":`...)
 	b = strconv.AppendInt(b, at.UnixMilli(), 10)
 	b = append(b, `,"event":"`...)
 	b = append(b, event...)
 	b = append(b, `","thread":"`...)
-	b = append(b, threadOf(module, attrs)...)
-	b = append(b, `","module":"`...)
-	b = append(b, module...)
-	b = append(b, `","function":`...)
-	return appendQuoted(b, function)
+	b = append(b, t.thread...)
+	return append(b, t.place...)
+}
+
+// placeOf is module and function as they follow on a line's thread.
+func placeOf(module, function string) string {
+	return string(appendQuoted([]byte(`","module":"`+module+`","function":`), function))
+}
+
+// linkOf is a link as it ends a line.
+func linkOf(to trace.SpanContext) string {
+	return `,"linked_trace_id":"` + to.TraceID().String() + `","linked_span_id":"` + to.SpanID().String() + `"`
 }
 
 // names gives the module and function under which a span is logged. Spans that no operation declares are those of HTTP
@@ -152,73 +215,92 @@ func names(span, scope string) (module, function string) {
 	return "library", span
 }
 
-// threadOf names the logical thread of work: the connection, else what module it is.
-func threadOf(module string, attrs []attribute.KeyValue) string {
-	for i := range attrs {
-		if attrs[i].Key == attrConnection {
-			return threadName(attrs[i].Value.AsString())
-		}
-	}
-	if module == "app" {
+// threadOf names the logical thread of work: the connection, if there is one, else what module it is.
+func threadOf(module, connectionID string) string {
+	switch {
+	case connectionID != "":
+		return threadName(connectionID)
+	case module == "app":
 		return "main"
 	}
 	return "http"
 }
 
-func errorType(attrs []attribute.KeyValue) string {
+// connectionID is that among attrs, if there is one.
+func connectionID(attrs []attribute.KeyValue) string {
 	for i := range attrs {
-		if attrs[i].Key == semconv.ErrorTypeKey {
+		if attrs[i].Key == keyConnection.name {
 			return attrs[i].Value.AsString()
+		}
+	}
+	return ""
+}
+
+func errorType(attrs []attr) string {
+	for i := range attrs {
+		if attrs[i].key == keyErrorType {
+			return attrs[i].text
 		}
 	}
 	return "error"
 }
 
-func appendIDs(b []byte, s sdktrace.ReadOnlySpan) []byte {
-	tid, sid := s.SpanContext().TraceID(), s.SpanContext().SpanID()
+func appendIDs(b []byte, t *told) []byte {
 	b = append(b, `,"trace_id":"`...)
-	b = appendHex(b, tid[:])
+	b = appendHex(b, t.trace[:])
 	b = append(b, `","span_id":"`...)
-	b = appendHex(b, sid[:])
+	b = appendHex(b, t.id[:])
 	return append(b, '"')
 }
 
-// appendFields appends the attributes that have a name in names, as a JSON object.
-func appendFields(b []byte, attrs []attribute.KeyValue, names map[attribute.Key]string) []byte {
+// writing is one of the objects in a line: it says under which name an attribute is in it. Empty: it is left out.
+type writing bool
+
+const (
+	args   writing = false
+	result writing = true
+)
+
+func (w writing) name(k *key) string {
+	if w == result {
+		return k.result
+	}
+	return k.arg
+}
+
+// appendFields appends the attributes that have a name, as a JSON object.
+func appendFields(b []byte, attrs []attr, w writing) []byte {
 	b = append(b, '{')
-	first := true
+	begin := len(b)
 	for i := range attrs {
-		name, ok := names[attrs[i].Key]
-		if !ok {
+		name := w.name(attrs[i].key)
+		if name == "" {
 			continue
 		}
-		if !first {
+		if len(b) > begin {
 			b = append(b, ',')
 		}
-		first = false
 		b = append(b, '"')
 		b = append(b, name...)
 		b = append(b, `":`...)
-		switch v := attrs[i].Value; v.Type() {
-		case attribute.INT64:
-			b = strconv.AppendInt(b, v.AsInt64(), 10)
-		case attribute.BOOL:
-			b = strconv.AppendBool(b, v.AsBool())
-		default:
-			b = appendQuoted(b, v.String())
+		if attrs[i].key.number {
+			b = strconv.AppendInt(b, attrs[i].number, 10)
+		} else {
+			b = appendQuoted(b, attrs[i].text)
 		}
 	}
 	return append(b, '}')
 }
 
-// appendObject appends the attributes that have a name in names, as a JSON object in a JSON string. Nearly all are plain
+// appendObject appends the attributes that have a name, as a JSON object in a JSON string. Nearly all are plain
 // text and short: then the object is written as it stands in the string. Otherwise it is made first, and then quoted.
-func (m *line) appendObject(b []byte, attrs []attribute.KeyValue, names map[attribute.Key]string) []byte {
+func (m *line) appendObject(b []byte, t *told, w writing) []byte {
 	begin := len(b)
 	b = append(b, `"{`...)
-	for i := range attrs {
-		name, ok := names[attrs[i].Key]
-		if !ok {
+	for i := range t.attrs {
+		a := &t.attrs[i]
+		name := w.name(a.key)
+		if name == "" {
 			continue
 		}
 		if len(b) > begin+2 {
@@ -226,31 +308,40 @@ func (m *line) appendObject(b []byte, attrs []attribute.KeyValue, names map[attr
 		}
 		b = append(b, '\\', '"')
 		b = append(b, name...)
-		b = append(b, '\\', '"', ':')
-		switch v := attrs[i].Value; v.Type() {
-		case attribute.INT64:
-			b = strconv.AppendInt(b, v.AsInt64(), 10)
-		case attribute.STRING:
-			text := v.AsString()
-			if !plain(text) {
-				return m.appendSlow(b[:begin], attrs, names)
-			}
-			b = append(b, '\\', '"')
-			b = append(b, text...)
-			b = append(b, '\\', '"')
-		default:
-			return m.appendSlow(b[:begin], attrs, names)
+		if a.key.number {
+			b = strconv.AppendInt(append(b, `\":`...), a.number, 10)
+			continue
 		}
+		if !plain(a.text) {
+			return m.appendSlow(b[:begin], t, w)
+		}
+		b = append(b, `\":\"`...)
+		b = append(b, a.text...)
+		b = append(b, '\\', '"')
+	}
+	if t.connection != nil && w == args {
+		if len(b) > begin+2 {
+			b = append(b, ',')
+		}
+		b = append(b, t.connection.arg...)
 	}
 	if len(b)-begin > maxField {
-		return m.appendSlow(b[:begin], attrs, names)
+		return m.appendSlow(b[:begin], t, w)
 	}
 	return append(b, '}', '"')
 }
 
-func (m *line) appendSlow(b []byte, attrs []attribute.KeyValue, names map[attribute.Key]string) []byte {
-	m.fields = appendFields(m.fields[:0], attrs, names)
+func (m *line) appendSlow(b []byte, t *told, w writing) []byte {
+	m.fields = appendFields(m.fields[:0], t.all(), w)
 	return appendCut(b, m.fields)
+}
+
+// all is the attributes of t with the connection's id.
+func (t *told) all() []attr {
+	if t.connection == nil {
+		return t.attrs
+	}
+	return append(slices.Clip(t.attrs), keyConnection.text(t.connection.id))
 }
 
 // plain reports whether s stands in JSON, and in JSON in a JSON string, as it is.
@@ -281,8 +372,10 @@ func appendCut(b, s []byte) []byte {
 const hexDigits = "0123456789abcdef"
 
 func appendHex(b, id []byte) []byte {
-	for _, c := range id {
-		b = append(b, hexDigits[c>>4], hexDigits[c&15])
+	at := len(b)
+	b = append(b, "00000000000000000000000000000000"[:2*len(id)]...) // ids have 8 bytes or 16
+	for i, c := range id {
+		b[at+2*i], b[at+2*i+1] = hexDigits[c>>4], hexDigits[c&15]
 	}
 	return b
 }

@@ -28,6 +28,12 @@ func logged(t *testing.T, f func(tracer trace.Tracer)) []map[string]any {
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(&traceLog{out: zapcore.AddSync(&out)}))
 	f(provider.Tracer(scope))
 	require.NoError(t, provider.Shutdown(t.Context()))
+	return parsed(t, out)
+}
+
+// parsed is the lines in out.
+func parsed(t *testing.T, out bytes.Buffer) []map[string]any {
+	t.Helper()
 	var lines []map[string]any
 	for s := range strings.Lines(out.String()) {
 		var v map[string]any
@@ -59,14 +65,14 @@ func TestLinesSayWhatSpansDo(t *testing.T) {
 	var root, child trace.SpanContext
 	lines := logged(t, func(tracer trace.Tracer) {
 		ctx, span := tracer.Start(t.Context(), opReceive.span, trace.WithTimestamp(start), trace.WithAttributes(
-			attrConnection.String("abc-17"), semconv.MessagingDestinationName(awkward), semconv.MessagingMessageBodySize(6),
+			keyConnection.name.String("abc-17"), semconv.MessagingDestinationName(awkward), semconv.MessagingMessageBodySize(6),
 			attribute.String("chat.unknown", "left out")))
 		root = span.SpanContext()
 		_, inner := tracer.Start(ctx, opAppend.span, trace.WithTimestamp(start.Add(time.Millisecond)),
 			trace.WithLinks(trace.Link{SpanContext: root}))
 		child = inner.SpanContext()
 		endAt(inner, errors.New(awkward), start.Add(1500*time.Microsecond))
-		span.SetAttributes(attrSeq.Int64(42))
+		span.SetAttributes(keySeq.name.Int64(42))
 		span.End(trace.WithTimestamp(start.Add(2740 * time.Microsecond)))
 	})
 	require.Len(t, lines, 4)
@@ -116,14 +122,15 @@ func TestThreads(t *testing.T) {
 }
 
 func TestTextIsInTheArgsOnlyWhenItIsGiven(t *testing.T) {
-	lines := logged(t, func(tracer trace.Tracer) {
-		for _, ctx := range []context.Context{t.Context(), withText(t.Context(), "said \"so\"")} {
-			ctx, span := tracer.Start(ctx, opReceive.span, trace.WithAttributes(semconv.MessagingMessageBodySize(9)))
-			_, inner := tracer.Start(ctx, opAppend.span, trace.WithAttributes(semconv.MessagingMessageBodySize(9)))
-			inner.End()
-			span.End()
-		}
-	})
+	var out bytes.Buffer
+	tracer := &tracer{sampler: sdktrace.AlwaysSample(), observers: []observer{&traceLog{out: zapcore.AddSync(&out)}}}
+	for _, ctx := range []context.Context{t.Context(), withText(t.Context(), "said \"so\"")} {
+		ctx, span := tracer.start(ctx, &opReceive, keySize.int(9))
+		_, inner := tracer.start(ctx, &opAppend, keySize.int(9))
+		inner.end(nil)
+		span.end(nil)
+	}
+	lines := parsed(t, out)
 	require.Equal(t, map[string]any{"text_length": 9.0}, object(t, lines[0]["args"]))
 	require.Equal(t, map[string]any{"text_length": 9.0, "text": "said \"so\""}, object(t, lines[4]["args"]))
 	require.Equal(t, map[string]any{"text_length": 9.0}, object(t, lines[5]["args"]), "the message's other spans do not repeat it")
@@ -175,7 +182,7 @@ func FuzzExtractTakesOnlyValidContext(f *testing.F) {
 			return
 		}
 		require.True(t, sc.IsRemote())
-		out := inject(sc)
+		out := Inject(trace.ContextWithSpanContext(t.Context(), sc))
 		again := trace.SpanContextFromContext(Extract(context.Background(), out))
 		require.Equal(t, sc.TraceID(), again.TraceID())
 		require.Equal(t, sc.SpanID(), again.SpanID())

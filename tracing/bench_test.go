@@ -1,0 +1,92 @@
+package tracing
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/sdk/resource"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// discarding is an OTLP client that keeps nothing.
+type discarding struct{}
+
+func (discarding) Start(context.Context) error                                  { return nil }
+func (discarding) Stop(context.Context) error                                   { return nil }
+func (discarding) UploadTraces(context.Context, []*tracepb.ResourceSpans) error { return nil }
+
+// observing is a Telemetry that does all it can: trace log, metrics, live traces, and export by OTLP.
+func observing(tb testing.TB) *Telemetry {
+	tb.Helper()
+	m := newMetrics()
+	export, err := newOTLPExport(tb.Context(), discarding{}, resource.Empty(), exportLimits{queue: 1 << 20, batch: 2048, delay: time.Hour, timeout: time.Second}, m.spansDropped)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, export.Shutdown(context.Background())) })
+	sampler, _, err := samplerFromEnv(func(string) string { return "" })
+	require.NoError(tb, err)
+	t := &tracer{sampler: sampler, byParent: true}
+	t.observe(&traceLog{out: zapcore.AddSync(nothing{})}, operationTimes{m}, newLive(500, m, nil, ""), export)
+	return &Telemetry{tracer: t, metrics: m}
+}
+
+// nothing is a file that keeps nothing.
+type nothing struct{}
+
+func (nothing) Write(p []byte) (int, error) { return len(p), nil }
+
+// A Service that says at once that a message is stored, a Store that says so, and a Relay.
+type (
+	acceptingService struct{ rooms.Service }
+	acceptingStore   struct{ rooms.Store }
+	acceptingRelay   struct{ rooms.Relay }
+)
+
+func (acceptingService) Send(_ context.Context, _ rooms.Post, done func(*rooms.Message, error)) error {
+	done(message, nil)
+	return nil
+}
+func (acceptingStore) Append(context.Context, string, []rooms.Draft) error { return nil }
+func (acceptingRelay) Publish(context.Context, *rooms.Event) error         { return nil }
+
+var (
+	message = &rooms.Message{ID: "01a201d3-6fac-77cf-b113-1ce1a3267b62", RoomID: "general", ClientID: "ada", Text: "hello", Seq: 123456}
+	outcome = rooms.Delivered{Slowest: "abcdef-17", ByTransport: []rooms.TransportDelivered{{Transport: "websocket", Written: 200}}}
+)
+
+// steps is what is observed of a message, each as often as there are messages: in the context of its connection, and of
+// its own.
+func steps(tb testing.TB) map[string]func() {
+	t := observing(tb)
+	conn := context.WithValue(context.Background(), connectionKey{}, newConnection("abcdef-17"))
+	ctx, _ := t.tracer.start(conn, &opReceive)
+	service, store, relay, hooks := t.Service(acceptingService{}), t.Store(acceptingStore{}), t.Relay(acceptingRelay{}), t.Hooks()
+	drafts := make([]rooms.Draft, 10)
+	for i := range drafts {
+		drafts[i] = rooms.Draft{Ctx: ctx, Message: message}
+	}
+	post := rooms.Post{RoomID: "general", ClientID: "ada", Text: "hello", Transport: "websocket"}
+	event := rooms.Event{Kind: rooms.EventMessage, RoomID: "general", ClientID: "ada", Message: message, Transport: "websocket", Received: time.Now()}
+	return map[string]func(){
+		"receive":   func() { _ = service.Send(conn, post, func(*rooms.Message, error) {}) },
+		"append10":  func() { _ = store.Append(ctx, "general", drafts) },
+		"broadcast": func() { _ = relay.Publish(ctx, &event) },
+		"deliver":   func() { hooks.Delivering(ctx, &event, 200)(outcome) },
+	}
+}
+
+// What observing costs at each step of a message, with everything on but the writing to a file and the sending.
+func BenchmarkObserved(b *testing.B) {
+	for name, step := range steps(b) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				step()
+			}
+		})
+	}
+}
