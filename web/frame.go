@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	fast "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/traceroom/traceroom/rooms"
 )
 
@@ -30,10 +33,18 @@ type frame struct {
 	Ref         string `json:"ref"`
 }
 
+// duplicates lets the last of several fields of one name count, as encoding/json does.
+var duplicates = jsontext.AllowDuplicateNames(true)
+
 // parseFrame reads a client's frame. An error is a *rooms.Error for the client; the frame then has the ref if there was
 // one that can be told.
 func parseFrame(p []byte) (frame, error) {
 	var f frame
+	if fast.Unmarshal(p, &f, duplicates) == nil {
+		return f.check()
+	}
+	// It is wrong, and this says better in which way.
+	f = frame{}
 	if err := json.Unmarshal(p, &f); err != nil {
 		ref := f.Ref
 		if len(ref) > maxRef {
@@ -46,6 +57,11 @@ func parseFrame(p []byte) (frame, error) {
 		}
 		return frame{Ref: ref}, &rooms.Error{Code: codeBadJSON, Detail: `a frame is a JSON object such as {"type":"message","text":"…"}`}
 	}
+	return f.check()
+}
+
+// check returns the frame, or what is wrong with it.
+func (f frame) check() (frame, error) {
 	if len(f.Ref) > maxRef {
 		f.Ref = ""
 		return f, &rooms.Error{Code: rooms.CodeInvalid, Field: "ref", Detail: fmt.Sprintf("ref must be at most %d bytes", maxRef)}
