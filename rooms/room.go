@@ -21,21 +21,24 @@ const (
 //
 // Work comes in two lines: tasks (messages to store, joins, leaves, deletion) and arrivals (events to deliver, which the
 // relay puts there). They are worked off by one goroutine at a time, started by whoever adds the first entry and ended
-// when there is none left: it owns everything below "owned". mu guards the lines, running and retired, and is never held
-// while anything else is called.
+// when there has been none for a while: it owns everything below "owned". mu guards the lines, running, resting and
+// retired, and is never held while anything else is called.
 type room struct {
 	hub *Hub
 	id  string
 	// slots has an element for every message between admit and its done: the bound of the line.
 	slots chan struct{}
 	// enough is told when tasks has as many entries as wanted; it has room for the one time that it is told for each wait.
-	enough       chan struct{}
+	enough chan struct{}
+	// rouse is told of the first entry when the goroutine rests; it has room for the one time that it is told for each rest.
+	rouse        chan struct{}
 	participants atomic.Int32 // written by the owner
 
 	mu       sync.Mutex
 	tasks    []task
 	arrivals []arrival
 	running  bool
+	resting  bool // the goroutine waits for an entry
 	retired  bool // no longer in the hub: takes no more work
 	wanted   int  // entries of tasks that the goroutine waits for; 0: it does not
 
@@ -49,7 +52,7 @@ type room struct {
 	clients   map[string]int // connections by client
 	cancel    func()         // of the relay's subscription
 	together  int            // entries that came together last time
-	patience  *time.Timer    // bounds the wait for them
+	patience  *time.Timer    // bounds its waits
 	spare     []task         // the slice that tasks is not, for reuse
 	early     []arrival      // as spare, for arrivals
 }
@@ -78,7 +81,8 @@ type pending struct {
 }
 
 func newRoom(h *Hub, id string) *room {
-	return &room{hub: h, id: id, slots: make(chan struct{}, h.limits.Line), enough: make(chan struct{}, 1), clients: make(map[string]int)}
+	return &room{hub: h, id: id, slots: make(chan struct{}, h.limits.Line), enough: make(chan struct{}, 1), rouse: make(chan struct{}, 1),
+		clients: make(map[string]int)}
 }
 
 // admit puts a message into the line, waiting while it is full. It reports false if the room has retired.
@@ -126,10 +130,14 @@ func (r *room) arrive(ctx context.Context, ev *Event) {
 	r.wake()
 }
 
-// wake starts the room's goroutine unless it runs, and unlocks mu.
+// wake starts the room's goroutine unless it runs, or rouses it if it rests, and unlocks mu.
 func (r *room) wake() {
 	start := !r.running
 	r.running = true
+	if r.resting {
+		r.resting = false
+		r.rouse <- struct{}{}
+	}
 	r.mu.Unlock()
 	if start {
 		r.hub.running.Add(1)
@@ -145,12 +153,13 @@ func (r *room) run() {
 		r.mu.Lock()
 		tasks := r.tasks
 		r.tasks, r.spare = r.spare, nil
-		rest := len(tasks) == 0 && len(r.arrivals) == 0
-		if rest {
-			r.running = false
-		}
+		r.resting = len(tasks) == 0 && len(r.arrivals) == 0
+		rest := r.resting
 		r.mu.Unlock()
 		if rest {
+			if r.rest() {
+				continue
+			}
 			break
 		}
 		for i := 0; i < len(tasks); {
@@ -182,6 +191,41 @@ func (r *room) run() {
 	}
 }
 
+// rest waits for an entry. It reports false if there was none for maxRest, or the hub closes: then the goroutine must end.
+// It could end at once, but a goroutine's stack grows anew each time, under a store's many calls for a good part of
+// what an append costs.
+func (r *room) rest() bool {
+	if !r.hub.closing.Load() {
+		if r.await(r.rouse, maxRest) {
+			return true
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.resting { // roused when the time was up
+		<-r.rouse
+		return true
+	}
+	r.resting, r.running = false, false
+	return false
+}
+
+// await waits for ch to be told, and reports false if that takes longer than most.
+func (r *room) await(ch <-chan struct{}, most time.Duration) bool {
+	if r.patience == nil {
+		r.patience = time.NewTimer(most)
+	} else {
+		r.patience.Reset(most)
+	}
+	select {
+	case <-ch:
+		r.patience.Stop()
+		return true
+	case <-r.patience.C:
+		return false
+	}
+}
+
 // gather lets what comes together be stored and sent together: one transaction and one system call a member instead of
 // several. In a lively room the next messages are about to come when the last have been delivered, often as their
 // answers; so as many are waited for as came together the last time, for maxGather at most. A message that comes alone
@@ -201,16 +245,7 @@ func (r *room) gather() {
 		}
 		return
 	}
-	if r.patience == nil {
-		r.patience = time.NewTimer(maxGather)
-	} else {
-		r.patience.Reset(maxGather)
-	}
-	select {
-	case <-r.enough:
-		r.patience.Stop()
-	case <-r.patience.C:
-	}
+	r.await(r.enough, maxGather)
 	r.mu.Lock()
 	r.wanted = 0
 	r.together = len(r.tasks)
@@ -221,8 +256,12 @@ func (r *room) gather() {
 	}
 }
 
-// maxGather is the longest that a message waits for others to be stored with.
-const maxGather = time.Millisecond
+// maxGather is the longest that a message waits for others to be stored with, maxRest the longest that a room's goroutine
+// waits for anything to do.
+const (
+	maxGather = time.Millisecond
+	maxRest   = 10 * time.Millisecond
+)
 
 // retire takes the room out of the hub if nobody needs it any more.
 func (r *room) retire() {
