@@ -19,7 +19,9 @@ const (
 )
 
 const (
-	messageColumns = 10
+	// A message's arguments, and those of a plain one: to bind one costs more than what SQLite does with it.
+	messageArgs = 10
+	plainArgs   = 6
 	// maxRows is how many messages one statement takes.
 	maxRows = 64
 	// maxCachedRooms bounds what is remembered of rooms: some 100 bytes each.
@@ -30,13 +32,17 @@ const (
 // spares database/sql's part of the costs, and what is known of the rooms. Its one process owns the sequence numbers,
 // so that they need not be read again for every append. Whoever has the writer's connection may use it.
 type appender struct {
-	conn    any                                 // the driver's connection that the statements belong to
-	inserts [maxRows + 1]driver.StmtExecContext // by rows; prepared when first needed
-	control map[string]driver.StmtExecContext   // BEGIN and the like
-	args    [maxRows * messageColumns]driver.NamedValue
+	conn    any                               // the driver's connection that the statements belong to
+	inserts inserts                           // for any messages
+	plain   inserts                           // for plain ones
+	control map[string]driver.StmtExecContext // BEGIN and the like
+	args    [maxRows * messageArgs]driver.NamedValue
 
 	rooms map[string]*roomPlace
 }
+
+// inserts are statements by how many rows they take, prepared when first needed.
+type inserts [maxRows + 1]driver.StmtExecContext
 
 // roomPlace is where a room's messages are: its sequence numbers follow on base, and last is the newest.
 type roomPlace struct {
@@ -155,17 +161,18 @@ func (a *appender) insert(ctx context.Context, calls []*call, messages int) (err
 		}()
 	}
 	rows := 0
+	plain := allPlain(calls)
 	for _, c := range calls {
 		if c.err != nil {
 			continue
 		}
 		room := a.rooms[c.roomID]
 		for i, d := range c.drafts {
-			a.bind(rows, room.base+room.last+int64(i)+1, d.Message)
+			a.bind(rows, plain, room.base+room.last+int64(i)+1, d.Message)
 			if rows++; rows < min(messages, maxRows) {
 				continue
 			}
-			if err := a.flush(ctx, rows); err != nil {
+			if err := a.flush(ctx, rows, plain); err != nil {
 				return err
 			}
 			messages -= rows
@@ -175,44 +182,64 @@ func (a *appender) insert(ctx context.Context, calls []*call, messages int) (err
 	return nil
 }
 
+// allPlain reports whether all messages are plain: no reply, not changed, and of a trace without state.
+func allPlain(calls []*call) bool {
+	for _, c := range calls {
+		for _, d := range c.drafts {
+			if m := d.Message; m.IsReply || m.ParentID != "" || m.Trace.State != "" || !m.UpdatedAt.Equal(m.CreatedAt) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // flush writes the rows that are bound.
-func (a *appender) flush(ctx context.Context, rows int) error {
-	args := a.args[:rows*messageColumns]
+func (a *appender) flush(ctx context.Context, rows int, plain bool) error {
+	list, row, n := &a.inserts, "(?,?,?,?,?,?,?,?,?,?)", messageArgs
+	if plain {
+		list, row, n = &a.plain, "(?,?,?,?,?,?,0,NULL,0,'')", plainArgs
+	}
+	args := a.args[:rows*n]
 	defer func() {
 		for i := range args {
 			args[i].Value = nil
 		}
 	}()
-	if a.inserts[rows] == nil {
+	if list[rows] == nil {
 		var err error
-		if a.inserts[rows], err = a.prepare(ctx, insertSQL(rows)); err != nil {
+		if list[rows], err = a.prepare(ctx, insertSQL(row, rows)); err != nil {
 			return err
 		}
 	}
-	_, err := a.inserts[rows].ExecContext(ctx, args)
+	_, err := list[rows].ExecContext(ctx, args)
 	return err
 }
 
 // bind sets the arguments of a statement's row.
-func (a *appender) bind(row int, place int64, m *rooms.Message) {
-	args := a.args[row*messageColumns : (row+1)*messageColumns]
+func (a *appender) bind(row int, plain bool, place int64, m *rooms.Message) {
+	n := messageArgs
+	if plain {
+		n = plainArgs
+	}
+	args := a.args[row*n : (row+1)*n]
 	args[0].Value = place
 	args[1].Value = m.ID
 	args[2].Value = m.ClientID
 	args[3].Value = m.Text
-	args[4].Value = int64(0)
+	args[4].Value = m.CreatedAt.UnixMilli()
+	args[5].Value = m.Trace.Parent
+	if plain {
+		return
+	}
+	args[6].Value = int64(0)
 	if m.IsReply {
-		args[4].Value = int64(1)
+		args[6].Value = int64(1)
 	}
 	if m.ParentID != "" {
-		args[5].Value = m.ParentID
+		args[7].Value = m.ParentID
 	}
-	args[6].Value = m.CreatedAt.UnixMilli()
-	args[7].Value = args[6].Value
-	if !m.UpdatedAt.Equal(m.CreatedAt) {
-		args[7].Value = m.UpdatedAt.UnixMilli()
-	}
-	args[8].Value = m.Trace.Parent
+	args[8].Value = m.UpdatedAt.UnixMilli()
 	args[9].Value = m.Trace.State
 }
 
@@ -249,23 +276,24 @@ func (a *appender) exec(ctx context.Context, query string) error {
 	return err
 }
 
-func insertSQL(rows int) string {
-	row := "(" + strings.Repeat("?,", messageColumns-1) + "?)"
-	return "INSERT INTO messages (place, id, client_id, text, is_reply, parent_id, created_at, updated_at, traceparent, tracestate) VALUES " +
+func insertSQL(row string, rows int) string {
+	return "INSERT INTO messages (place, id, client_id, text, created_at, traceparent, is_reply, parent_id, updated_at, tracestate) VALUES " +
 		strings.Repeat(row+",", rows-1) + row
 }
 
 // close releases the statements; SQLite keeps a connection open that has any.
 func (a *appender) close() {
-	for _, stmt := range a.inserts {
-		if stmt != nil {
-			_ = stmt.(driver.Stmt).Close() // repeats the last execution's error, if any
+	for _, list := range []*inserts{&a.inserts, &a.plain} {
+		for _, stmt := range list {
+			if stmt != nil {
+				_ = stmt.(driver.Stmt).Close() // repeats the last execution's error, if any
+			}
 		}
+		clear(list[:])
 	}
 	for _, stmt := range a.control {
 		_ = stmt.(driver.Stmt).Close()
 	}
-	clear(a.inserts[:])
 	clear(a.control)
 	a.conn = nil
 }

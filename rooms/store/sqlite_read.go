@@ -16,7 +16,7 @@ const (
 	coalesce((SELECT place FROM messages WHERE place > number << 36 AND place < (number + 1) << 36
 	          ORDER BY place DESC LIMIT 1), 0) & ((1 << 36) - 1), deleted
 	FROM rooms`
-	sqlMessage = `SELECT r.id, m.place & ((1 << 36) - 1), m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
+	sqlMessage = `SELECT r.id, m.place & ((1 << 36) - 1), m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, max(m.created_at, m.updated_at),
 	m.traceparent, m.tracestate FROM `
 	sqlMessages = sqlMessage + `rooms r CROSS JOIN messages m
 	ON m.place > (r.number << 36) + ? AND m.place < (r.number + 1) << 36

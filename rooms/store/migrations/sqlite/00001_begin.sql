@@ -14,7 +14,8 @@ CREATE TABLE rooms (
 ) STRICT;
 
 -- place is the room's number * 2^36 + the sequence number: SQLite's tables are trees by one integer, which makes this
--- the cheapest order by room and sequence there is. A deleted message keeps its row, without its text.
+-- the cheapest order by room and sequence there is. A deleted message keeps its row, without its text. updated_at is 0 if
+-- nothing has changed since created_at.
 CREATE TABLE messages (
     place       INTEGER PRIMARY KEY,
     id          TEXT    NOT NULL UNIQUE,
