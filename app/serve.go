@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"time"
 
 	"go.uber.org/zap"
@@ -33,7 +32,7 @@ var defaultRooms = []struct{ id, name string }{{"general", "General"}, {"go", "G
 
 // Run serves until ctx ends, and then drains.
 func (s *serve) Run(ctx context.Context, out *streams) (err error) {
-	defer runtime.KeepAlive(calmCollector())
+	defer manageMemory()()
 	log := newLog(out.stderr)
 	traces, err := s.newTraceLog(out.stdout, log)
 	if err != nil {
