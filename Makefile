@@ -15,6 +15,7 @@ run: ## run the server on http://localhost:8000
 .PHONY: test
 test: test-needs ## run all tests, with the race detector
 	go test -race -timeout 20m ./...
+	go test -run Allocations ./tracing ./web
 
 # What the tests need besides Go is installed where that is possible (Debian, as root); elsewhere this says what is missing.
 .PHONY: test-needs

@@ -155,7 +155,7 @@ func (r *room) deliver(batch []arrival) {
 		if len(a.members) == 0 {
 			continue
 		}
-		bytes := encode(batch, a.format, nil)
+		bytes := r.encode(batch, a.format, nil)
 		if len(bytes) == 0 {
 			continue
 		}
@@ -166,7 +166,7 @@ func (r *room) deliver(batch []arrival) {
 			}
 		}
 		for _, m := range mine {
-			if p := encode(batch, a.format, m); len(p) > 0 && !d.bundle(a.format, p, len(batch), 1).push(m) {
+			if p := r.encode(batch, a.format, m); len(p) > 0 && !d.bundle(a.format, p, len(batch), 1).push(m) {
 				slow = append(slow, m)
 			}
 		}
@@ -225,8 +225,8 @@ func (r *room) apart(batch []arrival) []*Member {
 }
 
 // encode returns the batch in format f, as m is to see it; a nil m stands for all who are not apart.
-func encode(batch []arrival, f Format, m *Member) []byte {
-	var p []byte
+func (r *room) encode(batch []arrival, f Format, m *Member) []byte {
+	p := r.scratch[:0]
 	for _, a := range batch {
 		ref := ""
 		if m != nil {
@@ -239,5 +239,11 @@ func encode(batch []arrival, f Format, m *Member) []byte {
 		}
 		p = f.Append(p, a.ev, ref)
 	}
-	return p
+	if cap(p) <= maxScratch {
+		r.scratch = p
+	}
+	return slices.Clone(p)
 }
+
+// maxScratch is the largest memory in bytes that a room keeps to encode in.
+const maxScratch = 64 << 10

@@ -55,6 +55,7 @@ type room struct {
 	patience  *time.Timer    // bounds its waits
 	spare     []task         // the slice that tasks is not, for reuse
 	early     []arrival      // as spare, for arrivals
+	scratch   []byte         // where events are encoded
 }
 
 // audience is the members that speak one wire format.

@@ -60,8 +60,10 @@ func (s *tracedStore) Room(ctx context.Context, id string) (rooms.Room, error) {
 
 // failed counts err if the fault is the store's own.
 func (s *tracedStore) failed(err error) error {
-	var refusal *rooms.Error
-	if err != nil && (!errors.As(err, &refusal) || refusal.Code == rooms.CodeUnavailable) {
+	if err == nil {
+		return nil
+	}
+	if refusal := (*rooms.Error)(nil); !errors.As(err, &refusal) || refusal.Code == rooms.CodeUnavailable {
 		s.t.metrics.storeErrors.Inc()
 	}
 	return err
