@@ -57,7 +57,7 @@ func listed(tab *browsertest.Tab) []string {
 }
 
 func TestTracePanel(t *testing.T) {
-	browser := browsertest.Start(t)
+	browser := browsertest.Shared(t)
 	for name, test := range map[string]func(t *testing.T, m *mock){
 		"from a message to its trace, its connection and back": func(t *testing.T, m *mock) {
 			trace := story(t, m)
