@@ -189,12 +189,12 @@ func describeTraces(doc *huma.OpenAPI) {
 	ref := func(name string) *huma.Schema { return &huma.Schema{Ref: "#/components/schemas/" + name} }
 	for _, op := range []*huma.Operation{
 		{
-			OperationID: "list-traces", Path: "/traces", Summary: "List traces", Parameters: filters,
-			Description: "The newest, those that have not ended included. What is given narrows the list; all of it must hold.",
+			OperationID: "list-traces", Path: "/traces", Summary: "The newest traces", Parameters: filters,
+			Description: "Those that have not ended included. What is given narrows the list; all of it must hold.",
 			Responses:   answers("OK", "application/json", ref("Traces")), Errors: []int{http.StatusBadRequest},
 		},
 		{
-			OperationID: "get-trace", Path: "/traces/{trace_id}", Summary: "Get a trace", Parameters: id,
+			OperationID: "get-trace", Path: "/traces/{trace_id}", Summary: "One trace", Parameters: id,
 			Description: "Its spans in their nesting with attributes, events and links, the spans of other traces that link to it, and its lines of the trace log.",
 			Responses:   answers("OK", "application/json", ref("Trace")), Errors: []int{http.StatusNotFound},
 		},
@@ -204,10 +204,10 @@ func describeTraces(doc *huma.OpenAPI) {
 			Responses:   answers("The trace, as `TracesData` of OTLP", "application/json", &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}), Errors: []int{http.StatusNotFound},
 		},
 		{
-			OperationID: "watch-traces", Path: "/traces/live", Summary: "Watch traces", Parameters: filters,
+			OperationID: "watch-traces", Path: "/traces/live", Summary: "Traces as they happen", Parameters: filters,
 			Description: "Server-sent events, with the same filters. A viewer who is too slow misses updates and is told how many; the chat does not wait.\n\n" +
-				"- `traces`: those that began or changed, at most four times a second and 50 at a time: " +
-				"`{\"traces\":[TraceSummary…],\"skipped\":n,\"first\"?:true,\"recording\",\"notice\"?}`; the first has those in memory, up to `limit`.\n" +
+				"- `traces`: those that began or changed, at most four times a second and 50 at a time, as `traces`, a list of TraceSummary. `skipped` is how many more " +
+				"there were; `recording` and `notice` are as above. The first such event has those in memory, up to `limit`, and `first`.\n" +
 				"- `numbers`: each second, Numbers.\n" +
 				"- `bye`: the server goes; ask again later.\n\n" +
 				"At most 32 watch at once.",
