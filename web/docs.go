@@ -40,6 +40,7 @@ const (
 	tagChatrooms  = "Chatrooms"
 	tagMessages   = "Messages"
 	tagConnecting = "Connecting"
+	tagTraces     = "Traces"
 	tagOperations = "Operations"
 	tagDocs       = "Documentation"
 )
@@ -72,6 +73,7 @@ func document(config *huma.Config) {
 		{Name: tagChatrooms, Description: "The same rooms, as the message API tells them: a chatroom's id is a room's id. Created here, a room gets a generated id."},
 		{Name: tagMessages, Description: "Post messages over HTTP, and read what was said by any way."},
 		{Name: tagConnecting, Description: "Requests that open a connection. What is then said over it is described below, and in `/asyncapi.yaml`."},
+		{Name: tagTraces, Description: "What the server does, while it does it: the newest traces, from memory. The page shows the same; looking at them makes no more of them."},
 		{Name: tagOperations, Description: "For those who run the server."},
 		{Name: tagDocs, Description: "The page for people, and the contract in these forms."},
 	}
@@ -92,6 +94,9 @@ func schemaName(t reflect.Type, hint string) string {
 func (s *Server) docs(api huma.API) {
 	doc := api.OpenAPI()
 	describeOthers(doc)
+	if s.cfg.Traces != nil {
+		describeTraces(doc)
+	}
 	complete(doc)
 	// Made when first asked for: most servers never are.
 	made := sync.OnceValue(func() *published { return publish(doc) })
@@ -285,7 +290,7 @@ func complete(doc *huma.OpenAPI) {
 				continue
 			}
 			for _, p := range op.Parameters {
-				if p.In != "path" {
+				if p.In != "path" || p.Name == "trace_id" {
 					continue
 				}
 				describeID(p.Schema)
@@ -338,6 +343,8 @@ func meaning(doc *huma.OpenAPI, op *huma.Operation, status int) (text string, ex
 	field := m.field
 	connects := op.Responses["101"] != nil
 	switch {
+	case op.Tags[0] == tagTraces:
+		text, example.Detail, field = traceErrors[status].text, traceErrors[status].detail, ""
 	case status == http.StatusNotFound && missing[op.OperationID] != "":
 		field, example.Detail, _ = strings.Cut(missing[op.OperationID], ":")
 	case status == http.StatusBadRequest && connects:

@@ -29,6 +29,7 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/rooms/relay"
 	"github.com/traceroom/traceroom/rooms/store"
+	"github.com/traceroom/traceroom/tracing"
 	"github.com/traceroom/traceroom/web/docs"
 	"github.com/traceroom/traceroom/web/page"
 	"github.com/traceroom/traceroom/web/page/browsertest"
@@ -37,7 +38,8 @@ import (
 // documented is a server whose documentation is looked at.
 type documented struct {
 	*Server
-	url string
+	url       string
+	telemetry *tracing.Telemetry
 }
 
 // serveDocumented starts a server on a store of its own; service, if not nil, makes what it asks instead of the rooms.
@@ -56,8 +58,12 @@ func serveDocumented(t *testing.T, limits Limits, most int, service func(rooms.S
 	if service != nil {
 		asked = service(hub)
 	}
+	telemetry, err := tracing.New(ctx, tracing.Config{ServiceName: "traceroom", LiveTraces: 100, Log: zap.NewNop(), Getenv: func(string) string { return "" }})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, telemetry.Shutdown(context.Background())) })
 	s := New(Config{
-		Service: asked, Page: page.Handler(page.Config{}), Log: zap.NewNop(), Version: "1.2.3", Limits: limits,
+		Traces: telemetry.TracesHandler(), Connecting: telemetry.Connecting,
+		Service: telemetry.Service(asked), Page: page.Handler(page.Config{}), Log: zap.NewNop(), Version: "1.2.3", Limits: limits,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = io.WriteString(w, "up 1\n")
@@ -66,11 +72,12 @@ func serveDocumented(t *testing.T, limits Limits, most int, service func(rooms.S
 	s.Ready(true)
 	server := httptest.NewServer(s.Handler())
 	t.Cleanup(func() {
+		telemetry.EndViews()
 		s.Drain(context.Background())
 		server.Close()
 		s.Close()
 	})
-	return documented{s, server.URL}
+	return documented{s, server.URL, telemetry}
 }
 
 func (d documented) get(t *testing.T, path string) string {
@@ -297,6 +304,53 @@ func TestAnswersAreThoseDocumented(t *testing.T) {
 	send(d, "connect-websocket", "", member, "", append([]string{"Origin", "https://elsewhere.example"}, shake...)...)
 	send(broken, "connect-websocket", "", member, "", shake...)
 
+	// What has been done here has left traces, that of the connection's end among them, which links to its beginning.
+	var list struct {
+		Traces []struct {
+			TraceID string `json:"trace_id"`
+		}
+	}
+	require.Eventually(t, func() bool {
+		require.NoError(t, json.Unmarshal(send(d, "list-traces", "?operation=disconnect", nil, ""), &list))
+		return len(list.Traces) > 0
+	}, 10*time.Second, 10*time.Millisecond)
+	require.NoError(t, json.Unmarshal(send(d, "list-traces", "?errors=false&limit=1000", nil, ""), &list))
+	links, linked := 0, 0
+	for _, one := range list.Traces {
+		var trace struct {
+			Spans      []struct{ Links []any }
+			LinkedFrom []any `json:"linked_from"`
+		}
+		require.NoError(t, json.Unmarshal(send(d, "get-trace", "", at("trace_id", one.TraceID), ""), &trace))
+		linked += len(trace.LinkedFrom)
+		for _, span := range trace.Spans {
+			links += len(span.Links)
+		}
+		send(d, "export-trace", "", at("trace_id", one.TraceID), "")
+	}
+	require.Positive(t, links)
+	require.Positive(t, linked)
+	for _, name := range []string{"get-trace", "export-trace"} {
+		send(d, name, "", at("trace_id", strings.Repeat("0", 32)), "")
+		send(d, name, "", at("trace_id", "x"), "")
+	}
+	for _, name := range []string{"list-traces", "watch-traces"} {
+		send(d, name, "?min=soon", nil, "")
+	}
+	broken.telemetry.EndViews()
+	require.Contains(t, string(send(broken, "watch-traces", "", nil, "")), "event: bye")
+	watching, leave := context.WithCancel(t.Context())
+	for range 32 {
+		r, err := http.NewRequestWithContext(watching, http.MethodGet, d.url+"/traces/live", nil)
+		require.NoError(t, err)
+		answer, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		defer answer.Body.Close()
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+	}
+	send(d, "watch-traces", "", nil, "")
+	leave()
+
 	for answer := range want {
 		if !got[answer] {
 			t.Errorf("%s is documented, and was not answered", answer)
@@ -317,6 +371,7 @@ var (
 
 func TestCommandsInDocsAreUnderstood(t *testing.T) {
 	d := serveDocumented(t, DefaultLimits, 100, nil)
+	d.telemetry.EndViews() // a stream would have no end
 	found := commands.FindAllStringSubmatch(d.get(t, "/docs"), -1)
 	require.Greater(t, len(found), 20)
 	for _, c := range found {

@@ -71,7 +71,8 @@ func New(cfg Config) *Server {
 	s.mux.Handle("GET /metrics", cfg.Metrics)
 	if cfg.Traces != nil {
 		s.mux.Handle("GET /traces", cfg.Traces)
-		s.mux.Handle("GET /traces/{rest...}", cfg.Traces)
+		s.mux.Handle("GET /traces/live", cfg.Traces)
+		s.mux.Handle("GET /traces/{trace_id}", cfg.Traces) // and {trace_id}.otlp.json
 	}
 	s.mux.HandleFunc("GET /", s.page)
 	s.mux.HandleFunc("/", s.nothing)

@@ -33,6 +33,8 @@ type lab struct {
 	otlp   string // the receiver's address, http://host:port
 	during string // a shell command to run beside each server
 	runs   int
+
+	watched bool // somebody watches each server's live traces
 }
 
 // cores says which core is whose.
@@ -127,7 +129,15 @@ func (l *lab) measureIn(ctx context.Context, dir string, p peers.Peer, plan load
 		plan.Dialers = 8
 	}
 	wait := l.beside(ctx, srv.PID())
-	if out.Result, err = l.load(ctx, plan); err != nil {
+	unwatch, err := l.watching(ctx, srv.Addr)
+	if err != nil {
+		return out, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	out.Result, err = l.load(ctx, plan)
+	if watchErr := unwatch(); err == nil && watchErr != nil {
+		return out, fmt.Errorf("%s: viewer: %w", p.Name, watchErr)
+	}
+	if err != nil {
 		return out, fmt.Errorf("%s: %w\n%s", p.Name, err, srv.Output())
 	}
 	if err := wait(); err != nil {

@@ -3,7 +3,12 @@
 package main
 
 import (
+	"context"
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,4 +56,44 @@ func TestTheCostOfADelivery(t *testing.T) {
 	o.OtherCPU = -time.Second
 	require.Zero(t, o.others())
 	require.True(t, math.IsNaN(series{}.median(outcome.perDelivery)))
+}
+
+func TestAViewerReadsUntilItIsEnded(t *testing.T) {
+	ctx, end := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != livePath {
+			return // a stream that ends by itself
+		}
+		for range 3 {
+			_, _ = io.WriteString(w, "event: traces\ndata: {}\n\nevent: numbers\ndata: {}\n\n")
+		}
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	require.Error(t, watch(t.Context(), server.URL+"/ends", io.Discard))
+	said := &ending{on: "watching", end: end}
+	require.NoError(t, watch(ctx, server.URL+livePath, said))
+	require.Contains(t, said.String(), "saw 3 events of traces")
+}
+
+func TestHowFarAMedianMayBeOff(t *testing.T) {
+	require.Zero(t, doubtful([]float64{1.01, 1.01, 1.01, 1.01}))
+	even := doubtful([]float64{0.98, 0.99, 1, 1.01, 1.02, 1.03, 1.04, 1.05})
+	require.InDelta(t, 0.013, even, 0.003)
+	require.InDelta(t, even, doubtful([]float64{0.98, 0.99, 1, 1.01, 1.02, 1.03, 1.04, 9}), 1e-9, "one disturbed round does not matter")
+}
+
+// ending calls end when something is written to it.
+type ending struct {
+	strings.Builder
+	on  string
+	end func()
+}
+
+func (e *ending) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), e.on) {
+		e.end()
+	}
+	return e.Builder.Write(p)
 }

@@ -36,6 +36,11 @@ func role(ctx context.Context, args []string) (known bool, err error) {
 			return true, errors.New("load takes a plan as JSON")
 		}
 		return true, loads(ctx, args[1])
+	case "watch":
+		if len(args) != 2 {
+			return true, errors.New("watch takes the address of a stream")
+		}
+		return true, watch(ctx, args[1], os.Stdout)
 	}
 	return false, nil
 }

@@ -445,7 +445,8 @@ func (p paint) verdict(r *Report, carried int64, k *CheckCommand) []byte {
 // ExportCommand is `inspect export`.
 type ExportCommand struct {
 	Files     []string `arg:"" optional:"" name:"file" help:"Trace logs; - is standard input."`
-	Flowtrace bool     `help:"As the FlowTrace tools read it: class and method, milliseconds, one EXIT a call with its exception on it."`
+	Flowtrace bool     `help:"As the FlowTrace tools read it: class and method, one EXIT a call with its exception on it."`
+	Schema    string   `enum:"1,2" default:"1" help:"FlowTrace's schema: 1 is what its tools read before 2.0 (timestamp, ENTER, durationMicros), 2 what they read since (ts, enter, duration_ns); neither reads the other's."`
 	Output    string   `short:"o" placeholder:"OUT.jsonl" help:"File to write instead of standard output; its name must end in .jsonl, which the tools ask for."`
 	MaxLines  int64    `placeholder:"N" help:"Begin a new file (OUT-0001.jsonl, …) after so many lines. The analyzer fails on a file with much more than 100,000 EXITs of one method, so 100000 is always safe."`
 }
@@ -478,7 +479,7 @@ func (x *ExportCommand) Run(ctx context.Context, s *Streams, c *Command) error {
 			return r.finish(err)
 		}
 	}
-	if r.filter.some() {
+	if second := x.Schema == "2"; second || r.filter.some() {
 		v := &view{}
 		a := &assembler{live: c.Follow, only: r.filter.taken()}
 		a.show = func(t *trace, now int64) error {
@@ -487,6 +488,9 @@ func (x *ExportCommand) Run(ctx context.Context, s *Streams, c *Command) error {
 			}
 			if v.lay(t, now); r.filter.mark(v) == 0 {
 				return nil
+			}
+			if second {
+				return f.show2(v)
 			}
 			return f.show(t)
 		}

@@ -17,8 +17,8 @@ import (
 // durations to one function call, which its engine refuses somewhere above.
 const maxPerMethod = 100_000
 
-// flowtrace writes a log as the FlowTrace tools read it: class and method for module and function, milliseconds, one EXIT
-// a call with its exception on it, and on failures a result that their search for errors finds.
+// flowtrace writes a log as the FlowTrace tools read it: in their first schema, class and method for module and function, milliseconds, one EXIT
+// a call with its exception on it, and on failures a result that their search for errors finds; or in their second, see show2.
 type flowtrace struct {
 	out   *parts
 	buf   []byte
@@ -113,25 +113,25 @@ func (f *flowtrace) end() error  { return f.out.flush() }
 // flowEvent is one of a span's two lines.
 type flowEvent struct {
 	seq  int64
-	s    *span
+	at   int // which span of the trace
 	exit bool
 }
 
 // show writes a trace that was put together, in the order its lines had.
 func (f *flowtrace) show(t *trace) error {
 	ev := f.events[:0]
-	for _, s := range t.spans {
+	for i, s := range t.spans {
 		if s.begun {
-			ev = append(ev, flowEvent{s.enterSeq, s, false})
+			ev = append(ev, flowEvent{s.enterSeq, i, false})
 		}
 		if s.ended {
-			ev = append(ev, flowEvent{s.exitSeq, s, true})
+			ev = append(ev, flowEvent{s.exitSeq, i, true})
 		}
 	}
 	slices.SortFunc(ev, func(a, b flowEvent) int { return cmp.Compare(a.seq, b.seq) })
 	f.events = ev
 	for _, e := range ev {
-		s := e.s
+		s := t.spans[e.at]
 		l := line{
 			event: enter, stamp: s.start, micros: -1, millis: -1, trace: t.id, span: s.id, parent: s.parent, linkTo: s.linkTo,
 			thread: s.thread, module: []byte(s.name.module), function: []byte(s.name.function), args: s.args,

@@ -3,8 +3,11 @@ package inspect
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// analysis is what the FlowTrace dashboard's analyzer and the FlowTrace server make of a log, by their rules:
+// analysis is what the FlowTrace dashboard's analyzer and the FlowTrace server make of a log, by their rules before 2.0
+// (github.com/Rixmerz/flowtrace-debugger at 43454f5, flowtrace-dashboard/analyzer and mcp-server/src; the tools are not
+// published to a registry, so that they cannot be run here):
 // only EXIT lines make statistics, by class.method; a duration is durationMicros and nothing else; an error is an exception
 // on the EXIT line, and one that a search for errors finds by the text of its result; a timestamp is milliseconds.
 type analysis struct {
@@ -125,4 +130,78 @@ func TestExportWarnsOfWhatTheAnalyzerCannotTake(t *testing.T) {
 	require.Contains(t, errs, "more than 100,000 EXITs of m.f")
 	_, errs, _ = call(t, nil, "export", "--flowtrace", "-o", out, "--max-lines", "100000", path)
 	require.Empty(t, errs)
+}
+
+// The rules of FlowTrace since 2.0: the schema (schema/flowtrace-v2.json at 20dcf81 of github.com/Rixmerz/flowtrace-debugger,
+// with the lang "go" that docs/changes/2026-08-27-go-capture-layer.md adds), which allows no other members, and what the
+// dashboard's parser and the server's trace_tree make of a line.
+func TestFlowtrace2ReadsTheExport(t *testing.T) {
+	c := newChat(5)
+	k := c.connect("general", "ann")
+	c.say(k, "", 0, "")
+	c.say(k, "00f067aa0ba902b7", 30, "no space left")
+	c.hangUp(k, 1000)
+	c.enter("http", "http", "GET /rooms", `{"cut":"x...(truncated)`, c.trace(), "00000000000000aa", "", nil)
+	out, errs, status := call(t, nil, "export", "--flowtrace", "--schema", "2", logFile(t, c.w.Bytes()))
+	require.Zero(t, status)
+	require.Empty(t, errs)
+
+	hex := func(digits int) *regexp.Regexp { return regexp.MustCompile(fmt.Sprintf("^[0-9a-f]{%d}$", digits)) }
+	always := []string{"ts", "trace_id", "span_id", "parent_id", "event", "thread", "lang", "module", "class", "method", "visibility", "args", "depth"}
+	type call struct{ parent, name string }
+	begun, errors := map[string]call{}, map[string]string{}
+	lines, ended := 0, 0
+	var nanos float64
+	for l := range strings.Lines(out) {
+		lines++
+		var m map[string]any
+		require.NoError(t, json.Unmarshal([]byte(l), &m), l)
+		want := always
+		if m["event"] == "exit" {
+			want = append(want[:len(want):len(want)], "result", "duration_ns")
+			if m["error"] != nil {
+				want = append(want, "error")
+			}
+		} else {
+			require.Equal(t, "enter", m["event"])
+		}
+		require.ElementsMatch(t, want, slices.Collect(maps.Keys(m)), l)
+		require.Regexp(t, hex(32), m["trace_id"])
+		require.Regexp(t, hex(16), m["span_id"])
+		parent, _ := m["parent_id"].(string)
+		if m["parent_id"] != nil {
+			require.Regexp(t, hex(16), parent)
+		}
+		require.Equal(t, 2021, time.UnixMicro(int64(m["ts"].(float64)*1e6)).UTC().Year(), "seconds")
+		require.IsType(t, map[string]any{}, m["args"])
+		require.Equal(t, "go", m["lang"])
+		name := fmt.Sprintf("%v.%v", m["class"], m["method"])
+		id := m["span_id"].(string)
+		if m["event"] == "enter" {
+			begun[id] = call{parent, name}
+			if before, ok := begun[parent]; ok {
+				require.NotEmpty(t, before)
+				require.Positive(t, m["depth"])
+			} else {
+				require.Zero(t, m["depth"])
+			}
+			continue
+		}
+		ended++
+		require.Equal(t, call{parent, name}, begun[id], "enter and exit say the same")
+		require.IsType(t, map[string]any{}, m["result"])
+		nanos += m["duration_ns"].(float64)
+		if e, ok := m["error"].(map[string]any); ok {
+			require.Len(t, e, 3)
+			require.NotNil(t, e["type"])
+			require.Empty(t, e["stack"])
+			errors[name] = e["msg"].(string)
+		}
+	}
+	require.Equal(t, c.spans, len(begun))
+	require.Equal(t, c.spans-1, ended, "but that which is open")
+	require.Equal(t, 2*c.spans-1, lines)
+	require.Equal(t, map[string]string{"store.append": "no space left", "rooms.receive": "append: no space left"}, errors)
+	require.Greater(t, nanos, 30e6)
+	require.Contains(t, out, `"args":{"text":"{\"cut\":\"x...(truncated)"}`)
 }

@@ -92,12 +92,16 @@ type request struct {
 	Path    string // with the query
 	Headers []string
 	body    string // JSON; may be empty
+	stream  bool   // the answer has no end, and is to be seen as it comes
 }
 
 // Curl is the command that makes the request to origin.
 func (r request) Curl(origin string) string {
 	var b strings.Builder
 	b.WriteString("curl ")
+	if r.stream {
+		b.WriteString("-N ")
+	}
 	if r.Method != "" {
 		b.WriteString("-X " + r.Method + " ")
 	}
@@ -230,6 +234,7 @@ func newCall(d *schemas, method, path string, op operation) call {
 		}
 		for _, m := range r.Value.Content {
 			a.Media = m.Key
+			c.Request.stream = c.Request.stream || m.Key == "text/event-stream"
 			if m.Value.Schema == nil {
 				continue
 			}

@@ -42,7 +42,7 @@ func TestKeyboardOnly(t *testing.T) {
 	for i := range 30 {
 		m.say("general", "bob", fmt.Sprint("line ", i))
 	}
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	tab.WaitText(".text", "line 29")
 	require.Equal(t, "message", focused(tab), "typing can begin at once")
 	tab.Type("by keys")
@@ -99,7 +99,7 @@ func TestKeyboardOnly(t *testing.T) {
 func TestSkipLinkAndEscape(t *testing.T) {
 	m := newMock(t, Config{})
 	m.say("general", "bob", "hello")
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	waitTexts(tab, "hello")
 	toTheTop(tab)
 	tab.Press(kb.Tab)
@@ -117,7 +117,7 @@ func TestSkipLinkAndEscape(t *testing.T) {
 func TestNamesAndLiveRegions(t *testing.T) {
 	m := newMock(t, Config{JaegerUI: "http://127.0.0.1:16686"})
 	m.say("general", "bob", "old")
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	waitTexts(tab, "old")
 	require.Empty(t, nameless(t, tab))
 	tab.Wait(`document.querySelector('#live').getAttribute('aria-live') === 'polite'`)

@@ -21,7 +21,7 @@ func tooFaint(tab *browsertest.Tab) []string {
 
 // All text can be read, in both themes and in every state of the page.
 func TestContrast(t *testing.T) {
-	browser := browsertest.Start(t)
+	browser := browsertest.Shared(t)
 	states := map[string]func(*testing.T, *mock, *browsertest.Tab){
 		"busy": busy, "empty": empty, "reconnecting": reconnecting, "trouble": trouble, "deleted": deleted,
 		"new room": newRoom, "name": name, "authors": authors,
@@ -58,7 +58,7 @@ func authors(t *testing.T, m *mock, tab *browsertest.Tab) {
 // The system's theme, until the toggle says otherwise, which is remembered.
 func TestTheme(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := newVisitor(t, m, browsertest.Start(t))
+	tab := newVisitor(t, m, browsertest.Shared(t))
 	dark := `getComputedStyle(document.body).backgroundColor === 'rgb(16, 21, 26)'`
 	light := `getComputedStyle(document.body).backgroundColor === 'rgb(255, 255, 255)'`
 	tab.Prefer("prefers-color-scheme", "dark")
@@ -80,7 +80,7 @@ func TestTheme(t *testing.T) {
 // On a phone nothing lies outside the screen, the rooms are in a drawer, and what is under it cannot be reached.
 func TestNarrow(t *testing.T) {
 	m := newMock(t, Config{JaegerUI: "http://127.0.0.1:16686"})
-	tab := newVisitor(t, m, browsertest.Start(t))
+	tab := newVisitor(t, m, browsertest.Shared(t))
 	tab.Resize(360, 640, 1)
 	tab.Prefer("prefers-reduced-motion", "reduce") // A drawer that moves is hard to hit.
 	torture(t, m, tab)

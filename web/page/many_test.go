@@ -34,7 +34,7 @@ const keepSocket = `(() => {
 // Ten thousand messages later the page is as quick as at first, holds no more of them, and stays at the newest.
 func TestTenThousandMessages(t *testing.T) {
 	m := newMock(t, Config{JaegerUI: "http://127.0.0.1:16686"})
-	tab := newVisitor(t, m, browsertest.Start(t))
+	tab := newVisitor(t, m, browsertest.Shared(t))
 	tab.Do(beforeLoad(keepSocket))
 	tab.Open("/?room=general&name=alice")
 	live(tab)
@@ -74,7 +74,7 @@ func TestScrolledUp(t *testing.T) {
 	for i := range 90 {
 		m.say("general", "bob", fmt.Sprint("line ", i))
 	}
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	tab.WaitText(".text", "line 89")
 	tab.Wait(atBottom)
 	tab.Do(wheel(640, 300, -600))
@@ -107,7 +107,7 @@ func TestResizeStaysAtBottom(t *testing.T) {
 	for i := range 90 {
 		m.say("general", "bob", fmt.Sprint("a line that is long enough to take two lines on a narrow screen, number ", i))
 	}
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	tab.WaitText(".text", "number 89")
 	tab.Wait(atBottom)
 	tab.Resize(390, 500, 1)
@@ -119,7 +119,7 @@ func TestResizeStaysAtBottom(t *testing.T) {
 // A hidden page counts what it missed in its title.
 func TestUnreadInTitle(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := newVisitor(t, m, browsertest.Start(t))
+	tab := newVisitor(t, m, browsertest.Shared(t))
 	tab.Do(beforeLoad(`Object.defineProperty(document, 'hidden', { get: () => window.isHidden ?? false, configurable: true })`))
 	tab.Open("/?room=general&name=alice")
 	live(tab)

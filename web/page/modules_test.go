@@ -11,7 +11,7 @@ import (
 // TestModules tests, in the browser, what of the modules' work does not show on the page soon enough or at all.
 func TestModules(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	for name, expression := range map[string]string{
 		"trace ids are random and valid": `import('/page/trace.js').then(({ newTraceparent, traceIdOf }) => {
 			const ids = new Set(Array.from({ length: 1000 }, newTraceparent).map(traceIdOf));

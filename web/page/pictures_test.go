@@ -66,7 +66,7 @@ func TestPictures(t *testing.T) {
 		{name: "torture-light", width: wide, height: high, show: torture},
 		{name: "name-dark", width: wide, height: high, dark: true, show: name},
 	}
-	browser := browsertest.Start(t)
+	browser := browsertest.Shared(t)
 	for _, p := range pictures {
 		if !p.readme && !all {
 			continue

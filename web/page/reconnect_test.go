@@ -35,7 +35,7 @@ func TestServerRestarts(t *testing.T) {
 	for i := range 3 {
 		m.say("general", "bob", fmt.Sprint("before ", i))
 	}
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	expectOutage(tab)
 	waitTexts(tab, "before 0", "before 1", "before 2")
 	require.Empty(t, m.lastSince(t), "the first time there is nothing to resume")
@@ -60,7 +60,7 @@ func TestServerRestarts(t *testing.T) {
 
 func TestTryNow(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	expectOutage(tab)
 	m.stop()
 	tab.Wait(`/in \d+\s/.test(document.querySelector('.countdown').textContent) && parseInt(document.querySelector('.countdown').textContent.match(/\d+/)[0]) >= 3`)
@@ -73,7 +73,7 @@ func TestTryNow(t *testing.T) {
 // A message whose echo was lost with the connection is found in what comes after: it arrived, once.
 func TestEchoLost(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	m.onMessage(func(c *mockMember, f clientFrame) bool {
 		c.close(0)
 		delete(m.members, c)
@@ -90,7 +90,7 @@ func TestEchoLost(t *testing.T) {
 // A message that is in nothing that comes after is said to be unconfirmed, and can be sent again.
 func TestMessageLost(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	m.onMessage(func(c *mockMember, _ clientFrame) bool {
 		c.close(0)
 		return true
@@ -116,7 +116,7 @@ func hurry(ms, fewer int) string {
 // A connection that looks open but answers nothing is given up for another.
 func TestNoAnswer(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := newVisitor(t, m, browsertest.Start(t))
+	tab := newVisitor(t, m, browsertest.Shared(t))
 	tab.Do(beforeLoad(hurry(10_000, 1_500)))
 	tab.Open("/?room=general&name=alice")
 	live(tab)
@@ -132,7 +132,7 @@ func TestNoAnswer(t *testing.T) {
 func TestRepeatedMessage(t *testing.T) {
 	m := newMock(t, Config{})
 	first := m.say("general", "bob", "once")
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	second := m.say("general", "bob", "twice")
 	m.tell("general", "", first)
 	m.tell("general", "", second)
@@ -144,7 +144,7 @@ func TestRepeatedMessage(t *testing.T) {
 // Close codes say what to do next.
 func TestCloseCodes(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	m.say("general", "bob", "seen")
 	waitTexts(tab, "seen")
 	for i, code := range []int{websocket.CloseGoingAway, 4008, websocket.CloseInternalServerErr} {
@@ -154,7 +154,7 @@ func TestCloseCodes(t *testing.T) {
 	}
 	waitTexts(tab, "seen")
 
-	outcast := newVisitor(t, m, browsertest.Start(t))
+	outcast := newVisitor(t, m, browsertest.Shared(t))
 	outcast.Open("/?room=general&name=outcast")
 	outcast.WaitText("#over:not([hidden])", "You cannot be in this room")
 	outcast.Wait(`document.querySelector('#over .again').hidden && document.querySelector('#message').disabled`)
@@ -163,7 +163,7 @@ func TestCloseCodes(t *testing.T) {
 
 func TestRoomDeleted(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "doomed", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "doomed", "alice")
 	m.say("doomed", "bob", "last words")
 	waitTexts(tab, "last words")
 	tab.Expect("404 (Not Found)") // the page may be asking for the room
@@ -198,7 +198,7 @@ func TestRoomBeginsAnew(t *testing.T) {
 			for i := range 3 {
 				m.say("general", "bob", fmt.Sprint("old ", i))
 			}
-			tab := visit(t, m, browsertest.Start(t), "general", "alice")
+			tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 			expectOutage(tab)
 			waitTexts(tab, "old 0", "old 1", "old 2")
 			m.stop()
@@ -220,7 +220,7 @@ func TestRoomBeginsAnew(t *testing.T) {
 func TestTruncated(t *testing.T) {
 	m := newMock(t, Config{})
 	m.say("general", "bob", "before")
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	expectOutage(tab)
 	waitTexts(tab, "before")
 	m.stop()
@@ -236,7 +236,7 @@ func TestTruncated(t *testing.T) {
 // Leaving a room for another takes along nothing, and what was on its way is there again on coming back.
 func TestLeaveWithMessagesOnTheirWay(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	m.onMessage(func(*mockMember, clientFrame) bool { return true })
 	say(tab, "unanswered")
 	tab.WaitText("#pending .text", "unanswered")

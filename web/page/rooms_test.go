@@ -16,7 +16,7 @@ func TestPickRoom(t *testing.T) {
 	joinAs(t, m, "go", "gopher")
 	joinAs(t, m, "go", "other")
 	m.say("go", "gopher", "hi from go")
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	tab.WaitText(`#rooms a[data-room="go"] .room-count`, "2 people here")
 	tab.WaitText(`#rooms a[aria-current="page"] .room-name`, "general")
 	tab.Do(focus("#message"))
@@ -38,7 +38,7 @@ func TestPickRoom(t *testing.T) {
 
 func TestCreateRoom(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	tab.Click("#create-room")
 	tab.Type("Test Room" + kb.Enter)
 	live(tab)
@@ -73,7 +73,7 @@ func TestManyRooms(t *testing.T) {
 		m.create("room-"+string(rune('a'+i%26))+"-"+randomHex(3), "")
 	}
 	m.create("needle", "The Needle")
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	tab.WaitText("#rooms-note", "104 rooms more")
 	require.Equal(t, 200, browsertest.Eval[int](tab, `document.querySelectorAll('#rooms a').length`))
 	tab.Click("#rooms-filter")
@@ -87,7 +87,7 @@ func TestManyRooms(t *testing.T) {
 // Without a room in the address it is the last one, if it is there still, else general.
 func TestWhichRoom(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := newVisitor(t, m, browsertest.Start(t))
+	tab := newVisitor(t, m, browsertest.Shared(t))
 	tab.Open("/")
 	tab.WaitText("#room-name", "general")
 	live(tab)
@@ -151,7 +151,7 @@ func TestName(t *testing.T) {
 
 func TestCopyLink(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "go", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "go", "alice")
 	tab.Click("#share")
 	tab.WaitText("#announcer", "Link to this room copied")
 	tab.Do(focus("#message"))

@@ -32,7 +32,7 @@ func waitTexts(tab *browsertest.Tab, want ...string) {
 
 func TestTalk(t *testing.T) {
 	m := newMock(t, Config{JaegerUI: "http://127.0.0.1:16686/"})
-	browser := browsertest.Start(t)
+	browser := browsertest.Shared(t)
 	alice := visit(t, m, browser, "general", "alice")
 	alice.WaitText("#empty h3", "No messages yet. Say something.")
 	bob := visit(t, m, browser, "general", "bob")
@@ -67,7 +67,7 @@ func TestTalk(t *testing.T) {
 // A typing notice that nothing follows goes away.
 func TestTypingExpires(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := newVisitor(t, m, browsertest.Start(t))
+	tab := newVisitor(t, m, browsertest.Shared(t))
 	tab.Do(beforeLoad(hurry(5_000, 1_000)))
 	tab.Open("/?room=general&name=alice")
 	live(tab)
@@ -81,7 +81,7 @@ func TestTypingExpires(t *testing.T) {
 // Each message starts a trace of its own, sampled, and carries the sender's name for it.
 func TestSentFrames(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	say(tab, "one")
 	say(tab, "two\nlines")
 	waitTexts(tab, "one", "two\nlines")
@@ -100,7 +100,7 @@ func TestSentFrames(t *testing.T) {
 // Own messages are pending until their echo comes, and then stand where the server put them.
 func TestPendingUntilEcho(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	held := make(chan func(), 1)
 	m.onMessage(func(c *mockMember, f clientFrame) bool {
 		held <- func() {
@@ -125,7 +125,7 @@ func TestPendingUntilEcho(t *testing.T) {
 func TestMarkupStaysText(t *testing.T) {
 	m := newMock(t, Config{})
 	m.create("markup", `<img src=x onerror="window.hacked=4"><b>room</b>`)
-	browser := browsertest.Start(t)
+	browser := browsertest.Shared(t)
 	alice := visit(t, m, browser, "markup", "alice")
 	bob := visit(t, m, browser, "markup", "bob")
 	lines := []string{
@@ -149,7 +149,7 @@ func TestMarkupStaysText(t *testing.T) {
 
 func TestRefusedMessage(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	m.onMessage(func(c *mockMember, f clientFrame) bool {
 		c.write(map[string]any{"type": "error", "code": "rate_limited", "detail": "at most 50 a second", "ref": f.Ref})
 		return true
@@ -175,7 +175,7 @@ func TestRefusedMessage(t *testing.T) {
 
 func TestMessageLength(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	tab.Do(focus("#message"))
 	tab.Press(kb.Enter)
 	tab.Type("   " + kb.Enter)
@@ -201,7 +201,7 @@ func TestMessageLength(t *testing.T) {
 // Who comes and goes is told in one line, not in one each.
 func TestComingsAndGoings(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Start(t), "general", "alice")
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
 	for i := range 5 {
 		joinAs(t, m, "general", fmt.Sprint("visitor-", i))
 	}

@@ -57,7 +57,7 @@ func listed(tab *browsertest.Tab) []string {
 }
 
 func TestTracePanel(t *testing.T) {
-	browser := browsertest.Start(t)
+	browser := browsertest.Shared(t)
 	for name, test := range map[string]func(t *testing.T, m *mock){
 		"from a message to its trace, its connection and back": func(t *testing.T, m *mock) {
 			trace := story(t, m)
@@ -273,30 +273,28 @@ func TestTracePanel(t *testing.T) {
 		},
 		"ten thousand traces later it is as quick": func(t *testing.T, m *mock) {
 			tab := watching(t, m, browser, "traces=1")
-			adding := func(n int) float64 {
-				return browsertest.Eval[float64](tab, fmt.Sprintf(`import('/page/traces-list.js').then(({ TraceList }) => {
+			// adding adds so many times 50 traces, a frame each, and returns how long the quickest took to be shown.
+			adding := func(times int) float64 {
+				return browsertest.Eval[float64](tab, fmt.Sprintf(`import('/page/traces-list.js').then(async ({ TraceList }) => {
 					window.theList ??= new TraceList({ root: document.querySelector('#panel'), onPick() {}, onChange() {} });
 					window.made ??= 0;
-					const begin = performance.now();
-					const news = Array.from({ length: %d }, () => ({ trace_id: String(window.made++), kind: 'messages', operation: 'receive', event: 'message',
-						room: 'general', client_id: 'ada', connection_id: 'x-1', start_micros: Date.now() * 1000 + window.made, duration_micros: 500, open_count: 0, failed_count: 0 }));
-					window.theList.add(news);
-					return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => (document.body.offsetHeight, done(performance.now() - begin)))));
-				})`, n))
+					let quickest = Infinity;
+					for (let i = 0; i < %d; i++) {
+						await new Promise(requestAnimationFrame);
+						const begin = performance.now();
+						window.theList.add(Array.from({ length: 50 }, () => ({ trace_id: String(window.made++), kind: 'messages', operation: 'receive', event: 'message',
+							room: 'general', client_id: 'ada', connection_id: 'x-1', start_micros: Date.now() * 1000 + window.made, duration_micros: 500, open_count: 0, failed_count: 0 })));
+						await new Promise(requestAnimationFrame);
+						document.body.offsetHeight;
+						quickest = Math.min(quickest, performance.now() - begin);
+					}
+					return quickest;
+				})`, times))
 			}
-			fastest := func() float64 {
-				best := adding(50)
-				for range 9 {
-					best = min(best, adding(50))
-				}
-				return best
-			}
-			adding(400)
-			before := fastest()
-			for range 190 {
-				adding(50)
-			}
-			after := fastest()
+			adding(8)
+			before := adding(10)
+			adding(182)
+			after := adding(10)
 			t.Logf("50 traces are listed within %.1f ms at first, %.1f ms after 10,000", before, after)
 			require.Less(t, after, 2*before+10)
 			require.Equal(t, 300, browsertest.Eval[int](tab, `document.querySelectorAll('#traces-list li').length`))

@@ -8,11 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(Run{m}) }
 
 // failing is a test that keeps what it fails for.
 type failing struct {
@@ -21,6 +22,11 @@ type failing struct {
 }
 
 func (f *failing) Helper() {}
+
+func (f *failing) Fatal(args ...any) {
+	f.fatal = fmt.Sprint(args...)
+	panic(f)
+}
 
 func (f *failing) Fatalf(format string, args ...any) {
 	f.fatal = fmt.Sprintf(format, args...)
@@ -90,4 +96,30 @@ func TestProblemsAreFound(t *testing.T) {
 	tab.Open("/fine")
 	tab.WaitText("#p", "fine")
 	require.Equal(t, "fine", Eval[string](tab, `document.title`))
+}
+
+func TestTheSharedBrowser(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, `<!doctype html><link rel="icon" href="data:,">`)
+	}))
+	t.Cleanup(server.Close)
+	browser := Shared(t)
+	require.Equal(t, browser, Shared(t))
+	t.Run("one test's", func(t *testing.T) {
+		tab := NewTab(t, Shared(t), server.URL, chromedp.WithNewBrowserContext())
+		tab.Open("/")
+		Eval[bool](tab, `(localStorage.setItem('left', 'something'), true)`)
+	})
+	t.Run("another's", func(t *testing.T) {
+		tab := NewTab(t, Shared(t), server.URL, chromedp.WithNewBrowserContext())
+		tab.Open("/")
+		require.Zero(t, Eval[int](tab, `localStorage.length`))
+	})
+
+	process := chromedp.FromContext(browser).Browser.Process()
+	require.NoError(t, process.Kill())
+	<-browser.Done()
+	require.NotEqual(t, browser, Shared(t))
+	tab := NewTab(t, Shared(t), server.URL, chromedp.WithNewBrowserContext())
+	tab.Open("/")
 }
