@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -70,7 +71,8 @@ type node struct {
 
 	store    rooms.Store
 	relay    rooms.Relay
-	hub      *rooms.Hub
+	presence rooms.Presence // nil: there are no other nodes
+	hub      atomic.Pointer[rooms.Hub]
 	web      *web.Server
 	http     *http.Server
 	listener net.Listener
@@ -84,23 +86,34 @@ func (n *node) start(ctx context.Context) (err error) {
 	if err != nil {
 		return &unusableError{"addr", "ADDR", s.Addr, "HOST:PORT of a port that is free", err}
 	}
+	began := time.Now()
 	db, err := store.Open(ctx, s.Database, store.Options{
 		BatchCommitted: n.telemetry.BatchStored,
 		Failed:         func(err error) { n.log.Error("store", zap.Error(err)) },
+		Wait:           s.StartupTimeout,
 	})
 	if err != nil {
-		return &unusableError{"database", "DATABASE_URL", s.Database, "sqlite://PATH of a file that can be written, or postgres://…", err}
+		return &unusableError{"database", "DATABASE_URL", redacted(s.Database), "sqlite://PATH of a file that can be written, or postgres://…", err}
 	}
 	n.store = n.telemetry.Store(db)
-	n.relay = n.telemetry.Relay(&relay.Local{})
-	n.hub, err = rooms.NewHub(ctx, rooms.Config{Store: n.store, Relay: n.relay, Hooks: n.telemetry.Hooks(), Limits: s.roomLimits()})
+	var local rooms.Relay = &relay.Local{}
+	if s.NATS != "" {
+		if local, err = n.join(ctx, db, s.StartupTimeout-time.Since(began)); err != nil {
+			return err
+		}
+	}
+	n.relay = n.telemetry.Relay(local)
+	hub, err := rooms.NewHub(ctx, rooms.Config{
+		Store: n.store, Relay: n.relay, Presence: n.presence, Hooks: n.telemetry.Hooks(), Limits: s.roomLimits(),
+	})
 	if err != nil {
 		return fmt.Errorf("reading the rooms: %w", err)
 	}
-	n.telemetry.Counts(n.hub.Counts)
-	service := n.telemetry.Service(n.hub)
+	n.hub.Store(hub)
+	n.telemetry.Counts(hub.Counts)
+	service := n.telemetry.Service(hub)
 	for _, room := range defaultRooms {
-		if _, _, err := n.hub.CreateRoom(ctx, room.id, room.name); err != nil {
+		if _, _, err := hub.CreateRoom(ctx, room.id, room.name); err != nil {
 			return fmt.Errorf("creating room %s: %w", room.id, err)
 		}
 	}
@@ -149,10 +162,15 @@ func (n *node) drain(ctx context.Context) (err error) {
 	} else if n.listener != nil {
 		err = n.listener.Close()
 	}
-	if n.hub != nil {
-		limited, cancel := context.WithTimeout(ctx, drainRooms)
-		err = errors.Join(err, n.hub.Close(limited))
-		cancel()
+	limited, cancel := context.WithTimeout(ctx, drainRooms)
+	defer cancel()
+	if hub := n.hub.Load(); hub != nil {
+		err = errors.Join(err, hub.Close(limited))
+	}
+	if n.presence != nil {
+		if failed := n.presence.Close(limited); failed != nil {
+			n.log.Warn("the other nodes will take a while to see that this one is gone", zap.Error(failed))
+		}
 	}
 	if n.relay != nil {
 		err = errors.Join(err, n.relay.Close())

@@ -50,8 +50,12 @@ type metrics struct {
 	latency      *prometheus.HistogramVec
 	batch        prometheus.Observer
 	spansDropped prometheus.Counter
+	lag          *exemplarHistogram
+	catchUps     prometheus.Counter
 	caughtUp     prometheus.Counter
 	relayErrors  prometheus.Counter
+	reconnects   prometheus.Counter
+	connected    prometheus.Gauge
 	storeErrors  prometheus.Counter
 
 	byTransport map[string]*transportMetrics
@@ -124,8 +128,14 @@ func newMetrics() *metrics {
 		"Time from the receipt of what was said until the last member of a transport was written it, by broadcast.", latencyBuckets, "transport")
 	m.batch = histogram("store_batch_size", "Messages stored in one transaction.", batchBuckets).WithLabelValues()
 	m.spansDropped = counter("spans_dropped_total", "Sampled spans that could not be exported.").WithLabelValues()
+	m.lag = &exemplarHistogram{Observer: histogram("relay_lag_seconds",
+		"Time from the publication of an event on another node, by that node's clock, until it arrived here.", latencyBuckets).WithLabelValues()}
+	m.catchUps = counter("relay_catch_up_reads_total", "Reads from the store for messages that no other node had told of.").WithLabelValues()
 	m.caughtUp = counter("relay_caught_up_total", "Messages read from the store because no other node had told of them.").WithLabelValues()
 	m.relayErrors = counter("relay_errors_total", "Events that other nodes could not be told of.").WithLabelValues()
+	m.reconnects = counter("relay_reconnects_total", "Times that the lost connection to the other nodes was made again.").WithLabelValues()
+	m.connected = gauge("relay_connected", "1 while other nodes can be reached, or there are none.").WithLabelValues()
+	m.connected.Set(1)
 	m.storeErrors = counter("store_errors_total", "Store operations that failed for a reason of the store's own.").WithLabelValues()
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
