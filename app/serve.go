@@ -26,6 +26,7 @@ import (
 const (
 	drainConnections = 5 * time.Second
 	drainRooms       = 2 * time.Second
+	drainPresence    = time.Second / 2
 	drainTelemetry   = 2 * time.Second
 )
 
@@ -162,12 +163,14 @@ func (n *node) drain(ctx context.Context) (err error) {
 	} else if n.listener != nil {
 		err = n.listener.Close()
 	}
-	limited, cancel := context.WithTimeout(ctx, drainRooms)
-	defer cancel()
 	if hub := n.hub.Load(); hub != nil {
+		limited, cancel := context.WithTimeout(ctx, drainRooms)
 		err = errors.Join(err, hub.Close(limited))
+		cancel()
 	}
 	if n.presence != nil {
+		limited, cancel := context.WithTimeout(ctx, drainPresence)
+		defer cancel()
 		if failed := n.presence.Close(limited); failed != nil {
 			n.log.Warn("the other nodes will take a while to see that this one is gone", zap.Error(failed))
 		}
