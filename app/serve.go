@@ -88,11 +88,15 @@ func (n *node) start(ctx context.Context) (err error) {
 		return &unusableError{"addr", "ADDR", s.Addr, "HOST:PORT of a port that is free", err}
 	}
 	began := time.Now()
-	db, err := store.Open(ctx, s.Database, store.Options{
+	opts := store.Options{
 		BatchCommitted: n.telemetry.BatchStored,
 		Failed:         func(err error) { n.log.Error("store", zap.Error(err)) },
 		Wait:           s.StartupTimeout,
-	})
+	}
+	if postgres(s.Database) {
+		opts.Tracer = n.telemetry.SQL()
+	}
+	db, err := store.Open(ctx, s.Database, opts)
 	if err != nil {
 		return &unusableError{"database", "DATABASE_URL", redacted(s.Database), "sqlite://PATH of a file that can be written, or postgres://…", err}
 	}

@@ -60,6 +60,7 @@ type metrics struct {
 
 	byTransport map[string]*transportMetrics
 	byOperation map[string]*operationMetrics // by span name
+	sql         *operationMetrics            // spans of SQL
 	other       *operationMetrics            // spans of HTTP requests and libraries
 }
 
@@ -161,6 +162,7 @@ func newMetrics() *metrics {
 	for name, op := range operations {
 		m.byOperation[name] = m.operation(op.function)
 	}
+	m.sql = m.operation("sql")
 	m.other = m.operation("http")
 	return m
 }
@@ -238,7 +240,11 @@ func (operationTimes) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
 
 func (p operationTimes) OnEnd(s sdktrace.ReadOnlySpan) {
 	series, ok := p.m.byOperation[s.Name()]
-	if !ok {
+	switch {
+	case ok:
+	case s.InstrumentationScope().Name == sqlScope:
+		series = p.m.sql
+	default:
 		series = p.m.other
 	}
 	h := series.ok

@@ -31,6 +31,13 @@ func (s *tracedStore) Append(ctx context.Context, roomID string, drafts []rooms.
 		_, spans[i] = s.t.tracer.start(d.Ctx, &opAppend, semconv.MessagingDestinationName(roomID),
 			semconv.MessagingMessageID(d.Message.ID), attrBatch.Int(len(drafts)))
 	}
+	if s.t.sql && len(drafts) > 0 {
+		// What is sent for all is part of one trace: that of the first.
+		ctx = trace.ContextWithSpan(ctx, spans[0])
+		if c := connectionOf(drafts[0].Ctx); c != nil {
+			ctx = context.WithValue(ctx, connectionKey{}, c)
+		}
+	}
 	err := s.failed(s.Store.Append(ctx, roomID, drafts))
 	for i, span := range spans {
 		if err == nil && span.IsRecording() {

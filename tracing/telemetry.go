@@ -51,6 +51,7 @@ type Telemetry struct {
 	live     *live
 	log      *zap.Logger
 	withText bool
+	sql      bool // what the store sends is traced
 }
 
 // New sets OpenTelemetry up. It changes one thing of the process: OpenTelemetry's error handler. An error names the
