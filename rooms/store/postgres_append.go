@@ -22,8 +22,10 @@ const (
 	uniqueViolation = "23505"
 )
 
-// errUnknown: the connection was lost before PostgreSQL answered, and it could not be asked since.
-var errUnknown = errors.New("whether it was stored is not known")
+// unknown: the connection was lost before PostgreSQL answered, and it could not be asked since.
+func unknown(err error) error {
+	return &rooms.Error{Code: rooms.CodeUnavailable, Detail: "whether the message was stored is not known; it appears if it was", Cause: err}
+}
 
 // Append implements rooms.Store. It takes no longer than postgresTimeout, or twice that if the line was stuck.
 func (s *postgresStore) Append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
@@ -57,7 +59,7 @@ func (s *postgresStore) settle(ctx context.Context, calls []*call, err error) {
 	for {
 		select {
 		case <-ctx.Done():
-			fail(calls, fmt.Errorf("%w: %w", errUnknown, err))
+			fail(calls, unknown(err))
 			return
 		case <-time.After(settlePause):
 		}
