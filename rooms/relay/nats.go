@@ -111,7 +111,11 @@ func (n *NATS) connect(ctx context.Context) error {
 			nats.IgnoreAuthErrorAbort(), nats.ReconnectBufSize(reconnectBuffer),
 			nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2),
 			nats.FlusherTimeout(writeTimeout), nats.ReconnectOnFlusherError(),
-			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { n.opts.Lost(err) }),
+			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+				if err != nil { // it is nil when we close the connection
+					n.opts.Lost(err)
+				}
+			}),
 			nats.ReconnectHandler(func(*nats.Conn) { n.opts.Regained(false) }),
 			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 				if errors.Is(err, nats.ErrSlowConsumer) {
