@@ -50,7 +50,9 @@ func (s *sqlTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.T
 }
 
 // TraceQueryEnd implements pgx.QueryTracer.
-func (s *sqlTracer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) { s.end(ctx, data.Err) }
+func (s *sqlTracer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	s.end(ctx, data.Err)
+}
 
 // TraceBatchStart implements pgx.BatchTracer.
 func (s *sqlTracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
@@ -74,7 +76,9 @@ func (s *sqlTracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.T
 func (s *sqlTracer) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 
 // TraceBatchEnd implements pgx.BatchTracer.
-func (s *sqlTracer) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchEndData) { s.end(ctx, data.Err) }
+func (s *sqlTracer) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchEndData) {
+	s.end(ctx, data.Err)
+}
 
 // asked reports whether what is sent with ctx is to be traced: whether it is part of a trace.
 func (s *sqlTracer) asked(ctx context.Context) bool {

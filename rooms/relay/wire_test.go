@@ -21,7 +21,7 @@ func TestOtherVersions(t *testing.T) {
 		_, err := parseEvent("a", other)
 		require.ErrorIs(t, err, errWire)
 	}
-	for n := range len(p) {
+	for n := range p {
 		_, err := parseEvent("a", p[:n])
 		require.ErrorIs(t, err, errWire, "cut off after %d bytes", n)
 	}

@@ -73,8 +73,8 @@ func (p *Presence) flush(ctx context.Context) error {
 
 // change is an entry on its way into the database, as it was wanted when it was taken from the line.
 type change struct {
-	*entry
-	rooms.Participant
+	entry  *entry
+	who    rooms.Participant
 	ctx    context.Context
 	there  bool
 	unsure bool
@@ -149,18 +149,18 @@ func (p *Presence) write(ctx context.Context, batch []change) error {
 	byKey := make(map[int64]map[string]*change, 1)
 	for i := range batch {
 		c := &batch[i]
-		g := c.Participant.Generation
+		g := c.who.Generation
 		if byKey[g] == nil {
 			byKey[g] = make(map[string]*change)
 			numbers = append(numbers, g)
 		}
-		byKey[g][c.Participant.ClientID] = c
+		byKey[g][c.who.ClientID] = c
 		to := &out
 		if c.there {
 			to = &in
 		}
 		to.rooms = append(to.rooms, g)
-		to.clients = append(to.clients, c.Participant.ClientID)
+		to.clients = append(to.clients, c.who.ClientID)
 		to.unsure = append(to.unsure, c.unsure)
 	}
 
@@ -189,7 +189,7 @@ func (p *Presence) write(ctx context.Context, batch []change) error {
 	for i := range batch {
 		c := &batch[i]
 		c.entry.stored, c.entry.unsure = c.there, false
-		c.entry.void = c.entry.void || !present[c.Participant.Generation]
+		c.entry.void = c.entry.void || !present[c.who.Generation]
 		if c.entry.wanted != c.entry.stored {
 			p.enqueue(c.entry) // it has changed since
 		} else {
@@ -202,7 +202,7 @@ func (p *Presence) write(ctx context.Context, batch []change) error {
 	p.mu.Unlock()
 	p.tell(all, func(t turned) rooms.Change {
 		c := byKey[t.room][t.client]
-		return rooms.Change{Ctx: c.ctx, Participant: c.Participant}
+		return rooms.Change{Ctx: c.ctx, Participant: c.who}
 	})
 	return nil
 }
