@@ -5,7 +5,6 @@ package natstest
 import (
 	"net"
 	"strconv"
-	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -14,16 +13,24 @@ import (
 // startTimeout is how long NATS may take to answer.
 const startTimeout = 30 * time.Second
 
+// T is what a Server needs of the test that it is for: a testing.TB is one.
+type T interface {
+	Helper()
+	Fatal(args ...any)
+	Cleanup(func())
+	TempDir() string
+}
+
 // Server is a NATS server with JetStream. Its methods are for one goroutine at a time; URL and Address for any.
 type Server struct {
-	t    testing.TB
+	t    T
 	dir  string
 	port int
 	srv  *server.Server
 }
 
 // Start runs a server until the end of the test.
-func Start(t testing.TB) *Server {
+func Start(t T) *Server {
 	t.Helper()
 	s := &Server{t: t, dir: t.TempDir(), port: server.RANDOM_PORT}
 	t.Cleanup(s.Stop)
