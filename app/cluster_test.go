@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -243,4 +245,32 @@ func TestStartWithoutPostgreSQLOrNATS(t *testing.T) {
 		require.Contains(t, last, test.says)
 		require.NotContains(t, out.Stderr, "hidden")
 	}
+}
+
+// While a node waits for PostgreSQL, whoever balances load is told, instead of being kept waiting.
+func TestANodeSaysThatItIsStarting(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+	require.NoError(t, l.Close())
+	said := make(chan string, 1)
+	go func() {
+		for {
+			ready, err := apptest.Do(http.MethodGet, "http://"+addr+"/readyz", nil)
+			if err != nil {
+				time.Sleep(5 * time.Millisecond) // it does not listen yet
+				continue
+			}
+			other, err := apptest.Do(http.MethodGet, "http://"+addr+"/rooms", nil)
+			if err != nil {
+				said <- err.Error()
+				return
+			}
+			said <- fmt.Sprint(ready.Status, ready.Body, other.Status, other.Header.Get("Content-Type"))
+			return
+		}
+	}()
+	out := apptest.Run(t, apptest.Options{Env: []string{"ADDR=" + addr, "DATABASE_URL=postgres://127.0.0.1:1/none", "STARTUP_TIMEOUT=2s"}})
+	require.Equal(t, 2, out.Code)
+	require.Equal(t, "503"+`{"status":"starting"}`+"\n"+"503application/problem+json", <-said)
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -76,6 +78,8 @@ type node struct {
 	hub      atomic.Pointer[rooms.Hub]
 	web      *web.Server
 	http     *http.Server
+	handler  atomic.Pointer[http.Handler] // nil: the node is starting
+	failed   chan error                   // gets why http has ended
 	listener net.Listener
 }
 
@@ -87,6 +91,14 @@ func (n *node) start(ctx context.Context) (err error) {
 	if err != nil {
 		return &unusableError{"addr", "ADDR", s.Addr, "HOST:PORT of a port that is free", err}
 	}
+	n.http = &http.Server{
+		Handler:           http.HandlerFunc(n.answer),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          zap.NewStdLog(n.log),
+	}
+	n.failed = make(chan error, 1)
+	go func() { n.failed <- n.http.Serve(n.listener) }()
 	began := time.Now()
 	opts := store.Options{
 		BatchCommitted: n.telemetry.BatchStored,
@@ -126,26 +138,39 @@ func (n *node) start(ctx context.Context) (err error) {
 		Service: service, Page: page.Handler(page.Config{JaegerUI: s.JaegerUI}), Metrics: n.telemetry.MetricsHandler(),
 		Traces: n.telemetry.TracesHandler(), Log: n.log, Version: version, Limits: s.webLimits(), Connecting: n.telemetry.Connecting,
 	})
-	n.http = &http.Server{
-		Handler: n.telemetry.HTTP(n.web.Handler(), n.web.Route, func(r *http.Request) bool {
-			return web.IsSocket(r) || web.IsView(r)
-		}),
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          zap.NewStdLog(n.log),
-	}
 	n.http.RegisterOnShutdown(n.telemetry.EndViews)
+	handler := n.telemetry.HTTP(n.web.Handler(), n.web.Route, func(r *http.Request) bool {
+		return web.IsSocket(r) || web.IsView(r)
+	})
+	n.handler.Store(&handler)
 	return nil
+}
+
+// answer serves a request. While the node waits for PostgreSQL and NATS it says so: whoever balances load should look
+// elsewhere.
+func (n *node) answer(w http.ResponseWriter, r *http.Request) {
+	if handler := n.handler.Load(); handler != nil {
+		(*handler).ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Retry-After", "1")
+	if strings.TrimRight(r.URL.Path, "/") == "/readyz" {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, `{"status":"starting"}`+"\n")
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = io.WriteString(w, `{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"the server is starting"}`+"\n")
 }
 
 // serve answers requests until ctx ends.
 func (n *node) serve(ctx context.Context) error {
-	failed := make(chan error, 1)
-	go func() { failed <- n.http.Serve(n.listener) }()
 	n.web.Ready(true)
 	n.log.Info("listening", zap.String("addr", n.listener.Addr().String()), zap.String("version", version))
 	select {
-	case err := <-failed:
+	case err := <-n.failed:
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
 		n.log.Info("draining")
@@ -164,8 +189,8 @@ func (n *node) drain(ctx context.Context) (err error) {
 		}
 		cancel()
 		n.web.Close()
-	} else if n.listener != nil {
-		err = n.listener.Close()
+	} else if n.http != nil {
+		err = n.http.Close()
 	}
 	if hub := n.hub.Load(); hub != nil {
 		limited, cancel := context.WithTimeout(ctx, drainRooms)

@@ -296,11 +296,15 @@ func (p *Presence) reap(ctx context.Context, living int64) error {
 
 // retire says that this node is dead.
 func (p *Presence) retire(ctx context.Context) error {
-	if p.number == 0 || p.told == nil {
+	if p.number == 0 {
 		return nil
 	}
 	bounded, cancel := bound(ctx)
 	defer cancel()
+	if p.told == nil { // it has said nothing
+		_, err := p.pool.Exec(bounded, `DELETE FROM nodes WHERE number = $1`, p.number)
+		return err
+	}
 	if _, err := p.pool.Exec(bounded, `UPDATE nodes SET expires_at = '-infinity' WHERE number = $1`, p.number); err != nil {
 		return err
 	}
