@@ -43,6 +43,7 @@ type Hub struct {
 
 	look     chan struct{} // one token: look at the store at once
 	stop     chan struct{} // closed by Close
+	stopped  sync.Once
 	watching sync.WaitGroup
 
 	known   atomic.Int64 // rooms that exist, as far as this node has seen
@@ -86,11 +87,11 @@ func NewHub(ctx context.Context, cfg Config) (*Hub, error) {
 // errClosing is what callers get while the Hub closes.
 var errClosing = &Error{Code: CodeUnavailable, Detail: "the server is going away; reconnect"}
 
-// Close refuses new work, lets what is in the rooms' lines be stored and published, and waits for it or for ctx. It is
-// called once.
+// Close refuses new work, lets what is in the rooms' lines be stored and published, and waits for it or for ctx. It may
+// be called again.
 func (h *Hub) Close(ctx context.Context) error {
 	h.closing.Store(true)
-	close(h.stop)
+	h.stopped.Do(func() { close(h.stop) })
 	h.watching.Wait()
 	for h.running.Load() > 0 {
 		select {

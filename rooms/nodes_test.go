@@ -13,19 +13,16 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/rooms/relay"
 	"github.com/traceroom/traceroom/rooms/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// How long tests wait for a condition, and how often they look.
+// How long these tests wait for a condition, and how often they look.
 const (
-	waitFor = 20 * time.Second
-	tick    = time.Millisecond
+	nodesWait = 20 * time.Second
+	nodesTick = time.Millisecond
 )
 
 // network is the relays of some nodes, and what becomes of events between them.
@@ -176,12 +173,12 @@ func nodes(t *testing.T, count int, fate func(*rooms.Event) []time.Duration) ([]
 	return hubs, s
 }
 
-// lines is a Format of one line an event, for people and tests.
-type lines struct{}
+// plain is a Format of one line an event, for people and tests.
+type plain struct{}
 
-func (lines) Transport() string { return "websocket" }
+func (plain) Transport() string { return "websocket" }
 
-func (lines) Append(dst []byte, ev *rooms.Event, ref string) []byte {
+func (plain) Append(dst []byte, ev *rooms.Event, ref string) []byte {
 	switch ev.Kind {
 	case rooms.EventMessage:
 		return fmt.Appendf(dst, "%d %s %s\n", ev.Message.Seq, ev.Message.Text, ref)
@@ -201,7 +198,7 @@ type sink struct {
 	removed []rooms.Removal
 }
 
-func (*sink) Format() rooms.Format { return lines{} }
+func (*sink) Format() rooms.Format { return plain{} }
 
 func (s *sink) Push(b *rooms.Bundle) bool {
 	s.mu.Lock()
@@ -306,9 +303,9 @@ func TestEveryMemberOfEveryNodeIsShownEveryMessageOnceAndInOrder(t *testing.T) {
 				return len(messages) >= all-from
 			}
 			for _, s := range sinks {
-				require.Eventually(t, func() bool { return want(s, 0) }, waitFor, tick)
+				require.Eventually(t, func() bool { return want(s, 0) }, nodesWait, nodesTick)
 			}
-			plain := func(lines []string) (list []string) {
+			texts := func(lines []string) (list []string) {
 				for _, line := range lines {
 					list = append(list, line[:strings.LastIndexByte(line, ' ')])
 				}
@@ -318,7 +315,7 @@ func TestEveryMemberOfEveryNodeIsShownEveryMessageOnceAndInOrder(t *testing.T) {
 			for i, s := range sinks {
 				messages, _ := s.told()
 				require.Len(t, messages, all)
-				require.Equal(t, plain(first), plain(messages))
+				require.Equal(t, texts(first), texts(messages))
 				acknowledged := 0
 				for k, line := range messages {
 					var seq int
@@ -337,9 +334,9 @@ func TestEveryMemberOfEveryNodeIsShownEveryMessageOnceAndInOrder(t *testing.T) {
 			messages, _ := late.told()
 			var begin int
 			_, _ = fmt.Sscan(messages[0], &begin)
-			require.Eventually(t, func() bool { return want(late, begin-1) }, waitFor, tick)
+			require.Eventually(t, func() bool { return want(late, begin-1) }, nodesWait, nodesTick)
 			messages, _ = late.told()
-			require.Equal(t, plain(first)[begin-1:], plain(messages))
+			require.Equal(t, texts(first)[begin-1:], texts(messages))
 		})
 	}
 }
@@ -349,13 +346,13 @@ func TestALostHintThatNothingFollowsIsFound(t *testing.T) {
 	a, _ := join(t, hubs[0], "room", "a")
 	_, s := join(t, hubs[1], "room", "b")
 	require.NoError(t, say(hubs[0], a, "lost"))
-	require.Eventually(t, func() bool { m, _ := s.told(); return slices.Equal(m, []string{"1 lost "}) }, waitFor, tick)
+	require.Eventually(t, func() bool { m, _ := s.told(); return slices.Equal(m, []string{"1 lost "}) }, nodesWait, nodesTick)
 
 	// And at once when the relay says that it was away.
 	require.NoError(t, say(hubs[0], a, "too"))
 	begin := time.Now()
 	hubs[1].CatchUp()
-	require.Eventually(t, func() bool { m, _ := s.told(); return len(m) == 2 }, waitFor, tick)
+	require.Eventually(t, func() bool { m, _ := s.told(); return len(m) == 2 }, nodesWait, nodesTick)
 	require.Less(t, time.Since(begin), time.Second)
 }
 
@@ -373,7 +370,7 @@ func TestMessagesThatOvertakeEachOtherAreNotReadFromTheStore(t *testing.T) {
 	for i := range 20 {
 		require.NoError(t, say(hubs[0], a, fmt.Sprint(2*i)))
 		require.NoError(t, say(hubs[0], a, fmt.Sprint(2*i+1)))
-		require.Eventually(t, func() bool { m, _ := s.told(); return len(m) == 2*i+2 }, waitFor, tick)
+		require.Eventually(t, func() bool { m, _ := s.told(); return len(m) == 2*i+2 }, nodesWait, nodesTick)
 	}
 	require.Less(t, db.reads.Load()-before, int64(10), "a machine that stands still excuses a few")
 }
@@ -418,7 +415,7 @@ func TestARoomDeletedElsewhereIsDeletedHere(t *testing.T) {
 			_, s := join(t, hubs[1], "room", "b")
 			require.NoError(t, say(hubs[0], a, "old"))
 			require.NoError(t, hubs[0].DeleteRoom(t.Context(), "room"))
-			require.Eventually(t, func() bool { return s.gone() == 1 }, waitFor, tick)
+			require.Eventually(t, func() bool { return s.gone() == 1 }, nodesWait, nodesTick)
 			_, others := s.told()
 			require.Equal(t, "room_deleted  0", others[len(others)-1])
 			_, err := hubs[1].Room(t.Context(), "room")
@@ -427,7 +424,7 @@ func TestARoomDeletedElsewhereIsDeletedHere(t *testing.T) {
 			// Created anew, by joining on the node that heard of it last, it has nothing of the old one.
 			b, s := join(t, hubs[1], "room", "b")
 			require.NoError(t, say(hubs[1], b, "new"))
-			require.Eventually(t, func() bool { m, _ := s.told(); return slices.Equal(m, []string{"1 new ref-new"}) }, waitFor, tick)
+			require.Eventually(t, func() bool { m, _ := s.told(); return slices.Equal(m, []string{"1 new ref-new"}) }, nodesWait, nodesTick)
 		})
 	}
 }
@@ -452,7 +449,7 @@ func TestARoomCreatedAnewIsNotTakenForTheOldOne(t *testing.T) {
 	deaf.Store(false)
 	require.NoError(t, say(hubs[0], a, "new"))
 	// At once, and not only when the node next compares itself with the store.
-	require.Eventually(t, func() bool { return old.gone() == 1 }, time.Second, tick)
+	require.Eventually(t, func() bool { return old.gone() == 1 }, time.Second, nodesTick)
 	messages, _ := old.told()
 	require.NotContains(t, messages, "1 new ")
 	require.NoError(t, hubs[1].Leave(t.Context(), b))
@@ -463,7 +460,7 @@ func TestARoomCreatedAnewIsNotTakenForTheOldOne(t *testing.T) {
 	require.Eventually(t, func() bool {
 		m, _ := s.told()
 		return slices.Equal(m, []string{"1 new ", "2 newer ref-newer", "3 newest "})
-	}, waitFor, tick)
+	}, nodesWait, nodesTick)
 }
 
 // Who sends to a room that was deleted where it could not be heard is told, and so are all its members here.
@@ -473,7 +470,7 @@ func TestSendingToARoomDeletedElsewhere(t *testing.T) {
 	b, s := join(t, hubs[1], "room", "b")
 	require.NoError(t, hubs[0].DeleteRoom(t.Context(), "room"))
 	require.ErrorIs(t, say(hubs[1], b, "too late"), rooms.ErrNotFound)
-	require.Eventually(t, func() bool { return s.gone() == 1 }, time.Second, tick)
+	require.Eventually(t, func() bool { return s.gone() == 1 }, time.Second, nodesTick)
 }
 
 func TestParticipantsAreCountedOnAllNodes(t *testing.T) {
@@ -499,7 +496,7 @@ func TestParticipantsAreCountedOnAllNodes(t *testing.T) {
 		"user_joined client0 2", "user_joined client1 3", "user_joined client2 4",
 		"user_left client0 3", "user_left client1 2", "user_left client2 1",
 	}
-	require.Eventually(t, func() bool { _, others := first.told(); return slices.Equal(want, others) }, waitFor, tick)
+	require.Eventually(t, func() bool { _, others := first.told(); return slices.Equal(want, others) }, nodesWait, nodesTick)
 }
 
 // Nodes are heard in another order than clients came: the count that is told last is the right one.
@@ -512,7 +509,7 @@ func TestTheLastCountIsRight(t *testing.T) {
 	for i := range clients {
 		join(t, hubs[1+i%2], "room", fmt.Sprint(i))
 	}
-	require.Eventually(t, func() bool { _, others := s.told(); return len(others) == clients }, waitFor, tick)
+	require.Eventually(t, func() bool { _, others := s.told(); return len(others) == clients }, nodesWait, nodesTick)
 	_, others := s.told()
 	require.True(t, strings.HasSuffix(others[clients-1], fmt.Sprint(" ", clients+1)), "%v", others)
 }
@@ -531,7 +528,7 @@ func TestTheStoreIsAway(t *testing.T) {
 	require.Eventually(t, func() bool {
 		m, _ := bs.told()
 		return slices.Equal(m, []string{"1 one ", "2 three "})
-	}, waitFor, tick)
+	}, nodesWait, nodesTick)
 	messages, _ := as.told()
 	require.Equal(t, []string{"1 one ref-one", "2 three ref-three"}, messages)
 }

@@ -22,9 +22,15 @@ const (
 	uniqueViolation = "23505"
 )
 
-// unknown: the connection was lost before PostgreSQL answered, and it could not be asked since.
+// errUnknown: the connection was lost before PostgreSQL answered, and it could not be asked since.
+var errUnknown = errors.New("whether it was stored is not known")
+
+// unknown is errUnknown because of err, as clients are told it: to send the message again may be to send it twice.
 func unknown(err error) error {
-	return &rooms.Error{Code: rooms.CodeUnavailable, Detail: "whether the message was stored is not known; it appears if it was", Cause: err}
+	return &rooms.Error{
+		Code: rooms.CodeUnavailable, Detail: "whether the message was stored is not known; it appears if it was",
+		Cause: fmt.Errorf("%w: %w", errUnknown, err),
+	}
 }
 
 // Append implements rooms.Store. It takes no longer than postgresTimeout, or twice that if the line was stuck.
