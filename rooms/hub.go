@@ -22,8 +22,11 @@ type Config struct {
 	Relay Relay
 	// Presence is shared with the other nodes of the same Store and Relay; nil: there are none.
 	Presence Presence
-	Hooks    Hooks
-	Limits   Limits
+	// LookEvery is how often a node that shares its rooms compares them with the Store; default 2 s. The Relay gives hints:
+	// this bounds how long the loss of one that no other follows can go unnoticed.
+	LookEvery time.Duration
+	Hooks     Hooks
+	Limits    Limits
 }
 
 // Hub holds the rooms of this node. It implements Service.
@@ -80,7 +83,10 @@ func NewHub(ctx context.Context, cfg Config) (*Hub, error) {
 		return h, nil
 	}
 	h.presence.Watch(h.changed)
-	h.watching.Go(h.watch)
+	if cfg.LookEvery == 0 {
+		cfg.LookEvery = 2 * time.Second
+	}
+	h.watching.Go(func() { h.watch(cfg.LookEvery) })
 	return h, nil
 }
 

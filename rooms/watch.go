@@ -5,10 +5,6 @@ import (
 	"time"
 )
 
-// lookEvery is how often a node that shares its rooms compares them with the store. The relay is a hint: this bounds how
-// long the loss of one that no other follows can go unnoticed.
-const lookEvery = 2 * time.Second
-
 // CatchUp has all rooms look soon for what the relay may have failed to tell: call it when the relay was away. It does not
 // wait. It may be called from any goroutine.
 func (h *Hub) CatchUp() {
@@ -19,11 +15,11 @@ func (h *Hub) CatchUp() {
 }
 
 // watch compares the rooms with the store now and then, until Close.
-func (h *Hub) watch() {
+func (h *Hub) watch(every time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	h.watching.Go(func() { <-h.stop; cancel() })
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
@@ -56,10 +52,9 @@ func (h *Hub) compare(ctx context.Context) {
 		r.mu.Lock()
 		head := r.head
 		r.mu.Unlock()
-		if head.Generation != 0 {
-			places = append(places, at{r, head})
-			ids = append(ids, r.id)
-		}
+		// A room whose goroutine is about to say where it is, or has nothing to say, is told what the store holds.
+		places = append(places, at{r, head})
+		ids = append(ids, r.id)
 	}
 	heads, rooms, err := h.store.Heads(ctx, ids)
 	if err != nil {
