@@ -368,7 +368,24 @@ func (h *Hub) Join(ctx context.Context, conn *Conn, req Join) (*Member, error) {
 	if err = errors.Join(wait, err); err != nil {
 		return nil, AsError(err)
 	}
+	if m.counted != nil {
+		h.count(m)
+	}
 	return m, nil
+}
+
+// countBudget is the longest that a join waits until all nodes count its client.
+const countBudget = time.Second
+
+// count waits until who comes or goes from now on, on any node, is told along with a number that has m's client in it.
+func (h *Hub) count(m *Member) {
+	patience := time.NewTimer(countBudget)
+	defer patience.Stop()
+	select {
+	case <-m.counted:
+	case <-patience.C:
+	case <-h.stop:
+	}
 }
 
 // Leave implements Service.

@@ -10,10 +10,11 @@ type Member struct {
 	ClientID string
 
 	room     *room
-	audience *audience // nil: sent nothing more
-	index    int       // in audience
-	present  bool      // has not left
-	life     int       // the room's when it joined
+	audience *audience       // nil: sent nothing more
+	index    int             // in audience
+	present  bool            // has not left
+	life     int             // the room's when it joined
+	counted  <-chan struct{} // closed when all nodes count its client; nil: they do
 }
 
 // participant is what a Presence is told of m.

@@ -95,7 +95,10 @@ type share struct {
 
 func (s *share) Watch(told func(rooms.Change)) { s.told = told }
 
-func (s *share) Enter(ctx context.Context, p rooms.Participant) { s.move(ctx, p, 1) }
+func (s *share) Enter(ctx context.Context, p rooms.Participant) <-chan struct{} {
+	s.move(ctx, p, 1)
+	return nil
+}
 
 func (s *share) Exit(ctx context.Context, p rooms.Participant) { s.move(ctx, p, -1) }
 

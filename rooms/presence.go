@@ -13,8 +13,9 @@ type Presence interface {
 	// nodes that are no more. It is called once, before Enter. told must not block.
 	Watch(told func(Change))
 	// Enter says that a client has got its first connection into a room on this node, and Exit that it has lost its
-	// last. They do not wait. ctx is for the values that told gets to see.
-	Enter(ctx context.Context, p Participant)
+	// last. They do not wait. ctx is for the values that told gets to see. What Enter returns is closed when all nodes
+	// count the client, or need not any more; nil: they do.
+	Enter(ctx context.Context, p Participant) <-chan struct{}
 	Exit(ctx context.Context, p Participant)
 	// Forget says that a room was deleted, and with it who was in it. It does not wait.
 	Forget(generation int64)
@@ -52,8 +53,9 @@ func (alone) Watch(func(Change))          {}
 func (alone) Forget(int64)                {}
 func (alone) Close(context.Context) error { return nil }
 
-func (a alone) Enter(ctx context.Context, p Participant) {
+func (a alone) Enter(ctx context.Context, p Participant) <-chan struct{} {
 	a.hub.changed(Change{Ctx: ctx, Participant: p, Entered: true, Participants: a.hub.participants(p.RoomID)})
+	return nil
 }
 
 func (a alone) Exit(ctx context.Context, p Participant) {

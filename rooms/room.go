@@ -383,7 +383,7 @@ func (r *room) join(ctx context.Context, m *Member, since *int64) error {
 	}
 	r.add(m)
 	if r.clients[m.ClientID] == 1 {
-		r.hub.presence.Enter(ctx, m.participant(r.gen))
+		m.counted = r.hub.presence.Enter(ctx, m.participant(r.gen))
 	}
 	return nil
 }

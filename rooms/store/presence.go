@@ -69,6 +69,8 @@ type entry struct {
 	unsure bool // what became of the last change is not known
 	lined  bool // it is in the line
 	void   bool // there is no such room any more
+	// counted is closed when the database says what is wanted, or the entry is void; nil: nobody waits.
+	counted chan struct{}
 }
 
 var _ rooms.Presence = (*Presence)(nil)
@@ -115,12 +117,15 @@ func (p *Presence) Watch(told func(rooms.Change)) {
 }
 
 // Enter implements rooms.Presence.
-func (p *Presence) Enter(ctx context.Context, who rooms.Participant) { p.want(ctx, who, true) }
+func (p *Presence) Enter(ctx context.Context, who rooms.Participant) <-chan struct{} {
+	return p.want(ctx, who, true)
+}
 
 // Exit implements rooms.Presence.
 func (p *Presence) Exit(ctx context.Context, who rooms.Participant) { p.want(ctx, who, false) }
 
-func (p *Presence) want(ctx context.Context, who rooms.Participant, there bool) {
+// want notes what is wanted. The client is there when what it returns is closed, if that is what is wanted.
+func (p *Presence) want(ctx context.Context, who rooms.Participant, there bool) <-chan struct{} {
 	p.mu.Lock()
 	clients := p.entries[who.Generation]
 	if clients == nil {
@@ -133,9 +138,22 @@ func (p *Presence) want(ctx context.Context, who rooms.Participant, there bool) 
 		clients[who.ClientID] = e
 	}
 	e.Participant, e.ctx, e.wanted = who, context.WithoutCancel(ctx), there
+	if there && e.counted == nil {
+		e.counted = make(chan struct{})
+	}
+	counted := e.counted
 	p.enqueue(e)
 	p.mu.Unlock()
 	p.hurry()
+	return counted
+}
+
+// count has who waits for e go on; mu is held.
+func (e *entry) count() {
+	if e.counted != nil {
+		close(e.counted)
+		e.counted = nil
+	}
 }
 
 // enqueue puts e into the line; mu is held.
@@ -159,6 +177,7 @@ func (p *Presence) Forget(generation int64) {
 	defer p.mu.Unlock()
 	for _, e := range p.entries[generation] {
 		e.void = true
+		e.count()
 	}
 	delete(p.entries, generation)
 }

@@ -89,7 +89,9 @@ func (p *Presence) take() (batch []change, more bool) {
 		e.lined = false
 		switch {
 		case e.void:
+			e.count()
 		case e.wanted == e.stored && !e.unsure:
+			e.count()
 			p.drop(e)
 		default:
 			batch = append(batch, change{e, e.Participant, e.ctx, e.wanted, e.unsure})
@@ -193,6 +195,7 @@ func (p *Presence) write(ctx context.Context, batch []change) error {
 		if c.entry.wanted != c.entry.stored {
 			p.enqueue(c.entry) // it has changed since
 		} else {
+			c.entry.count()
 			p.drop(c.entry)
 		}
 	}

@@ -34,6 +34,7 @@ const patience = 20 * time.Second
 func (s PresenceSuite) Run(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *cluster){
 		"a client with connections on two nodes": testTwoNodes,
+		"whoever comes next finds it counted":    testCounted,
 		"many come and go at once":               testComeAndGo,
 		"a node dies":                            testDeath,
 		"a node only seemed dead":                testStall,
@@ -173,6 +174,39 @@ func testTwoNodes(t *testing.T, c *cluster) {
 	require.Equal(t, 1, c.count(t, 0))
 	require.Equal(t, 1, c.count(t, 1))
 	require.Equal(t, 0, c.count(t, 2))
+}
+
+func testCounted(t *testing.T, c *cluster) {
+	ctx := t.Context()
+	counted := func(ch <-chan struct{}) {
+		t.Helper()
+		if ch == nil {
+			return
+		}
+		select {
+		case <-ch:
+		case <-time.After(patience):
+			t.Fatal("the client is not counted")
+		}
+	}
+	for i := range 20 {
+		counted(c.nodes[i%3].Enter(ctx, c.who(0, fmt.Sprint(i))))
+		require.Equal(t, i+1, c.count(t, 0))
+	}
+	for i, change := range c.await(t, 20)["a"] {
+		require.Equal(t, fmt.Sprint(i), change.ClientID)
+		require.Equal(t, i+1, change.Participants)
+	}
+	// Nobody waits in vain for a client that is gone, or for a room that is.
+	gone := c.nodes[0].Enter(ctx, c.who(1, "gone"))
+	c.nodes[0].Exit(ctx, c.who(1, "gone"))
+	counted(gone)
+	_, err := c.DeleteRoom(ctx, "c")
+	require.NoError(t, err)
+	counted(c.nodes[0].Enter(ctx, c.who(2, "late")))
+	deleted := c.nodes[1].Enter(ctx, c.who(2, "later"))
+	c.nodes[1].Forget(c.rooms[2].Generation)
+	counted(deleted)
 }
 
 func testComeAndGo(t *testing.T, c *cluster) {
