@@ -44,6 +44,7 @@ type chaos struct {
 	stop  chan struct{} // senders end
 	end   chan struct{} // all end
 
+	open     atomic.Int64 // messages that wait for an answer
 	acked    atomic.Int64 // messages that senders were shown
 	refused  atomic.Int64 // error frames
 	resumed  atomic.Int64 // connections after the first
@@ -237,15 +238,26 @@ func (p *participant) send(over <-chan struct{}, echo <-chan string, write func(
 		p.said[text] = false
 		p.uncertain[text] = true // until it is answered
 		p.mu.Unlock()
-		if write(apptest.Message{Type: "message", Text: text, Ref: text}) != nil {
+		if !p.sendOne(text, over, echo, write) {
 			return
 		}
-		for answered := false; !answered; {
-			select {
-			case <-over:
-				return
-			case said := <-echo:
-				answered = said == text
+	}
+}
+
+// sendOne reports whether text was answered, with the message or with an error.
+func (p *participant) sendOne(text string, over <-chan struct{}, echo <-chan string, write func(any) error) bool {
+	p.chaos.open.Add(1)
+	defer p.chaos.open.Add(-1)
+	if write(apptest.Message{Type: "message", Text: text, Ref: text}) != nil {
+		return false
+	}
+	for {
+		select {
+		case <-over:
+			return false
+		case said := <-echo:
+			if said == text {
+				return true
 			}
 		}
 	}
@@ -468,6 +480,7 @@ func TestNodesMayComeAndGoAndDie(t *testing.T) {
 
 	// Senders stop; what is stored by then is all there will be, and everyone is shown it.
 	close(c.stop)
+	c.until(t, "all that was sent is answered", func() bool { return c.open.Load() == 0 })
 	var stored [chaosRooms][]apptest.Frame
 	c.until(t, "nothing more is stored", func() bool {
 		before := 0

@@ -14,7 +14,7 @@ import (
 const (
 	// leaseTime is how long a node that says nothing is taken to live, by PostgreSQL's clock, and leaseRenewal how often
 	// it says something, and looks for others that do not: their clients leave within the sum of the two, and a little.
-	leaseTime    = 10 * time.Second
+	leaseTime    = 8 * time.Second
 	leaseRenewal = 2 * time.Second
 	// presenceBatch is how many clients' comings and goings share a transaction, and presenceRetry how long to wait
 	// after one that failed.
@@ -25,7 +25,7 @@ const (
 // PresenceOptions are what OpenPresence may be told. The zero value is usable.
 type PresenceOptions struct {
 	Node   string        // names the node to who looks into the database
-	Lease  time.Duration // instead of 10 s
+	Lease  time.Duration // instead of 8 s
 	Renew  time.Duration // instead of 2 s
 	Failed func(error)   // is called when the database could not be told or asked; that is tried again. It must not block.
 }
