@@ -367,6 +367,11 @@ func TestNodesMayComeAndGoAndDie(t *testing.T) {
 	for i := range c.alive {
 		c.alive[i].Store(true)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			c.tell(t)
+		}
+	})
 	var crowd []*participant
 	var following sync.WaitGroup
 	defer following.Wait()
@@ -539,6 +544,23 @@ func TestNodesMayComeAndGoAndDie(t *testing.T) {
 	require.Len(t, said, total, "acknowledged = stored")
 	require.EqualValues(t, total, c.acked.Load())
 	t.Logf("%d messages, %d deliveries", total, total*(chaosSockets+chaosSIO))
+}
+
+// tell logs how each node sees the others, for whoever looks into a failure.
+func (c *chaos) tell(t *testing.T) {
+	for i, node := range c.nodes {
+		res, err := apptest.Do(http.MethodGet, node.URL+"/rooms/watched", nil)
+		if err != nil {
+			t.Logf("node %d: %v", i, err)
+			continue
+		}
+		t.Logf("node %d: %s", i, res.Body)
+		for name, value := range node.Metrics(t) {
+			if strings.Contains(name, "_relay_") && !strings.Contains(name, "_bucket") || strings.Contains(name, "store_errors") {
+				t.Logf("node %d: %s %v", i, name, value)
+			}
+		}
+	}
 }
 
 // history is all messages of a room.
