@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/traceroom/traceroom/rooms"
@@ -14,6 +15,7 @@ import (
 type serve struct {
 	Addr        string `env:"ADDR" default:":8000" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one."`
 	Database    string `env:"DATABASE_URL" default:"sqlite://traceroom.db" placeholder:"URL" help:"Where messages are kept: sqlite://PATH or postgres://… (sqlite://:memory: forgets them)."`
+	NATS        string `env:"NATS_URL" name:"nats" placeholder:"URL" help:"NATS server by which the nodes that share a PostgreSQL database reach each other: nats://HOST:PORT; several with commas between them."`
 	TraceLog    string `env:"TRACE_LOG" default:"traceroom.jsonl" placeholder:"PATH" help:"File of the trace log, rotated at 100 MB; off for none."`
 	TraceStdout bool   `env:"TRACE_STDOUT" default:"true" negatable:"" help:"Write the trace log to standard output too."`
 	TraceText   bool   `env:"TRACE_TEXT" default:"false" help:"Put messages' text into the trace log."`
@@ -21,6 +23,7 @@ type serve struct {
 	SendRate    int    `env:"SEND_RATE" default:"50" placeholder:"N" help:"Messages a second from one WebSocket connection, bursts of four times that; 0: no limit."`
 
 	LiveTraces     int           `env:"LIVE_TRACES" default:"500" placeholder:"N" help:"Newest traces of messages kept in memory for the page and GET /traces, and half as many of connections and of requests; 0: none."`
+	StartupTimeout time.Duration `env:"STARTUP_TIMEOUT" default:"30s" placeholder:"DURATION" help:"How long to wait at start for PostgreSQL and NATS to answer."`
 	MaxFrame       int64         `env:"MAX_FRAME" default:"65536" placeholder:"BYTES" help:"Largest frame taken from a client."`
 	MaxConnections int           `env:"MAX_CONNECTIONS" default:"20000" placeholder:"N" help:"Connections open at once."`
 	MaxRooms       int           `env:"MAX_ROOMS" default:"10000" placeholder:"N" help:"Rooms that may exist."`
@@ -62,6 +65,12 @@ func (s *serve) Validate() error {
 			return &unusableError{"jaeger-ui", "JAEGER_UI_URL", s.JaegerUI, "an http or https address, such as http://localhost:16686", nil}
 		}
 	}
+	if s.NATS != "" && !postgres(s.Database) {
+		return &unusableError{"nats", "NATS_URL", redacted(s.NATS), "--database (DATABASE_URL) to be postgres://…: nodes share their messages", nil}
+	}
+	if s.StartupTimeout < 0 {
+		return &unusableError{"startup-timeout", "STARTUP_TIMEOUT", s.StartupTimeout.String(), "a duration from 0s, such as 30s", nil}
+	}
 	for _, limit := range []struct {
 		flag, env string
 		value     int64
@@ -82,6 +91,28 @@ func (s *serve) Validate() error {
 		return &unusableError{"ping-interval", "PING_INTERVAL", s.PingInterval.String(), "a duration from 100ms, such as 25s", nil}
 	}
 	return nil
+}
+
+// postgres reports whether a database is one that nodes can share.
+func postgres(database string) bool {
+	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
+}
+
+// redacted is the URLs, separated by commas, without what nobody should read in a log.
+func redacted(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, one := range list {
+		u, err := url.Parse(strings.TrimSpace(one))
+		if err != nil {
+			list[i] = "…"
+			continue
+		}
+		if _, password := u.User.Password(); u.User != nil && !password && u.Scheme != "postgres" && u.Scheme != "postgresql" {
+			u.User = url.User("xxxxx") // a token
+		}
+		list[i] = u.Redacted()
+	}
+	return strings.Join(list, ",")
 }
 
 func (s *serve) webLimits() web.Limits {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,6 +27,7 @@ import (
 const (
 	drainConnections = 5 * time.Second
 	drainRooms       = 2 * time.Second
+	drainPresence    = time.Second / 2
 	drainTelemetry   = 2 * time.Second
 )
 
@@ -69,9 +73,12 @@ type node struct {
 
 	store    rooms.Store
 	relay    rooms.Relay
-	hub      *rooms.Hub
+	presence rooms.Presence // nil: there are no other nodes
+	hub      atomic.Pointer[rooms.Hub]
 	web      *web.Server
 	http     *http.Server
+	handler  atomic.Pointer[http.Handler] // nil: the node is starting
+	failed   chan error                   // gets why http has ended
 	listener net.Listener
 }
 
@@ -83,23 +90,46 @@ func (n *node) start(ctx context.Context) (err error) {
 	if err != nil {
 		return &unusableError{"addr", "ADDR", s.Addr, "HOST:PORT of a port that is free", err}
 	}
-	db, err := store.Open(ctx, s.Database, store.Options{
+	n.http = &http.Server{
+		Handler:           http.HandlerFunc(n.answer),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          zap.NewStdLog(n.log),
+	}
+	n.failed = make(chan error, 1)
+	go func() { n.failed <- n.http.Serve(n.listener) }()
+	began := time.Now()
+	opts := store.Options{
 		BatchCommitted: n.telemetry.BatchStored,
 		Failed:         func(err error) { n.log.Error("store", zap.Error(err)) },
-	})
+		Wait:           s.StartupTimeout,
+	}
+	if postgres(s.Database) {
+		opts.Tracer = n.telemetry.SQL()
+	}
+	db, err := store.Open(ctx, s.Database, opts)
 	if err != nil {
-		return &unusableError{"database", "DATABASE_URL", s.Database, "sqlite://PATH of a file that can be written, or postgres://…", err}
+		return &unusableError{"database", "DATABASE_URL", redacted(s.Database), "sqlite://PATH of a file that can be written, or postgres://…", err}
 	}
 	n.store = n.telemetry.Store(db)
-	n.relay = n.telemetry.Relay(&relay.Local{})
-	n.hub, err = rooms.NewHub(ctx, rooms.Config{Store: n.store, Relay: n.relay, Hooks: n.telemetry.Hooks(), Limits: s.roomLimits()})
+	var local rooms.Relay = &relay.Local{}
+	if s.NATS != "" {
+		if local, err = n.join(ctx, db, s.StartupTimeout-time.Since(began)); err != nil {
+			return err
+		}
+	}
+	n.relay = n.telemetry.Relay(local)
+	hub, err := rooms.NewHub(ctx, rooms.Config{
+		Store: n.store, Relay: n.relay, Presence: n.presence, Hooks: n.telemetry.Hooks(), Limits: s.roomLimits(),
+	})
 	if err != nil {
 		return fmt.Errorf("reading the rooms: %w", err)
 	}
-	n.telemetry.Counts(n.hub.Counts)
-	service := n.telemetry.Service(n.hub)
+	n.hub.Store(hub)
+	n.telemetry.Counts(hub.Counts)
+	service := n.telemetry.Service(hub)
 	for _, room := range defaultRooms {
-		if _, _, err := n.hub.CreateRoom(ctx, room.id, room.name); err != nil {
+		if _, _, err := hub.CreateRoom(ctx, room.id, room.name); err != nil {
 			return fmt.Errorf("creating room %s: %w", room.id, err)
 		}
 	}
@@ -107,26 +137,39 @@ func (n *node) start(ctx context.Context) (err error) {
 		Service: service, Page: page.Handler(page.Config{JaegerUI: s.JaegerUI}), Metrics: n.telemetry.MetricsHandler(),
 		Traces: n.telemetry.TracesHandler(), Log: n.log, Version: version, Limits: s.webLimits(), Connecting: n.telemetry.Connecting,
 	})
-	n.http = &http.Server{
-		Handler: n.telemetry.HTTP(n.web.Handler(), n.web.Route, func(r *http.Request) bool {
-			return web.IsSocket(r) || web.IsView(r)
-		}),
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          zap.NewStdLog(n.log),
-	}
 	n.http.RegisterOnShutdown(n.telemetry.EndViews)
+	handler := n.telemetry.HTTP(n.web.Handler(), n.web.Route, func(r *http.Request) bool {
+		return web.IsSocket(r) || web.IsView(r)
+	})
+	n.handler.Store(&handler)
 	return nil
+}
+
+// answer serves a request. While the node waits for PostgreSQL and NATS it says so: whoever balances load should look
+// elsewhere.
+func (n *node) answer(w http.ResponseWriter, r *http.Request) {
+	if handler := n.handler.Load(); handler != nil {
+		(*handler).ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Retry-After", "1")
+	if strings.TrimRight(r.URL.Path, "/") == "/readyz" {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, `{"status":"starting"}`+"\n")
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = io.WriteString(w, `{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"the server is starting"}`+"\n")
 }
 
 // serve answers requests until ctx ends.
 func (n *node) serve(ctx context.Context) error {
-	failed := make(chan error, 1)
-	go func() { failed <- n.http.Serve(n.listener) }()
 	n.web.Ready(true)
 	n.log.Info("listening", zap.String("addr", n.listener.Addr().String()), zap.String("version", version))
 	select {
-	case err := <-failed:
+	case err := <-n.failed:
 		return fmt.Errorf("serving: %w", err)
 	case <-ctx.Done():
 		n.log.Info("draining")
@@ -145,13 +188,20 @@ func (n *node) drain(ctx context.Context) (err error) {
 		}
 		cancel()
 		n.web.Close()
-	} else if n.listener != nil {
-		err = n.listener.Close()
+	} else if n.http != nil {
+		err = n.http.Close()
 	}
-	if n.hub != nil {
+	if hub := n.hub.Load(); hub != nil {
 		limited, cancel := context.WithTimeout(ctx, drainRooms)
-		err = errors.Join(err, n.hub.Close(limited))
+		err = errors.Join(err, hub.Close(limited))
 		cancel()
+	}
+	if n.presence != nil {
+		limited, cancel := context.WithTimeout(ctx, drainPresence)
+		defer cancel()
+		if failed := n.presence.Close(limited); failed != nil {
+			n.log.Warn("the other nodes will take a while to see that this one is gone", zap.Error(failed))
+		}
 	}
 	if n.relay != nil {
 		err = errors.Join(err, n.relay.Close())

@@ -2,6 +2,6 @@
 // frame that brought it and the bytes that its room's members are sent.
 //
 // It knows no HTTP, SQL, NATS, zap or OpenTelemetry; it imports the standard library and uuid. What it needs from
-// elsewhere it names as an interface (Store, Relay, Sink, Format), what others may do with it is the interface Service,
-// and what a wrapper around these cannot see it reports through Hooks.
+// elsewhere it names as an interface (Store, Relay, Presence, Sink, Format), what others may do with it is the interface
+// Service, and what a wrapper around these cannot see it reports through Hooks.
 package rooms

@@ -15,7 +15,7 @@ type Hooks struct {
 	MemberDropped func(ctx context.Context, m *Member)
 	// RelayFailed is called when other nodes could not be told of an event.
 	RelayFailed func(ctx context.Context, err error)
-	// CaughtUp is called when a room read n messages that it had not been told of from the store.
+	// CaughtUp is called when a room has looked in the store for messages that it had not been told of, and found n.
 	CaughtUp func(roomID string, n int)
 }
 

@@ -18,10 +18,15 @@ type Limits struct {
 
 // Config is what a Hub is made of. Store and Relay are required.
 type Config struct {
-	Store  Store
-	Relay  Relay
-	Hooks  Hooks
-	Limits Limits
+	Store Store
+	Relay Relay
+	// Presence is shared with the other nodes of the same Store and Relay; nil: there are none.
+	Presence Presence
+	// LookEvery is how often a node that shares its rooms compares them with the Store; default 2 s. The Relay gives hints:
+	// this bounds how long the loss of one that no other follows can go unnoticed.
+	LookEvery time.Duration
+	Hooks     Hooks
+	Limits    Limits
 }
 
 // Hub holds the rooms of this node. It implements Service.
@@ -29,13 +34,20 @@ type Config struct {
 // A room is held in memory while it has members or work, and is run by one goroutine, which exists while there is work.
 // mu guards active. Lock order: Hub.mu, then room.mu.
 type Hub struct {
-	store  Store
-	relay  Relay
-	hooks  Hooks
-	limits Limits
+	store    Store
+	relay    Relay
+	presence Presence
+	shared   bool // with other nodes
+	hooks    Hooks
+	limits   Limits
 
 	mu     sync.RWMutex
 	active map[string]*room
+
+	look     chan struct{} // one token: look at the store at once
+	stop     chan struct{} // closed by Close
+	stopped  sync.Once
+	watching sync.WaitGroup
 
 	known   atomic.Int64 // rooms that exist, as far as this node has seen
 	members atomic.Int64
@@ -46,7 +58,7 @@ type Hub struct {
 
 var _ Service = (*Hub)(nil)
 
-// NewHub returns a Hub. It reads the number of rooms from the store.
+// NewHub returns a Hub. It reads the number of rooms from the store. Close must be called.
 func NewHub(ctx context.Context, cfg Config) (*Hub, error) {
 	if cfg.Limits.Rooms == 0 {
 		cfg.Limits.Rooms = 10_000
@@ -57,22 +69,36 @@ func NewHub(ctx context.Context, cfg Config) (*Hub, error) {
 	h := &Hub{
 		store: cfg.Store, relay: cfg.Relay, hooks: cfg.Hooks, limits: cfg.Limits,
 		active: make(map[string]*room),
-		idle:   make(chan struct{}, 1),
+		look:   make(chan struct{}, 1), stop: make(chan struct{}),
+		idle: make(chan struct{}, 1),
 	}
 	rooms, err := h.store.Rooms(ctx)
 	if err != nil {
 		return nil, err
 	}
 	h.known.Store(int64(len(rooms)))
+	h.presence, h.shared = cfg.Presence, cfg.Presence != nil
+	if !h.shared {
+		h.presence = alone{h}
+		return h, nil
+	}
+	h.presence.Watch(h.changed)
+	if cfg.LookEvery == 0 {
+		cfg.LookEvery = 2 * time.Second
+	}
+	h.watching.Go(func() { h.watch(cfg.LookEvery) })
 	return h, nil
 }
 
 // errClosing is what callers get while the Hub closes.
 var errClosing = &Error{Code: CodeUnavailable, Detail: "the server is going away; reconnect"}
 
-// Close refuses new work, lets what is in the rooms' lines be stored and published, and waits for it or for ctx.
+// Close refuses new work, lets what is in the rooms' lines be stored and published, and waits for it or for ctx. It may
+// be called again.
 func (h *Hub) Close(ctx context.Context) error {
 	h.closing.Store(true)
+	h.stopped.Do(func() { close(h.stop) })
+	h.watching.Wait()
 	for h.running.Load() > 0 {
 		select {
 		case <-h.idle:
@@ -156,8 +182,20 @@ func (h *Hub) CreateRoom(ctx context.Context, id, name string) (Room, bool, erro
 	if err != nil {
 		return Room{}, false, AsError(err)
 	}
-	room.Participants = h.participants(id)
-	return room, created, nil
+	if created {
+		return room, true, nil
+	}
+	room, err = h.filled(ctx, room)
+	return room, false, err
+}
+
+// filled is room with its participants.
+func (h *Hub) filled(ctx context.Context, room Room) (Room, error) {
+	one := [1]Room{room}
+	if err := h.presence.Fill(ctx, one[:]); err != nil {
+		return Room{}, AsError(err)
+	}
+	return one[0], nil
 }
 
 func (h *Hub) createRoom(ctx context.Context, id, name string) (Room, bool, error) {
@@ -177,6 +215,15 @@ func (h *Hub) createRoom(ctx context.Context, id, name string) (Room, bool, erro
 
 // Room implements Service.
 func (h *Hub) Room(ctx context.Context, id string) (Room, error) {
+	room, err := h.stored(ctx, id)
+	if err != nil {
+		return Room{}, err
+	}
+	return h.filled(ctx, room)
+}
+
+// stored is the room without its participants.
+func (h *Hub) stored(ctx context.Context, id string) (Room, error) {
 	if err := CheckID("room_id", id); err != nil {
 		return Room{}, err
 	}
@@ -184,7 +231,6 @@ func (h *Hub) Room(ctx context.Context, id string) (Room, error) {
 	if err != nil {
 		return Room{}, AsError(err)
 	}
-	room.Participants = h.participants(id)
 	return room, nil
 }
 
@@ -195,8 +241,8 @@ func (h *Hub) Rooms(ctx context.Context) ([]Room, error) {
 		return nil, AsError(err)
 	}
 	h.known.Store(int64(len(rooms)))
-	for i := range rooms {
-		rooms[i].Participants = h.participants(rooms[i].ID)
+	if err := h.presence.Fill(ctx, rooms); err != nil {
+		return nil, AsError(err)
 	}
 	return rooms, nil
 }
@@ -221,7 +267,7 @@ func (h *Hub) DeleteRoom(ctx context.Context, id string) error {
 
 // Messages implements Service.
 func (h *Hub) Messages(ctx context.Context, roomID string, since *int64, limit int) ([]*Message, error) {
-	if _, err := h.Room(ctx, roomID); err != nil {
+	if _, err := h.stored(ctx, roomID); err != nil {
 		return nil, err
 	}
 	var messages []*Message
@@ -322,7 +368,24 @@ func (h *Hub) Join(ctx context.Context, conn *Conn, req Join) (*Member, error) {
 	if err = errors.Join(wait, err); err != nil {
 		return nil, AsError(err)
 	}
+	if m.counted != nil {
+		h.count(m)
+	}
 	return m, nil
+}
+
+// countBudget is the longest that a join waits until all nodes count its client.
+const countBudget = time.Second
+
+// count waits until who comes or goes from now on, on any node, is told along with a number that has m's client in it.
+func (h *Hub) count(m *Member) {
+	patience := time.NewTimer(countBudget)
+	defer patience.Stop()
+	select {
+	case <-m.counted:
+	case <-patience.C:
+	case <-h.stop:
+	}
 }
 
 // Leave implements Service.
@@ -375,7 +438,7 @@ func (h *Hub) PostMessage(ctx context.Context, p Post) (*Message, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if _, err := h.Room(ctx, p.RoomID); err != nil {
+	if _, err := h.stored(ctx, p.RoomID); err != nil {
 		return nil, err
 	}
 	if p.ParentID != "" {
@@ -427,6 +490,18 @@ func (h *Hub) publish(ctx context.Context, ev *Event) {
 	if err := h.relay.Publish(ctx, ev); err != nil && h.hooks.RelayFailed != nil {
 		h.hooks.RelayFailed(ctx, err)
 	}
+}
+
+// changed tells a room's members on all nodes that a client has come or gone.
+func (h *Hub) changed(c Change) {
+	kind := EventLeft
+	if c.Entered {
+		kind = EventJoined
+	}
+	h.publish(c.Ctx, &Event{
+		Kind: kind, RoomID: c.RoomID, Generation: c.Generation, ClientID: c.ClientID, Participants: c.Participants, Turn: c.Turn,
+		Transport: c.Transport, Received: c.At,
+	})
 }
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

@@ -18,9 +18,12 @@ const (
 
 // Room is a room as it is listed. Participants counts clients, not connections.
 type Room struct {
-	ID           string
-	Name         string
-	CreatedAt    time.Time
+	ID        string
+	Name      string
+	CreatedAt time.Time
+	// Generation tells rooms of one id apart: a room that is created anew after its deletion has a higher one. A Store
+	// gives it out, from 1.
+	Generation   int64
 	LastSeq      int64 // of the newest message ever stored, deleted ones included; 0 in a new room
 	Messages     int   // stored and not deleted
 	Participants int   // filled in by Service; a Store leaves it 0
@@ -37,16 +40,17 @@ type User struct {
 
 // Message is one thing said in a room. Once stored it is immutable: every connection is handed the same *Message.
 type Message struct {
-	ID        string // UUID version 7
-	RoomID    string
-	Seq       int64 // 1 for a room's first message; without a gap but for deleted messages
-	ClientID  string
-	Text      string
-	IsReply   bool
-	ParentID  string // empty: none
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	Trace     TraceContext
+	ID         string // UUID version 7
+	RoomID     string
+	Generation int64 // of the room that it was said in
+	Seq        int64 // 1 for a room's first message; without a gap but for deleted messages
+	ClientID   string
+	Text       string
+	IsReply    bool
+	ParentID   string // empty: none
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	Trace      TraceContext
 }
 
 // TraceContext is the W3C trace context (https://www.w3.org/TR/trace-context/) that travels with a message, in its
@@ -93,8 +97,10 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind         EventKind
 	RoomID       string
+	Generation   int64      // of the room it is about; 0: of whatever room has the id
 	ClientID     string     // whom it is about
 	Participants int        // EventJoined, EventLeft: clients in the room after it
+	Turn         int64      // EventJoined, EventLeft: which change of the room's participants it was, on all nodes; 0: not said
 	Message      *Message   // EventMessage
 	History      []*Message // EventHistory, oldest first
 	Truncated    bool       // EventHistory: there were more than MaxResume
@@ -103,6 +109,8 @@ type Event struct {
 	// Transport names what brought the event ("websocket", "socket.io", "http") and Received when.
 	Transport string
 	Received  time.Time
+	// Relayed is when another node published the event, by that node's clock; zero for this node's own.
+	Relayed time.Time
 
 	// Ref is the sender's own name for the message; only the connection that sent it is told.
 	Ref string

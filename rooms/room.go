@@ -14,6 +14,8 @@ import (
 const (
 	maxAppend   = 256              // messages stored together
 	maxCatchUp  = 1000             // messages read together from the store
+	maxHeld     = 2048             // messages that wait for those before them
+	maxArrivals = 8192             // events that wait to be delivered; what comes beyond is read from the store
 	storeBudget = 10 * time.Second // the longest that a room waits for the store
 )
 
@@ -37,17 +39,25 @@ type room struct {
 	mu       sync.Mutex
 	tasks    []task
 	arrivals []arrival
+	news     *Head // what the store was found to hold; nil: nothing new
+	due      bool  // a gap has waited long enough
+	head     Head  // where the room was when its goroutine last looked here; zero: not loaded
 	running  bool
 	resting  bool // the goroutine waits for an entry
 	retired  bool // no longer in the hub: takes no more work
 	wanted   int  // entries of tasks that the goroutine waits for; 0: it does not
 
 	// owned
-	loaded    bool // subscribed and seq known
-	exists    bool
-	life      int   // how often the room has been deleted while it was in memory
-	present   int   // members of this life that have not left
-	seq       int64 // the newest message that was delivered here
+	loaded    bool      // subscribed, and the room exists as gen
+	gen       int64     // the room's generation
+	life      int       // how often the room has been deleted while it was in memory
+	present   int       // members of this life that have not left
+	seq       int64     // the newest message that was delivered here
+	want      int64     // the newest message that is known to be stored
+	held      []arrival // messages beyond seq that wait for those before them, in their order
+	gap       gap
+	turn      int64 // of the newest change of who is in the room, and
+	count     int   // how many were after it
 	audiences []*audience
 	clients   map[string]int // connections by client
 	cancel    func()         // of the relay's subscription
@@ -120,14 +130,30 @@ func (r *room) enqueue(t task) bool {
 	return true
 }
 
-// arrive is the relay's handler: it puts ev into the line of what is to be delivered.
+// arrive is the relay's handler: it puts ev into the line of what is to be delivered. The line's bound is for what comes
+// from elsewhere: this node's messages are bounded by slots.
 func (r *room) arrive(ctx context.Context, ev *Event) {
+	r.mu.Lock()
+	switch {
+	case r.retired:
+		r.mu.Unlock()
+		return
+	case len(r.arrivals) < maxArrivals || ev.Relayed.IsZero() && ev.Kind != EventTyping:
+		r.arrivals = append(r.arrivals, arrival{ctx, ev})
+	case ev.Kind == EventMessage:
+		r.news = &Head{ev.Generation, ev.Message.Seq}
+	}
+	r.wake()
+}
+
+// hint tells the room what the store holds.
+func (r *room) hint(head Head) {
 	r.mu.Lock()
 	if r.retired {
 		r.mu.Unlock()
 		return
 	}
-	r.arrivals = append(r.arrivals, arrival{ctx, ev})
+	r.news = &head
 	r.wake()
 }
 
@@ -154,7 +180,11 @@ func (r *room) run() {
 		r.mu.Lock()
 		tasks := r.tasks
 		r.tasks, r.spare = r.spare, nil
-		r.resting = len(tasks) == 0 && len(r.arrivals) == 0
+		r.head = Head{}
+		if r.loaded {
+			r.head = Head{r.gen, r.seq}
+		}
+		r.resting = len(tasks) == 0 && len(r.arrivals) == 0 && r.news == nil && !r.due
 		rest := r.resting
 		r.mu.Unlock()
 		if rest {
@@ -282,14 +312,16 @@ func (r *room) retire() {
 	delete(h.active, r.id)
 	r.mu.Unlock()
 	h.mu.Unlock()
+	r.gap.end()
 	if r.cancel != nil {
 		r.cancel()
 	}
 }
 
-// load subscribes to the room's events and learns how far it has come.
+// load subscribes to the room's events and learns how far it has come. Other nodes may have deleted the room, or created
+// it anew: where there are any, the store is asked each time.
 func (r *room) load(ctx context.Context) error {
-	if r.loaded {
+	if r.loaded && !r.hub.shared {
 		return nil
 	}
 	if r.cancel == nil {
@@ -302,14 +334,26 @@ func (r *room) load(ctx context.Context) error {
 	info, err := r.hub.store.Room(ctx, r.id)
 	switch {
 	case err == nil:
-		r.exists, r.seq = true, info.LastSeq
+		r.adopt(ctx, info)
 	case errors.Is(err, ErrNotFound):
-		r.exists, r.seq = false, 0
+		r.gone(ctx)
 	default:
 		return err
 	}
-	r.loaded = true
 	return nil
+}
+
+// adopt takes over what the store says of the room.
+func (r *room) adopt(ctx context.Context, info Room) {
+	if r.loaded && info.Generation != r.gen {
+		r.gone(ctx)
+	}
+	if !r.loaded {
+		r.loaded, r.gen = true, info.Generation
+		r.seq, r.want, r.held = info.LastSeq, info.LastSeq, r.held[:0]
+		r.turn, r.count = 0, 0
+	}
+	r.want = max(r.want, info.LastSeq)
 }
 
 // budget bounds what is done for ctx's caller, and keeps its values when the caller has gone.
@@ -321,22 +365,16 @@ func budget(ctx context.Context) (context.Context, context.CancelFunc) {
 func (r *room) append(tasks []task) {
 	ctx, cancel := budget(context.Background())
 	defer cancel()
-	err := r.load(ctx)
-	if err == nil && !r.exists {
-		err = NotFound("room", "room_id", r.id)
+	drafts := make([]Draft, len(tasks))
+	for i, t := range tasks {
+		drafts[i] = Draft{Ctx: t.ctx, Message: &t.post.message}
 	}
-	if err == nil {
-		drafts := make([]Draft, len(tasks))
-		for i, t := range tasks {
-			drafts[i] = Draft{Ctx: t.ctx, Message: &t.post.message}
-		}
-		err = r.hub.store.Append(ctx, r.id, drafts)
-	}
+	err := r.hub.store.Append(ctx, r.id, drafts)
 	for _, t := range tasks {
 		p := t.post
 		if err == nil {
 			r.hub.publish(t.ctx, &Event{
-				Kind: EventMessage, RoomID: r.id, ClientID: p.message.ClientID, Message: &p.message,
+				Kind: EventMessage, RoomID: r.id, Generation: p.message.Generation, ClientID: p.message.ClientID, Message: &p.message,
 				Transport: p.transport, Received: p.received, Ref: p.ref, from: p.from,
 			})
 			p.done(&p.message, nil)
@@ -344,6 +382,9 @@ func (r *room) append(tasks []task) {
 			p.done(nil, AsError(err))
 		}
 		<-r.slots
+	}
+	if errors.Is(err, ErrNotFound) {
+		r.gone(ctx)
 	}
 }
 
@@ -354,11 +395,12 @@ func (r *room) join(ctx context.Context, m *Member, since *int64) error {
 	if err := r.load(ctx); err != nil {
 		return err
 	}
-	if !r.exists {
-		if _, _, err := r.hub.createRoom(ctx, r.id, r.id); err != nil {
+	if !r.loaded {
+		info, _, err := r.hub.createRoom(ctx, r.id, r.id)
+		if err != nil {
 			return err
 		}
-		r.exists = true
+		r.adopt(ctx, info)
 	}
 	history, err := r.history(ctx, since)
 	if err != nil {
@@ -367,7 +409,12 @@ func (r *room) join(ctx context.Context, m *Member, since *int64) error {
 	// The store may be ahead of what this node has been told. The others get that now, so that from here on all of the
 	// room's members have seen the same.
 	if n := len(history.History); n > 0 {
-		if err := r.catchUp(ctx, history.History[n-1].Seq); err != nil {
+		for _, message := range history.History {
+			if message.Seq > r.seq {
+				r.hold(stored(ctx, message))
+			}
+		}
+		if err := r.fill(ctx); err != nil {
 			return err
 		}
 		if !r.tell(m, history) {
@@ -376,10 +423,7 @@ func (r *room) join(ctx context.Context, m *Member, since *int64) error {
 	}
 	r.add(m)
 	if r.clients[m.ClientID] == 1 {
-		r.hub.publish(ctx, &Event{
-			Kind: EventJoined, RoomID: r.id, ClientID: m.ClientID, Participants: len(r.clients),
-			Transport: m.Conn.Transport, Received: time.Now(),
-		})
+		m.counted = r.hub.presence.Enter(ctx, m.participant(r.gen))
 	}
 	return nil
 }
@@ -388,17 +432,15 @@ func (r *room) join(ctx context.Context, m *Member, since *int64) error {
 func (r *room) history(ctx context.Context, since *int64) (*Event, error) {
 	ev := &Event{Kind: EventHistory, RoomID: r.id}
 	var err error
-	if since != nil && *since > r.seq {
+	if since != nil && *since > r.want {
 		// The client may have been shown more by another node than this one has been told of.
 		info, err := r.hub.store.Room(ctx, r.id)
 		if err != nil {
 			return nil, err
 		}
-		if err := r.catchUp(ctx, min(*since, info.LastSeq)); err != nil {
-			return nil, err
-		}
+		r.adopt(ctx, info)
 	}
-	if since == nil || *since > r.seq {
+	if since == nil || *since > r.want {
 		ev.History, err = r.hub.store.Newest(ctx, r.id, 0, HistoryLength)
 		return ev, err
 	}
@@ -465,30 +507,42 @@ func (r *room) leave(ctx context.Context, m *Member) {
 	}
 	delete(r.clients, m.ClientID)
 	r.participants.Store(int32(len(r.clients)))
-	r.hub.publish(ctx, &Event{
-		Kind: EventLeft, RoomID: r.id, ClientID: m.ClientID, Participants: len(r.clients),
-		Transport: m.Conn.Transport, Received: time.Now(),
-	})
+	r.hub.presence.Exit(ctx, m.participant(r.gen))
 }
 
 // delete deletes the room and says so.
 func (r *room) delete(ctx context.Context) error {
 	ctx, cancel := budget(ctx)
 	defer cancel()
-	if err := r.load(ctx); err != nil {
-		return err
+	generation, err := r.hub.store.DeleteRoom(ctx, r.id)
+	if errors.Is(err, ErrNotFound) {
+		r.gone(ctx)
 	}
-	if err := r.hub.store.DeleteRoom(ctx, r.id); err != nil {
+	if err != nil {
 		return err
 	}
 	r.hub.known.Add(-1)
-	r.hub.publish(ctx, &Event{Kind: EventRoomDeleted, RoomID: r.id, Received: time.Now()})
+	r.hub.publish(ctx, &Event{Kind: EventRoomDeleted, RoomID: r.id, Generation: generation, Received: time.Now()})
 	return nil
+}
+
+// gone is told that the room of this generation is no more, which other nodes may have failed to say: the members learn
+// it now.
+func (r *room) gone(ctx context.Context) {
+	if !r.loaded {
+		return
+	}
+	r.deliver([]arrival{{ctx, &Event{Kind: EventRoomDeleted, RoomID: r.id, Generation: r.gen, Received: time.Now()}}})
+	r.deleted()
 }
 
 // deleted forgets the room and its members: it is no more.
 func (r *room) deleted() {
-	r.exists, r.seq = false, 0
+	r.hub.presence.Forget(r.gen)
+	r.loaded = false
+	r.seq, r.want = 0, 0
+	clear(r.held)
+	r.held = r.held[:0]
 	r.hub.members.Add(-int64(r.present))
 	r.life, r.present = r.life+1, 0
 	for _, a := range r.audiences {
@@ -500,112 +554,4 @@ func (r *room) deleted() {
 	r.audiences = nil
 	clear(r.clients)
 	r.participants.Store(0)
-}
-
-// deliverArrivals hands what has arrived to the members, messages in the order of their sequence numbers, and reads from
-// the store what is missing before them.
-func (r *room) deliverArrivals() {
-	r.mu.Lock()
-	arrivals := r.arrivals
-	r.arrivals, r.early = r.early, nil
-	r.mu.Unlock()
-	if len(arrivals) == 0 {
-		r.early = arrivals
-		return
-	}
-	sortMessages(arrivals)
-	for i := 0; i < len(arrivals); {
-		ev := arrivals[i].ev
-		n := i + 1
-		if ev.Kind == EventMessage {
-			if ev.Message.Seq <= r.seq {
-				i++
-				continue
-			}
-			if ev.Message.Seq > r.seq+1 {
-				ctx, cancel := budget(arrivals[i].ctx)
-				// A store that cannot be read now is read when the next event shows the gap again.
-				err := r.catchUp(ctx, ev.Message.Seq-1)
-				cancel()
-				if err != nil {
-					i++
-					continue
-				}
-			}
-			r.seq = ev.Message.Seq
-			for n < len(arrivals) && arrivals[n].ev.Kind == EventMessage && arrivals[n].ev.Message.Seq == r.seq+1 {
-				r.seq++
-				n++
-			}
-		}
-		r.deliver(arrivals[i:n])
-		if ev.Kind == EventRoomDeleted {
-			r.deleted()
-		}
-		i = n
-	}
-	clear(arrivals)
-	if cap(arrivals) <= 2*maxAppend {
-		r.early = arrivals[:0]
-	}
-}
-
-// sortMessages puts the messages among arrivals in the order of their numbers, and leaves other events where they are.
-func sortMessages(arrivals []arrival) {
-	last, sorted := int64(0), true
-	for _, a := range arrivals {
-		if a.ev.Kind == EventRoomDeleted {
-			return // numbers begin anew behind it
-		}
-		if a.ev.Kind == EventMessage {
-			sorted = sorted && a.ev.Message.Seq >= last
-			last = a.ev.Message.Seq
-		}
-	}
-	if sorted {
-		return
-	}
-	var places []int
-	var messages []arrival
-	for i, a := range arrivals {
-		if a.ev.Kind == EventMessage {
-			places = append(places, i)
-			messages = append(messages, a)
-		}
-	}
-	slices.SortStableFunc(messages, func(a, b arrival) int { return int(a.ev.Message.Seq - b.ev.Message.Seq) })
-	for i, at := range places {
-		arrivals[at] = messages[i]
-	}
-}
-
-// catchUp delivers from the store the messages up to seq that this node has not been told of.
-func (r *room) catchUp(ctx context.Context, seq int64) error {
-	n := 0
-	for r.seq < seq {
-		messages, err := r.hub.store.After(ctx, r.id, r.seq, maxCatchUp)
-		if err != nil {
-			return err
-		}
-		arrivals := make([]arrival, 0, len(messages))
-		for _, m := range messages {
-			if m.Seq > seq {
-				break
-			}
-			arrivals = append(arrivals, arrival{ctx, &Event{
-				Kind: EventMessage, RoomID: r.id, ClientID: m.ClientID, Message: m, Trace: m.Trace, Received: time.Now(),
-			}})
-		}
-		if len(arrivals) == 0 {
-			break // what is missing was deleted
-		}
-		r.deliver(arrivals)
-		n += len(arrivals)
-		r.seq = arrivals[len(arrivals)-1].ev.Message.Seq
-	}
-	r.seq = max(r.seq, seq)
-	if n > 0 && r.hub.hooks.CaughtUp != nil {
-		r.hub.hooks.CaughtUp(r.id, n)
-	}
-	return nil
 }

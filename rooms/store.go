@@ -11,11 +11,14 @@ type Store interface {
 	Room(ctx context.Context, id string) (Room, error)
 	// Rooms lists all rooms, by creation time, then id.
 	Rooms(ctx context.Context) ([]Room, error)
-	// DeleteRoom deletes the room and its messages.
-	DeleteRoom(ctx context.Context, id string) error
+	// DeleteRoom deletes the room and its messages, and says which generation it was.
+	DeleteRoom(ctx context.Context, id string) (generation int64, err error)
+	// Heads says how far the rooms with these ids have come, leaving out those that do not exist, and how many rooms
+	// there are in all.
+	Heads(ctx context.Context, ids []string) (heads map[string]Head, rooms int, err error)
 
-	// Append makes the drafts durable, all or none, in their order, and writes the room's next sequence numbers to
-	// their Seq. Calls for one room must not overlap on a node; calls for different rooms that arrive together share
+	// Append makes the drafts durable, all or none, in their order, and writes the room's generation and its next
+	// sequence numbers to them. Calls for one room must not overlap on a node; calls for different rooms that arrive together share
 	// a transaction. CodeNotFound if the room does not exist. When Append has returned nil, the messages survive the
 	// process.
 	Append(ctx context.Context, roomID string, drafts []Draft) error
@@ -38,6 +41,12 @@ type Store interface {
 	Ping(ctx context.Context) error
 	// Close waits for what is under way and releases the store. No other call may follow.
 	Close() error
+}
+
+// Head is how far a room has come: its newest message, deleted or not.
+type Head struct {
+	Generation int64
+	LastSeq    int64
 }
 
 // Draft is a message on its way into the store. Ctx belongs to the operation that wants this one message stored: one

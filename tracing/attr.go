@@ -55,6 +55,8 @@ var (
 	keyPath      = newText(semconv.URLPathKey, "path", "")
 	keyScheme    = newText(semconv.URLSchemeKey, "", "")
 	keyRoute     = newText(semconv.HTTPRouteKey, "", "")
+	keySQLBatch  = newNumber(semconv.DBOperationBatchSizeKey, "", "")
+	keySQLState  = newText(semconv.DBResponseStatusCodeKey, "", "")
 	keyStatus    = newNumber(semconv.HTTPResponseStatusCodeKey, "", "status")
 )
 

@@ -15,7 +15,10 @@ func (t *Telemetry) Hooks() rooms.Hooks {
 		Delivering:    t.delivering,
 		MemberDropped: func(context.Context, *rooms.Member) {},
 		RelayFailed:   func(context.Context, error) { t.metrics.relayErrors.Inc() },
-		CaughtUp:      func(_ string, n int) { t.metrics.caughtUp.Add(float64(n)) },
+		CaughtUp: func(_ string, n int) {
+			t.metrics.catchUps.Inc()
+			t.metrics.caughtUp.Add(float64(n))
+		},
 	}
 }
 

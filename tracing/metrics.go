@@ -50,12 +50,17 @@ type metrics struct {
 	latency      *prometheus.HistogramVec
 	batch        prometheus.Observer
 	spansDropped prometheus.Counter
+	lag          *exemplarHistogram
+	catchUps     prometheus.Counter
 	caughtUp     prometheus.Counter
 	relayErrors  prometheus.Counter
+	reconnects   prometheus.Counter
+	connected    prometheus.Gauge
 	storeErrors  prometheus.Counter
 
 	byTransport map[string]*transportMetrics
 	byOperation []*operationMetrics // by the operation's index
+	sql         *operationMetrics   // spans of SQL
 	other       *operationMetrics   // spans of HTTP requests and libraries
 }
 
@@ -125,8 +130,14 @@ func newMetrics() *metrics {
 		"Time from the receipt of what was said until the last member of a transport was written it, by broadcast.", latencyBuckets, "transport")
 	m.batch = histogram("store_batch_size", "Messages stored in one transaction.", batchBuckets).WithLabelValues()
 	m.spansDropped = counter("spans_dropped_total", "Sampled spans that could not be exported.").WithLabelValues()
+	m.lag = &exemplarHistogram{Observer: histogram("relay_lag_seconds",
+		"Time from the publication of an event on another node, by that node's clock, until it arrived here.", latencyBuckets).WithLabelValues()}
+	m.catchUps = counter("relay_catch_up_reads_total", "Reads from the store for messages that no other node had told of.").WithLabelValues()
 	m.caughtUp = counter("relay_caught_up_total", "Messages read from the store because no other node had told of them.").WithLabelValues()
 	m.relayErrors = counter("relay_errors_total", "Events that other nodes could not be told of.").WithLabelValues()
+	m.reconnects = counter("relay_reconnects_total", "Times that the lost connection to the other nodes was made again.").WithLabelValues()
+	m.connected = gauge("relay_connected", "1 while other nodes can be reached, or there are none.").WithLabelValues()
+	m.connected.Set(1)
 	m.storeErrors = counter("store_errors_total", "Store operations that failed for a reason of the store's own.").WithLabelValues()
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
@@ -152,6 +163,7 @@ func newMetrics() *metrics {
 	for _, op := range operations {
 		m.byOperation[op.index] = m.operation(op.function)
 	}
+	m.sql = m.operation("sql")
 	m.other = m.operation("http")
 	return m
 }
@@ -240,9 +252,13 @@ func (operationTimes) began(context.Context, *span) {}
 
 // ended implements observer.
 func (p operationTimes) ended(s *span) {
-	h := p.m.byOperation[s.op.index].ok
+	series := p.m.sql // all else is listed
+	if s.op.index != notListed {
+		series = p.m.byOperation[s.op.index]
+	}
+	h := series.ok
 	if s.rare != nil && s.rare.status.Code == codes.Error {
-		h = p.m.byOperation[s.op.index].failed
+		h = series.failed
 	}
 	h.observe(s.took.Seconds(), s.SpanContext(), s.start.Add(s.took))
 }

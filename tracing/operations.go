@@ -19,7 +19,7 @@ type operation struct {
 	attrs []attribute.KeyValue
 
 	// Filled in once, for all.
-	index int    // among the operations
+	index int    // among the operations, or notListed
 	place string // module and function, as they stand in the trace log
 	wire  []byte // name, kind and attrs, as they are exported
 }
@@ -72,13 +72,21 @@ var operations = func() map[string]*operation {
 		&opConnectSIO, &opDisconnect, &opCreateRoom, &opListRooms, &opGetRoom, &opDeleteRoom, &opMessages,
 		&opGetMessage, &opDeleteMessage, &opCreateUser, &opGetUser, &opListUsers, &opStart, &opDrain,
 	} {
-		op.index = i
-		op.place = placeOf(op.module, op.function)
-		op.wire = wireOperation(op)
+		op.fill(i)
 		table[op.span] = op
 	}
 	return table
 }()
+
+// notListed is the index of operations that are declared when they are first seen.
+const notListed = -1
+
+// fill fills in what follows from the declaration.
+func (op *operation) fill(index int) {
+	op.index = index
+	op.place = placeOf(op.module, op.function)
+	op.wire = wireOperation(op)
+}
 
 // endOnly is the attributes that an operation learns while it lasts, though they have a name among the args.
 var endOnly = map[string][]*key{

@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"time"
 
 	"github.com/traceroom/traceroom/rooms"
 )
@@ -25,4 +26,21 @@ func (r *tracedRelay) Publish(ctx context.Context, ev *rooms.Event) error {
 	err := r.Relay.Publish(ctx, ev)
 	span.end(err)
 	return err
+}
+
+// Subscribe has handle called in the context of a relay span where another node published the event: a child of that
+// node's broadcast. It ends when the room has the event; deliver is a child of it.
+func (r *tracedRelay) Subscribe(ctx context.Context, roomID string, handle func(context.Context, *rooms.Event)) (func(), error) {
+	return r.Relay.Subscribe(ctx, roomID, func(ctx context.Context, ev *rooms.Event) {
+		if ev.Relayed.IsZero() {
+			handle(ctx, ev)
+			return
+		}
+		var attrs [eventAttrs]attr
+		ctx, span := r.t.tracer.start(Extract(ctx, ev.Trace), &opRelay, appendEvent(attrs[:0], ev)...)
+		now := time.Now()
+		r.t.metrics.lag.observe(max(0, now.Sub(ev.Relayed).Seconds()), span.SpanContext(), now)
+		handle(ctx, ev)
+		span.end(nil)
+	})
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/traceroom/traceroom/rooms"
 )
 
@@ -28,6 +30,10 @@ func (s *tracedStore) Append(ctx context.Context, roomID string, drafts []rooms.
 	now := time.Now()
 	for i, d := range drafts {
 		spans[i] = s.t.tracer.startAt(d.Ctx, now, &opAppend, keyRoom.text(roomID), keyMessage.text(d.Message.ID), keyBatch.int(len(drafts)))
+	}
+	if s.t.sql && len(drafts) > 0 {
+		// What is sent for all is part of one trace: that of the first.
+		ctx = trace.ContextWithSpan(ctx, spans[0])
 	}
 	err := s.failed(s.Store.Append(ctx, roomID, drafts))
 	now = time.Now()

@@ -51,6 +51,7 @@ type Telemetry struct {
 	live     *live
 	log      *zap.Logger
 	withText bool
+	sql      bool // what the store sends is traced
 }
 
 // New sets OpenTelemetry up. It changes one thing of the process: OpenTelemetry's error handler. An error names the
@@ -131,6 +132,18 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 
 // Counts has the sizes that counts reports among the metrics. Call it once.
 func (t *Telemetry) Counts(counts func() rooms.Counts) { t.metrics.gauges(counts) }
+
+// RelayLost notes that the other nodes cannot be reached.
+func (t *Telemetry) RelayLost() { t.metrics.connected.Set(0) }
+
+// RelayRegained notes that the other nodes can be reached again.
+func (t *Telemetry) RelayRegained() {
+	t.metrics.reconnects.Inc()
+	t.metrics.connected.Set(1)
+}
+
+// RelayFailed notes that an event could not be sent to other nodes, or not be read when it came from one.
+func (t *Telemetry) RelayFailed() { t.metrics.relayErrors.Inc() }
 
 // BatchStored notes that a transaction has stored n messages.
 func (t *Telemetry) BatchStored(n int) { t.metrics.batch.Observe(float64(n)) }

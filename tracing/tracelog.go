@@ -209,8 +209,11 @@ func names(span, scope string) (module, function string) {
 	if op, ok := operations[span]; ok {
 		return op.module, op.function
 	}
-	if scope == httpScope {
+	switch scope {
+	case httpScope:
 		return "http", span
+	case sqlScope:
+		return "sql", span
 	}
 	return "library", span
 }

@@ -70,6 +70,7 @@ type outcome struct {
 	Spans    int64         // that arrived
 	Expected int64         // of the messages and members that there were
 	Dropped  float64       // by the server's own account, traceroom_spans_dropped_total; -1 if it keeps none
+	CaughtUp float64       // messages that nodes had to read from the store; of several nodes
 	Ready    time.Duration // from the start of the process to when it serves
 }
 
@@ -213,6 +214,11 @@ func (l *lab) counts(ctx context.Context) (c collector.Counts, err error) {
 
 // dropped asks a server how many spans it could not export; -1 if it does not say.
 func dropped(ctx context.Context, addr string) float64 {
+	return metric(ctx, addr, "traceroom_spans_dropped_total")
+}
+
+// metric asks a server for a metric, the sum of its series; -1 if it has none.
+func metric(ctx context.Context, addr, want string) float64 {
 	res, err := get(ctx, "http://"+addr+"/metrics")
 	if err != nil {
 		return -1
@@ -221,7 +227,7 @@ func dropped(ctx context.Context, addr string) float64 {
 	sum, found := 0.0, false
 	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
 		name, value, ok := strings.Cut(lines.Text(), " ")
-		if base, _, _ := strings.Cut(name, "{"); ok && base == "traceroom_spans_dropped_total" {
+		if base, _, _ := strings.Cut(name, "{"); ok && base == want {
 			if v, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
 				sum, found = sum+v, true
 			}

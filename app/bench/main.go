@@ -69,6 +69,7 @@ var scenarios = []struct {
 	{"idle", "memory of idle connections", (*bench).idle},
 	{"history", "start and join with many messages stored", (*bench).history},
 	{"steady", "memory at a steady rate", (*bench).steady},
+	{"cluster", "one to three nodes on one PostgreSQL", (*bench).cluster},
 	{"churn", "memory after a room has filled and emptied often", (*bench).churn},
 }
 

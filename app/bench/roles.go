@@ -31,6 +31,8 @@ func role(ctx context.Context, args []string) (known bool, err error) {
 		return true, serve(ctx, floor.New())
 	case "collector":
 		return true, serve(ctx, &collector.Server{})
+	case "nats":
+		return true, runNATS(ctx)
 	case "load":
 		if len(args) != 2 {
 			return true, errors.New("load takes a plan as JSON")

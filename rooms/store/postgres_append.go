@@ -25,6 +25,14 @@ const (
 // errUnknown: the connection was lost before PostgreSQL answered, and it could not be asked since.
 var errUnknown = errors.New("whether it was stored is not known")
 
+// unknown is errUnknown because of err, as clients are told it: to send the message again may be to send it twice.
+func unknown(err error) error {
+	return &rooms.Error{
+		Code: rooms.CodeUnavailable, Detail: "whether the message was stored is not known; it appears if it was",
+		Cause: fmt.Errorf("%w: %w", errUnknown, err),
+	}
+}
+
 // Append implements rooms.Store. It takes no longer than postgresTimeout, or twice that if the line was stuck.
 func (s *postgresStore) Append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
 	return s.group.append(ctx, roomID, drafts)
@@ -57,7 +65,7 @@ func (s *postgresStore) settle(ctx context.Context, calls []*call, err error) {
 	for {
 		select {
 		case <-ctx.Done():
-			fail(calls, fmt.Errorf("%w: %w", errUnknown, err))
+			fail(calls, unknown(err))
 			return
 		case <-time.After(settlePause):
 		}
@@ -162,7 +170,7 @@ WITH room AS (
 		updated_at, traceparent, tracestate)
 	JOIN room ON room.id = m.room
 )
-SELECT id, last_seq FROM room`
+SELECT id, number, last_seq FROM room`
 )
 
 // store is one attempt at the transaction: all calls' drafts or none, but those for rooms that do not exist. If it
@@ -184,12 +192,12 @@ func (s *postgresStore) store(ctx context.Context, calls []*call) error {
 	}
 	args := []any{c.rooms, c.counts, c.room, c.back, c.id, c.client, c.text, c.reply, c.parent, c.created, c.updated, c.trace, c.state}
 
-	last := make(map[string]int64, len(calls))
+	last := make(map[string]rooms.Head, len(calls))
 	read := func(rows pgx.Rows) error {
 		var id string
-		var seq int64
-		_, err := pgx.ForEachRow(rows, []any{&id, &seq}, func() error {
-			last[id] = seq
+		var head rooms.Head
+		_, err := pgx.ForEachRow(rows, []any{&id, &head.Generation, &head.LastSeq}, func() error {
+			last[id] = head
 			return nil
 		})
 		return err
@@ -209,7 +217,7 @@ func (s *postgresStore) store(ctx context.Context, calls []*call) error {
 
 	messages := 0
 	for _, call := range calls {
-		seq, ok := last[call.roomID]
+		head, ok := last[call.roomID]
 		if !ok {
 			call.err = rooms.NotFound("room", "room_id", call.roomID)
 			continue
@@ -217,7 +225,7 @@ func (s *postgresStore) store(ctx context.Context, calls []*call) error {
 		call.err = nil
 		messages += len(call.drafts)
 		for i, d := range call.drafts {
-			d.Message.Seq = seq - int64(len(call.drafts)-1-i)
+			d.Message.Generation, d.Message.Seq = head.Generation, head.LastSeq-int64(len(call.drafts)-1-i)
 		}
 	}
 	if messages > 0 {
@@ -226,7 +234,7 @@ func (s *postgresStore) store(ctx context.Context, calls []*call) error {
 	return nil
 }
 
-const sqlLook = `SELECT m.id, m.seq FROM messages m JOIN rooms r ON r.number = m.room WHERE m.id = ANY ($1)`
+const sqlLook = `SELECT m.id, m.room, m.seq FROM messages m JOIN rooms r ON r.number = m.room WHERE m.id = ANY ($1)`
 
 // look settles the calls whose drafts are stored and returns the others.
 func (s *postgresStore) look(ctx context.Context, calls []*call) (missing []*call, err error) {
@@ -238,12 +246,12 @@ func (s *postgresStore) look(ctx context.Context, calls []*call) (missing []*cal
 			ids = append(ids, d.Message.ID)
 		}
 	}
-	stored := make(map[string]int64)
+	stored := make(map[string]rooms.Head)
 	var id string
-	var seq int64
+	var place rooms.Head
 	rows, _ := s.pool.Query(ctx, sqlLook, ids) // the error is in rows too
-	_, err = pgx.ForEachRow(rows, []any{&id, &seq}, func() error {
-		stored[id] = seq
+	_, err = pgx.ForEachRow(rows, []any{&id, &place.Generation, &place.LastSeq}, func() error {
+		stored[id] = place
 		return nil
 	})
 	if err != nil {
@@ -258,7 +266,8 @@ func (s *postgresStore) look(ctx context.Context, calls []*call) (missing []*cal
 		c.err = nil
 		messages += len(c.drafts)
 		for _, d := range c.drafts {
-			d.Message.Seq = stored[d.Message.ID]
+			place := stored[d.Message.ID]
+			d.Message.Generation, d.Message.Seq = place.Generation, place.LastSeq
 		}
 	}
 	if messages > 0 {

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	pgRoom    = `SELECT id, name, created_at, last_seq, deleted FROM rooms`
-	pgMessage = `SELECT r.id, m.seq, m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
+	pgRoom    = `SELECT number, id, name, created_at, last_seq, deleted FROM rooms`
+	pgMessage = `SELECT r.id, m.room, m.seq, m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
 	m.traceparent, m.tracestate FROM messages m JOIN rooms r ON r.number = m.room`
 	// The room is looked up once, so that the messages are read along their key.
-	pgMessages = `SELECT $1, m.seq, m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
+	pgMessages = `SELECT $1, m.room, m.seq, m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
 	m.traceparent, m.tracestate FROM messages m
 	WHERE m.room = (SELECT number FROM rooms WHERE id = $1) AND m.seq > $2 AND NOT m.deleted`
 	pgUser = `SELECT id, name, handle, created_at, updated_at FROM users`
@@ -28,6 +28,29 @@ func (s *postgresStore) Room(ctx context.Context, id string) (rooms.Room, error)
 // Rooms implements rooms.Store.
 func (s *postgresStore) Rooms(ctx context.Context) ([]rooms.Room, error) {
 	return collectPostgres(ctx, s, scanRoom, pgRoom+` ORDER BY created_at, id`)
+}
+
+// Heads implements rooms.Store.
+func (s *postgresStore) Heads(ctx context.Context, ids []string) (map[string]rooms.Head, int, error) {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	heads := make(map[string]rooms.Head, len(ids))
+	var count int
+	var b pgx.Batch
+	b.Queue(`SELECT id, number, last_seq FROM rooms WHERE id = ANY ($1)`, ids).Query(func(rows pgx.Rows) error {
+		var id string
+		var head rooms.Head
+		_, err := pgx.ForEachRow(rows, []any{&id, &head.Generation, &head.LastSeq}, func() error {
+			heads[id] = head
+			return nil
+		})
+		return err
+	})
+	b.Queue(`SELECT count(*) FROM rooms`).QueryRow(func(row pgx.Row) error { return row.Scan(&count) })
+	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
+		return nil, 0, err
+	}
+	return heads, count, nil
 }
 
 // After implements rooms.Store.

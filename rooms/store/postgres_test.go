@@ -36,7 +36,8 @@ func TestPostgresSweep(t *testing.T) {
 		storetest.Append(t, s, "a", strings.Split(strings.Repeat("x", 100), "")...)
 	}
 	storetest.Append(t, s, "b", "kept")
-	require.NoError(t, s.DeleteRoom(t.Context(), "a"))
+	_, err := s.DeleteRoom(t.Context(), "a")
+	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		var messages, rooms int
 		require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM deleted_rooms)`).Scan(&messages, &rooms))

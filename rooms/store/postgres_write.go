@@ -26,17 +26,15 @@ func (s *postgresStore) CreateRoom(ctx context.Context, room rooms.Room) (rooms.
 
 // DeleteRoom implements rooms.Store. The room is gone at once; its messages, which nothing finds any more, are removed
 // a few at a time.
-func (s *postgresStore) DeleteRoom(ctx context.Context, id string) error {
-	n, err := s.exec(ctx, `WITH gone AS (DELETE FROM rooms WHERE id = $1 RETURNING number)
-		INSERT INTO deleted_rooms (number) SELECT number FROM gone`, id)
+func (s *postgresStore) DeleteRoom(ctx context.Context, id string) (int64, error) {
+	number, err := oneOf(ctx, s, func(r row) (number int64, err error) { err = r.Scan(&number); return number, err },
+		rooms.NotFound("room", "room_id", id), `WITH gone AS (DELETE FROM rooms WHERE id = $1 RETURNING number)
+		INSERT INTO deleted_rooms (number) SELECT number FROM gone RETURNING number`, id)
 	if err != nil {
-		return err
-	}
-	if n == 0 {
-		return rooms.NotFound("room", "room_id", id)
+		return 0, err
 	}
 	s.sweeper.wake()
-	return nil
+	return number, nil
 }
 
 // sweep removes some messages of a deleted room, and reports whether there may be more. Nodes share the rooms out.

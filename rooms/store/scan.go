@@ -13,7 +13,7 @@ type row interface{ Scan(dest ...any) error }
 func scanRoom(r row) (rooms.Room, error) {
 	var room rooms.Room
 	var created, deleted int64
-	err := r.Scan(&room.ID, &room.Name, &created, &room.LastSeq, &deleted)
+	err := r.Scan(&room.Generation, &room.ID, &room.Name, &created, &room.LastSeq, &deleted)
 	room.CreatedAt = fromMilli(created)
 	room.Messages = int(room.LastSeq - deleted)
 	return room, err
@@ -23,7 +23,7 @@ func scanMessage(r row) (*rooms.Message, error) {
 	var m rooms.Message
 	var created, updated int64
 	var parent sql.NullString
-	err := r.Scan(&m.RoomID, &m.Seq, &m.ID, &m.ClientID, &m.Text, &m.IsReply, &parent, &created, &updated, &m.Trace.Parent, &m.Trace.State)
+	err := r.Scan(&m.RoomID, &m.Generation, &m.Seq, &m.ID, &m.ClientID, &m.Text, &m.IsReply, &parent, &created, &updated, &m.Trace.Parent, &m.Trace.State)
 	m.ParentID = parent.String
 	m.CreatedAt, m.UpdatedAt = fromMilli(created), fromMilli(updated)
 	return &m, err

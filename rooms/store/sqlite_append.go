@@ -108,7 +108,7 @@ func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*cal
 			room := a.rooms[c.roomID]
 			for _, d := range c.drafts {
 				room.last++
-				d.Message.Seq = room.last
+				d.Message.Generation, d.Message.Seq = room.base>>seqBits, room.last
 			}
 		}
 	}

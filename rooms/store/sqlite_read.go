@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"slices"
 
@@ -12,11 +13,11 @@ import (
 // The newest row of a room is found by one search, deleted messages included. CROSS JOIN has SQLite look for the room
 // first.
 const (
-	sqlRoom = `SELECT id, name, created_at,
+	sqlRoom = `SELECT number, id, name, created_at,
 	coalesce((SELECT place FROM messages WHERE place > number << 36 AND place < (number + 1) << 36
 	          ORDER BY place DESC LIMIT 1), 0) & ((1 << 36) - 1), deleted
 	FROM rooms`
-	sqlMessage = `SELECT r.id, m.place & ((1 << 36) - 1), m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, max(m.created_at, m.updated_at),
+	sqlMessage = `SELECT r.id, r.number, m.place & ((1 << 36) - 1), m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, max(m.created_at, m.updated_at),
 	m.traceparent, m.tracestate FROM `
 	sqlMessages = sqlMessage + `rooms r CROSS JOIN messages m
 	ON m.place > (r.number << 36) + ? AND m.place < (r.number + 1) << 36
@@ -58,6 +59,43 @@ func (s *sqliteStore) Room(ctx context.Context, id string) (rooms.Room, error) {
 // Rooms implements rooms.Store.
 func (s *sqliteStore) Rooms(ctx context.Context) ([]rooms.Room, error) {
 	return collect(ctx, s.list, scanRoom)
+}
+
+const sqlHeads = `SELECT rooms.id, number,
+	coalesce((SELECT place FROM messages WHERE place > number << 36 AND place < (number + 1) << 36
+	          ORDER BY place DESC LIMIT 1), 0) & ((1 << 36) - 1)
+	FROM json_each(?) AS sought CROSS JOIN rooms ON rooms.id = sought.value`
+
+// Heads implements rooms.Store.
+func (s *sqliteStore) Heads(ctx context.Context, ids []string) (map[string]rooms.Head, int, error) {
+	sought, err := json.Marshal(ids)
+	if err != nil {
+		return nil, 0, err
+	}
+	tx, err := s.r.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, 0, err
+	}
+	defer tx.Rollback() //nolint:errcheck // there is nothing to undo
+	var count int
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM rooms`).Scan(&count); err != nil {
+		return nil, 0, err
+	}
+	rows, err := tx.QueryContext(ctx, sqlHeads, string(sought))
+	if err != nil {
+		return nil, 0, err
+	}
+	defer rows.Close()
+	heads := make(map[string]rooms.Head, len(ids))
+	for rows.Next() {
+		var id string
+		var head rooms.Head
+		if err := rows.Scan(&id, &head.Generation, &head.LastSeq); err != nil {
+			return nil, 0, err
+		}
+		heads[id] = head
+	}
+	return heads, count, rows.Err()
 }
 
 // After implements rooms.Store.

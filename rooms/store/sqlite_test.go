@@ -83,7 +83,8 @@ func TestSQLiteSweep(t *testing.T) {
 	storetest.CreateRoom(t, s, "b")
 	storetest.Append(t, s, "a", slices.Repeat([]string{"x"}, 3*sweepRows+1)...)
 	storetest.Append(t, s, "b", "kept")
-	require.NoError(t, s.DeleteRoom(t.Context(), "a"))
+	_, err := s.DeleteRoom(t.Context(), "a")
+	require.NoError(t, err)
 	require.NoError(t, s.Close())
 
 	s = open(t, path).(*sqliteStore)

@@ -34,10 +34,10 @@ func (s *sqliteStore) CreateRoom(ctx context.Context, room rooms.Room) (rooms.Ro
 
 // DeleteRoom implements rooms.Store. The room is gone at once; its messages, which nothing finds any more, are removed
 // a few at a time, as that takes seconds for a large room and would hold up the appends of all others.
-func (s *sqliteStore) DeleteRoom(ctx context.Context, id string) error {
+func (s *sqliteStore) DeleteRoom(ctx context.Context, id string) (int64, error) {
+	var number int64
 	err := s.writeTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		delete(s.appender.rooms, id)
-		var number int64
 		switch err := tx.QueryRowContext(ctx, `DELETE FROM rooms WHERE id = ? RETURNING number`, id).Scan(&number); {
 		case errors.Is(err, sql.ErrNoRows):
 			return rooms.NotFound("room", "room_id", id)
@@ -47,10 +47,11 @@ func (s *sqliteStore) DeleteRoom(ctx context.Context, id string) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO deleted_rooms (number) VALUES (?)`, number)
 		return err
 	})
-	if err == nil {
-		s.sweeper.wake()
+	if err != nil {
+		return 0, err
 	}
-	return err
+	s.sweeper.wake()
+	return number, nil
 }
 
 // sweepRows is how many rows are removed in one go: about a millisecond's work.

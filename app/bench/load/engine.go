@@ -19,7 +19,7 @@ import (
 // in others, which hand over what they have through a channel.
 type engine struct {
 	plan  Plan
-	addr  netip.AddrPort
+	addrs []netip.AddrPort // of the nodes
 	epoll int
 	timer int // a timerfd, -1 while there is none
 
@@ -73,14 +73,19 @@ var goodbye = wire.AppendClient(nil, wire.CloseFrame, []byte{1000 >> 8, 1000 & 0
 const readSize = 256 << 10
 
 func newEngine(p Plan) (*engine, error) {
-	addr, err := netip.ParseAddrPort(p.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("address of the server: %w", err)
+	var addrs []netip.AddrPort
+	for _, s := range append([]Server{{Addr: p.Addr}}, p.More...) {
+		addr, err := netip.ParseAddrPort(s.Addr)
+		if err != nil {
+			return nil, fmt.Errorf("address of the server: %w", err)
+		}
+		addrs = append(addrs, addr)
 	}
 	if p.Rate > 0 {
 		p.Ack = "" // what arrives must not make anybody send
 	}
-	e := &engine{plan: p, addr: addr, timer: -1, epoch: time.Now(), buf: make([]byte, 2*readSize), events: make([]unix.EpollEvent, 1024)}
+	e := &engine{plan: p, addrs: addrs, timer: -1, epoch: time.Now(), buf: make([]byte, 2*readSize), events: make([]unix.EpollEvent, 1024)}
+	var err error
 	if e.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}

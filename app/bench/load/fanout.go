@@ -86,6 +86,11 @@ func (e *engine) window(res *Result, pump func(time.Duration) error) error {
 	res.ServerCPU = after.server - before.server
 	res.ClientCPU = after.client - before.client
 	res.OtherCPU = after.machine - before.machine - res.ServerCPU - res.ClientCPU - (after.collector - before.collector)
+	for i := range after.families {
+		used := after.families[i] - before.families[i]
+		res.FamilyCPU = append(res.FamilyCPU, used)
+		res.OtherCPU -= used
+	}
 	return nil
 }
 
@@ -96,6 +101,7 @@ type reading struct {
 	bytes           int64
 	// CPU time: of the server, of this process, of the receiver of traces, of all cores together.
 	server, client, collector, machine time.Duration
+	families                           []time.Duration
 }
 
 func (e *engine) counters() (r reading, err error) {
@@ -103,6 +109,20 @@ func (e *engine) counters() (r reading, err error) {
 	r.sent, r.delivered = e.totals()
 	if r.server, err = proc.CPU(e.plan.ServerPID); err != nil {
 		return r, err
+	}
+	for _, s := range e.plan.More {
+		cpu, err := proc.CPU(s.PID)
+		if err != nil {
+			return r, err
+		}
+		r.server += cpu
+	}
+	for _, pid := range e.plan.Families {
+		cpu, err := proc.FamilyCPU(pid)
+		if err != nil {
+			return r, err
+		}
+		r.families = append(r.families, cpu)
 	}
 	if r.client, err = proc.CPU(os.Getpid()); err != nil {
 		return r, err

@@ -48,7 +48,7 @@ func (e *engine) joinAll(ctx context.Context) error {
 	for range max(p.Dialers, 1) {
 		dialers.Go(func() {
 			for c := range want {
-				s, err := dial(e.addr, c.script)
+				s, err := dial(e.addrs[c.index%len(e.addrs)], c.script)
 				c.fd = s.fd
 				have <- joined{c, s.rest, err}
 				if err != nil {

@@ -29,6 +29,11 @@ type Plan struct {
 	ServerPID int
 	// CollectorPID is the process that the server sends its spans to; only to tell its CPU time from that of others.
 	CollectorPID int
+	// More are further nodes of the same server: the members of every room are dealt out over all. Their CPU time counts
+	// as the server's.
+	More []Server `json:",omitempty"`
+	// Families are processes whose CPU time, with that of their descendants, is to be told apart from that of others.
+	Families []int `json:",omitempty"`
 
 	Prefix  string  // of the rooms' names
 	Rooms   int     // as many
@@ -54,16 +59,23 @@ type Plan struct {
 	Times int
 }
 
+// Server is a node of a server that has several.
+type Server struct {
+	Addr string // host:port, IPv4
+	PID  int
+}
+
 // Result is what came of a Plan.
 type Result struct {
 	// The window.
 	Seconds    float64
-	Messages   int64         // sent within
-	Deliveries int64         // within: one message seen by one member
-	Bytes      int64         // read within
-	ServerCPU  time.Duration // within
-	ClientCPU  time.Duration // within
-	OtherCPU   time.Duration // within: of all that has nothing to do with the run, on all cores
+	Messages   int64           // sent within
+	Deliveries int64           // within: one message seen by one member
+	Bytes      int64           // read within
+	ServerCPU  time.Duration   // within
+	ClientCPU  time.Duration   // within
+	FamilyCPU  []time.Duration `json:",omitempty"` // within: of each of the plan's families
+	OtherCPU   time.Duration   // within: of all that has nothing to do with the run, on all cores
 
 	// From the first message to the end of the last one's delivery.
 	Sent      int64

@@ -89,7 +89,7 @@ func (e *engine) histories(ctx context.Context, res *Result) error {
 		s := scriptOf(Chat, e.roomName(i%e.plan.Rooms), fmt.Sprintf("joiner%d", i))
 		s.steps = []step{{"", `{"type":"history"`}}
 		begin := time.Now()
-		got, err := dial(e.addr, s)
+		got, err := dial(e.addrs[0], s)
 		if err != nil {
 			return err
 		}

@@ -131,6 +131,16 @@ func traceroom(at Place, log, env string) proc.Command {
 		Args: []string{"--addr", "127.0.0.1:0", "--database", "sqlite://" + at.Dir + "/bench.db", "--trace-log", log, "--trace-stdout=false", "--send-rate", "0"}}
 }
 
+// Node starts one of several Traceroom nodes that share a PostgreSQL database and a NATS server, and waits until it serves.
+func Node(ctx context.Context, at Place, database, nats string) (*Running, error) {
+	c := traceroom(at, at.Dir+"/trace.jsonl", "OTEL_EXPORTER_OTLP_ENDPOINT="+at.Collector)
+	c.Args = append(c.Args, "--database", database)
+	if nats != "" {
+		c.Args = append(c.Args, "--nats", nats)
+	}
+	return startAndProbe(ctx, c)
+}
+
 // startAndProbe starts a program that says where it listens and, at /readyz, whether it is ready.
 func startAndProbe(ctx context.Context, c proc.Command) (*Running, error) {
 	r, err := startAndAsk(ctx, c)

@@ -5,7 +5,9 @@ package proc_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -118,4 +120,22 @@ func TestWaitingForAProgramThatEndsOrIsSilentFails(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	p.Stop(10 * time.Millisecond) // it ignores SIGTERM
 	require.Error(t, syscall.Kill(p.PID(), 0), fmt.Sprint("process ", p.PID(), " is still there"))
+}
+
+func TestTheCPUOfAFamily(t *testing.T) {
+	cmd := exec.Command("sh", "-c", `(i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo burnt; cat) & cat; wait`)
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	_, err = io.ReadFull(out, make([]byte, len("burnt")))
+	require.NoError(t, err)
+	used, err := proc.FamilyCPU(cmd.Process.Pid)
+	require.NoError(t, err)
+	require.Greater(t, used, 20*time.Millisecond, "what a child does counts")
+	require.NoError(t, in.Close())
+	require.NoError(t, cmd.Wait())
+	_, err = proc.FamilyCPU(cmd.Process.Pid)
+	require.Error(t, err)
 }

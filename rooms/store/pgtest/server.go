@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,9 +22,17 @@ import (
 // startTimeout is how long PostgreSQL may take to answer, or to end.
 const startTimeout = 60 * time.Second
 
+// T is what a Server needs of the test that it is for: a testing.TB is one.
+type T interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Cleanup(func())
+}
+
 // Server is a PostgreSQL server. Its methods are for one goroutine at a time; URL and Database for any.
 type Server struct {
-	t        testing.TB
+	t        T
 	dir      string
 	bin      string
 	settings []string
@@ -33,6 +40,7 @@ type Server struct {
 	as       *syscall.Credential // nil: as ourselves
 	next     atomic.Int32        // names of databases
 
+	pid    int        // of leashed
 	ended  chan error // nil: not running
 	leash  io.Closer  // closing it has the server shut down, as does our own end
 	output *os.File
@@ -41,7 +49,7 @@ type Server struct {
 // Start makes a database cluster and runs PostgreSQL on it until the end of the test. settings are of the form
 // "name=value" and come after those that make tests fast, one of which is fsync=off. The test fails if PostgreSQL is
 // not installed.
-func Start(t testing.TB, settings ...string) *Server {
+func Start(t T, settings ...string) *Server {
 	t.Helper()
 	bin, err := binaries()
 	if err != nil {
@@ -170,6 +178,7 @@ func (s *Server) run() error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	s.pid = cmd.Process.Pid
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	for begin := time.Now(); ; {
@@ -195,7 +204,7 @@ func (s *Server) run() error {
 	}
 }
 
-func freePort(t testing.TB) int {
+func freePort(t T) int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -243,6 +252,9 @@ func (s *Server) await() {
 	}
 }
 
+// PID is the process of which all of the running server's are descendants.
+func (s *Server) PID() int { return s.pid }
+
 // Address is where the server listens.
 func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
@@ -252,7 +264,7 @@ func (s *Server) URL(database string) string {
 }
 
 // Database creates an empty database and returns its URL. The server must be running.
-func (s *Server) Database(t testing.TB) string {
+func (s *Server) Database(t T) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()

@@ -42,6 +42,7 @@ func (s Suite) Run(t *testing.T) {
 	t.Run("history and resumption", one(testReads))
 	t.Run("sequence numbers have no gap", one(func(t *testing.T, s rooms.Store) { testConcurrent(t, s) }))
 	t.Run("a failing call fails alone", one(testIsolation))
+	t.Run("how far rooms have come", one(testHeads))
 	t.Run("deleted messages", one(testDeleteMessage))
 	t.Run("deleted rooms", one(testDeleteRoom))
 	t.Run("a room deleted while it is written to", one(testDeleteRoomWhileAppending))
@@ -127,17 +128,21 @@ func testRooms(t *testing.T, s rooms.Store) {
 	require.NoError(t, err)
 	require.Empty(t, list)
 
+	var generations []int64
 	for i, id := range []string{"zoo", "bar", "ant"} {
 		room := rooms.Room{ID: id, Name: "Zimmer „" + id + "“ 🦊", CreatedAt: epoch.Add(time.Duration(i/2) * time.Millisecond)}
 		got, created, err := s.CreateRoom(ctx, room)
 		require.NoError(t, err)
 		require.True(t, created)
+		require.Positive(t, got.Generation)
+		generations = append(generations, got.Generation)
+		room.Generation = got.Generation
 		require.Equal(t, room, got)
 	}
 	got, created, err := s.CreateRoom(ctx, rooms.Room{ID: "zoo", Name: "other", CreatedAt: epoch.Add(time.Hour)})
 	require.NoError(t, err)
 	require.False(t, created)
-	require.Equal(t, rooms.Room{ID: "zoo", Name: "Zimmer „zoo“ 🦊", CreatedAt: epoch}, got)
+	require.Equal(t, rooms.Room{ID: "zoo", Name: "Zimmer „zoo“ 🦊", CreatedAt: epoch, Generation: generations[0]}, got)
 
 	Append(t, s, "zoo", "one", "two")
 	list, err = s.Rooms(ctx)
@@ -153,7 +158,8 @@ func testRooms(t *testing.T, s rooms.Store) {
 
 	_, err = s.Room(ctx, "nowhere")
 	require.ErrorIs(t, err, rooms.ErrNotFound)
-	require.ErrorIs(t, s.DeleteRoom(ctx, "nowhere"), rooms.ErrNotFound)
+	_, err = s.DeleteRoom(ctx, "nowhere")
+	require.ErrorIs(t, err, rooms.ErrNotFound)
 }
 
 func testRoundTrip(t *testing.T, s rooms.Store) {
@@ -361,6 +367,36 @@ func testIsolation(t *testing.T, s rooms.Store) {
 	}
 }
 
+func testHeads(t *testing.T, s rooms.Store) {
+	ctx := t.Context()
+	heads, count, err := s.Heads(ctx, nil)
+	require.NoError(t, err)
+	require.Empty(t, heads)
+	require.Zero(t, count)
+	want := make(map[string]rooms.Head)
+	for _, id := range []string{"a", "b.c", "d", "empty"} {
+		CreateRoom(t, s, id)
+	}
+	for _, id := range []string{"a", "b.c", "d"} {
+		m := Append(t, s, id, "1", "2", "3")
+		want[id] = rooms.Head{Generation: m[2].Generation, LastSeq: 3}
+		require.NoError(t, s.DeleteMessage(ctx, m[2].ID))
+	}
+	room, err := s.Room(ctx, "empty")
+	require.NoError(t, err)
+	want["empty"] = rooms.Head{Generation: room.Generation}
+	_, err = s.DeleteRoom(ctx, "d")
+	require.NoError(t, err)
+	delete(want, "d")
+	heads, count, err = s.Heads(ctx, []string{"a", "b.c", "d", "nowhere", "empty"})
+	require.NoError(t, err)
+	require.Equal(t, want, heads)
+	require.Equal(t, 3, count)
+	heads, _, err = s.Heads(ctx, []string{"a"})
+	require.NoError(t, err)
+	require.Equal(t, map[string]rooms.Head{"a": want["a"]}, heads)
+}
+
 func testDeleteMessage(t *testing.T, s rooms.Store) {
 	ctx := t.Context()
 	CreateRoom(t, s, "a")
@@ -398,9 +434,14 @@ func testDeleteRoom(t *testing.T, s rooms.Store) {
 	kept := Append(t, s, "b", "kept")[0]
 
 	for range 2 {
-		require.NoError(t, s.DeleteRoom(ctx, "a"))
-		require.ErrorIs(t, s.DeleteRoom(ctx, "a"), rooms.ErrNotFound)
-		_, err := s.Room(ctx, "a")
+		before, err := s.Room(ctx, "a")
+		require.NoError(t, err)
+		generation, err := s.DeleteRoom(ctx, "a")
+		require.NoError(t, err)
+		require.Equal(t, before.Generation, generation)
+		_, err = s.DeleteRoom(ctx, "a")
+		require.ErrorIs(t, err, rooms.ErrNotFound)
+		_, err = s.Room(ctx, "a")
 		require.ErrorIs(t, err, rooms.ErrNotFound)
 		require.ErrorIs(t, s.Append(ctx, "a", []rooms.Draft{{Ctx: ctx, Message: NewMessage("a", "x")}}), rooms.ErrNotFound)
 		require.Empty(t, All(t, s, "a"))
@@ -409,6 +450,7 @@ func testDeleteRoom(t *testing.T, s rooms.Store) {
 		require.Empty(t, All(t, s, "a"))
 		room, err := s.Room(ctx, "a")
 		require.NoError(t, err)
+		require.Greater(t, room.Generation, generation)
 		require.Zero(t, room.LastSeq)
 		require.Zero(t, room.Messages)
 		for _, i := range []int{0, 700, 1499} {
@@ -416,7 +458,9 @@ func testDeleteRoom(t *testing.T, s rooms.Store) {
 			require.ErrorIs(t, err, rooms.ErrNotFound)
 			require.ErrorIs(t, s.DeleteMessage(ctx, old[i].ID), rooms.ErrNotFound)
 		}
-		require.EqualValues(t, 1, Append(t, s, "a", "anew")[0].Seq)
+		anew := Append(t, s, "a", "anew")[0]
+		require.EqualValues(t, 1, anew.Seq)
+		require.Equal(t, room.Generation, anew.Generation)
 		require.Equal(t, "anew", texts(All(t, s, "a")))
 	}
 	got, err := s.Message(ctx, kept.ID)
@@ -449,7 +493,8 @@ func testDeleteRoomWhileAppending(t *testing.T, s rooms.Store) {
 			room, err := s.Room(ctx, "a")
 			return err == nil && room.LastSeq > 2
 		}, 10*time.Second, time.Millisecond)
-		require.NoError(t, s.DeleteRoom(ctx, "a"))
+		_, err := s.DeleteRoom(ctx, "a")
+		require.NoError(t, err)
 	}
 	stop.Store(true)
 	wg.Wait()
@@ -541,13 +586,14 @@ func testReopen(t *testing.T, open func() rooms.Store) {
 	require.NoError(t, s.DeleteMessage(ctx, deleted.ID))
 	CreateRoom(t, s, "gone")
 	Append(t, s, "gone", "x")
-	require.NoError(t, s.DeleteRoom(ctx, "gone"))
+	_, err := s.DeleteRoom(ctx, "gone")
+	require.NoError(t, err)
 	require.NoError(t, s.Close())
 
 	s = open()
 	require.Equal(t, want, All(t, s, "a"))
 	require.EqualValues(t, 4, Append(t, s, "a", "4")[0].Seq)
-	_, err := s.Room(ctx, "gone")
+	_, err = s.Room(ctx, "gone")
 	require.ErrorIs(t, err, rooms.ErrNotFound)
 	require.NoError(t, s.Close())
 }
