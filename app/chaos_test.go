@@ -477,7 +477,13 @@ func TestNodesMayComeAndGoAndDie(t *testing.T) {
 		c.ways[0].Cut()
 		c.more(t, 200)
 		c.until(t, "it has noticed", func() bool { connected, _ := is(); return connected == 0 })
+		read := c.nodes[0].Metrics(t)
 		c.more(t, 200)
+		c.until(t, "it reads from the store what it is not told", func() bool {
+			m := c.nodes[0].Metrics(t)
+			return m["traceroom_relay_catch_up_reads_total"] > read["traceroom_relay_catch_up_reads_total"] &&
+				m["traceroom_relay_caught_up_total"] > read["traceroom_relay_caught_up_total"]
+		})
 		c.ways[0].Heal()
 		c.until(t, "it is connected again", func() bool { connected, times := is(); return connected == 1 && times > before })
 		c.more(t, 100)
