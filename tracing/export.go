@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -101,7 +100,6 @@ type otlpExport struct {
 	send     chan chan struct{}
 	stop     chan struct{}
 	done     chan struct{}
-	raw      []byte // the sender's: what is sent, before the client makes a request of it
 
 	mu      sync.Mutex
 	filling *spanBatch
@@ -117,9 +115,12 @@ type spanBatch struct {
 	n      int
 }
 
+// scopeSpans is a ResourceSpans message with the spans of one scope.
 type scopeSpans struct {
-	scope instrumentation.Scope
-	spans []byte
+	scope   instrumentation.Scope
+	message []byte
+	begin   int // of the ScopeSpans' content in message
+	empty   int // length of message without spans
 }
 
 var _ sdktrace.SpanProcessor = (*otlpExport)(nil)
@@ -174,7 +175,7 @@ func (e *otlpExport) add(scope instrumentation.Scope, span []byte) {
 		e.dropped.Inc()
 		return
 	}
-	e.filling.add(scope, span)
+	e.filling.add(e.resource, scope, span)
 	e.waiting++
 	full := e.filling.n >= e.limits.batch
 	if full {
@@ -197,15 +198,16 @@ func (e *otlpExport) empty() *spanBatch {
 	return b
 }
 
-func (b *spanBatch) add(scope instrumentation.Scope, span []byte) {
+func (b *spanBatch) add(resource []byte, scope instrumentation.Scope, span []byte) {
 	b.n++
 	for i := range b.scopes {
 		if b.scopes[i].scope.Name == scope.Name {
-			b.scopes[i].spans = append(b.scopes[i].spans, span...)
+			b.scopes[i].message = append(b.scopes[i].message, span...)
 			return
 		}
 	}
-	b.scopes = append(b.scopes, scopeSpans{scope, append(make([]byte, 0, 64<<10), span...)})
+	message, begin := beginScopeSpans(append(make([]byte, 0, 64<<10), resource...), scope)
+	b.scopes = append(b.scopes, scopeSpans{scope, append(message, span...), begin, len(message)})
 }
 
 // run sends what is ready, and once every delay what there is.
@@ -239,29 +241,26 @@ func (e *otlpExport) upload(all bool) {
 	}
 	e.mu.Unlock()
 	for _, b := range batches {
-		size := len(e.resource) + 256
+		var messages []*tracepb.ResourceSpans
 		for _, s := range b.scopes {
-			size += len(s.spans)
-		}
-		raw := append(slices.Grow(e.raw[:0], size), e.resource...)
-		for _, s := range b.scopes {
-			if len(s.spans) > 0 {
-				raw = appendScopeSpans(raw, s.scope, s.spans)
+			if len(s.message) == s.empty {
+				continue
 			}
+			endScopeSpans(s.message, s.begin)
+			// Fields that protobuf does not know are written as they are: here they are all of the message.
+			message := &tracepb.ResourceSpans{}
+			message.ProtoReflect().SetUnknown(s.message)
+			messages = append(messages, message)
 		}
-		// Fields that protobuf does not know are written as they are: here they are all of the message.
-		message := &tracepb.ResourceSpans{}
-		message.ProtoReflect().SetUnknown(raw)
 		ctx, cancel := context.WithTimeout(context.Background(), e.limits.timeout)
-		err := e.client.UploadTraces(ctx, []*tracepb.ResourceSpans{message})
+		err := e.client.UploadTraces(ctx, messages)
 		cancel()
 		if err != nil {
 			e.dropped.Add(float64(b.n))
 			otel.Handle(fmt.Errorf("exporting %d spans: %w", b.n, err))
 		}
-		e.raw = raw
 		for i := range b.scopes {
-			b.scopes[i].spans = b.scopes[i].spans[:0]
+			b.scopes[i].message = b.scopes[i].message[:b.scopes[i].empty]
 		}
 		e.mu.Lock()
 		e.waiting -= b.n

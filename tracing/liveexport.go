@@ -3,10 +3,8 @@ package tracing
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"slices"
 	"time"
 
-	"go.opentelemetry.io/otel/sdk/instrumentation"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -16,19 +14,14 @@ import (
 // otlpJSON is the trace as OTLP's JSON has it (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding), which
 // Jaeger's and others' upload takes. Spans that are open end now, and say so by the attribute chat.open.
 func (l *live) otlpJSON(t takenTrace) ([]byte, error) {
-	var scopes []scopeSpans
+	var batch spanBatch
 	for _, s := range t.spans {
-		of := s.InstrumentationScope()
-		i := slices.IndexFunc(scopes, func(known scopeSpans) bool { return known.scope.Name == of.Name })
-		if i < 0 {
-			i = len(scopes)
-			scopes = append(scopes, scopeSpans{scope: instrumentation.Scope{Name: of.Name, Version: of.Version, SchemaURL: of.SchemaURL}})
-		}
-		scopes[i].spans = appendSpan(scopes[i].spans, s)
+		batch.add(nil, s.InstrumentationScope(), appendSpan(nil, s))
 	}
 	raw := appendResource(nil, l.resource)
-	for _, s := range scopes {
-		raw = appendScopeSpans(raw, s.scope, s.spans)
+	for _, s := range batch.scopes {
+		endScopeSpans(s.message, s.begin)
+		raw = append(raw, s.message...)
 	}
 	spans := &tracepb.ResourceSpans{}
 	if err := proto.Unmarshal(raw, spans); err != nil {

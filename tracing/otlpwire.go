@@ -28,19 +28,28 @@ func appendResource(b []byte, r *resource.Resource) []byte {
 	return appendString(b, 3, r.SchemaURL())
 }
 
-// appendScopeSpans appends a ScopeSpans with spans that have been encoded before.
-func appendScopeSpans(b []byte, scope instrumentation.Scope, spans []byte) []byte {
-	var inner []byte
-	inner = appendString(inner, 1, scope.Name)
-	inner = appendString(inner, 2, scope.Version)
-	head := protowire.AppendTag(nil, 1, protowire.BytesType)
-	head = protowire.AppendBytes(head, inner)
-	tail := appendString(nil, 3, scope.SchemaURL)
+// beginScopeSpans appends a ScopeSpans to which spans may be appended; begin is where its content begins.
+func beginScopeSpans(b []byte, scope instrumentation.Scope) (out []byte, begin int) {
 	b = protowire.AppendTag(b, 2, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(len(head)+len(spans)+len(tail)))
-	b = append(b, head...)
-	b = append(b, spans...)
-	return append(b, tail...)
+	b = append(b, make([]byte, lengthSize)...)
+	begin = len(b)
+	b, at := beginMessage(b, 1)
+	b = appendString(b, 1, scope.Name)
+	b = appendString(b, 2, scope.Version)
+	b = endMessage(b, at)
+	return appendString(b, 3, scope.SchemaURL), begin
+}
+
+// lengthSize is the bytes that are kept for the length of a ScopeSpans. A varint may be longer than it need be.
+const lengthSize = 5
+
+// endScopeSpans writes the length of the ScopeSpans that ends b.
+func endScopeSpans(b []byte, begin int) {
+	n := len(b) - begin
+	for i := range lengthSize {
+		b[begin-lengthSize+i] = byte(n>>(7*i)) | 0x80
+	}
+	b[begin-1] &= 0x7f
 }
 
 // appendSpan appends s as a Span in a ScopeSpans.
