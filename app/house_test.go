@@ -23,6 +23,7 @@ func TestArrowsBetweenPackagesPointOneWay(t *testing.T) {
 		{"./tracing", module + "/web"}, {"./tracing", module + "/rooms/"}, {"./tracing", module + "/app"},
 		{"./web", module + "/rooms/"}, {"./web", module + "/app"},
 		{"./web/outbox", module + "/rooms"}, {"./web/outbox", module + "/tracing"},
+		{"./web/inbox", module + "/"}, {"./web/inbox", "github.com/gorilla"},
 		{"./web/socketio/...", module + "/rooms"}, {"./web/socketio/...", module + "/tracing"},
 	} {
 		for _, dep := range deps(t, rule.pkg) {

@@ -406,6 +406,30 @@ func TestAClientThatPingsIsAnsweredAndStays(t *testing.T) {
 	require.Error(t, <-frames)
 }
 
+// A pong is when the server takes a quiet moment for its own house-keeping.
+func TestNothingIsLostAroundAPong(t *testing.T) {
+	p := apptest.Shared(t)
+	ada := p.Join(t, "pongs", "ada")
+	bob := p.Join(t, "pongs", "bob")
+	pong := []byte{0x8a, 0x80, 0, 0, 0, 0}
+	for i := range 50 {
+		before, after := fmt.Sprint("before ", i), fmt.Sprint("after ", i)
+		ada.Say(t, before)
+		_, err := ada.NetConn().Write(pong)
+		require.NoError(t, err)
+		ada.Say(t, after)
+		_, m := bob.UntilType(t, "message")
+		require.Equal(t, before, m.Text)
+		_, m = bob.UntilType(t, "message")
+		require.Equal(t, after, m.Text)
+	}
+	_, err := ada.NetConn().Write(pong)
+	require.NoError(t, err)
+	ada.Drop()
+	_, left := bob.UntilType(t, "user_left")
+	require.Equal(t, "ada", left.ClientID)
+}
+
 func TestWhoAnswersNoPingIsDroppedAfterTwoIntervals(t *testing.T) {
 	p := apptest.Start(t, apptest.Options{Args: []string{"--ping-interval", "500ms"}})
 	bob := p.Join(t, "lobby", "bob")

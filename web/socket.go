@@ -1,14 +1,11 @@
 package web
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -17,6 +14,7 @@ import (
 
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/web/inbox"
 	"github.com/traceroom/traceroom/web/outbox"
 )
 
@@ -26,7 +24,8 @@ type socket struct {
 	sockets *sockets
 	conn    *rooms.Conn
 	part    int
-	ws      *websocket.Conn
+	net     net.Conn // not to be written to
+	in      *inbox.Reader
 	out     *outbox.Queue
 	ctx     context.Context // says which connection this is; has no span and no end
 	member  *rooms.Member
@@ -98,13 +97,9 @@ func (c *socket) ping() {
 	c.out.Push(pingFrame)
 }
 
-// noBuffers gives gorilla's writer its buffer only while it writes, which is never for long: all but its control frames
-// is written by the queue.
-var noBuffers = &sync.Pool{}
-
 // TODO(cors): take other origins than the page's own, as configured. Without CheckOrigin gorilla accepts browsers of the
 // same origin only, and clients that send no Origin.
-var upgrader = websocket.Upgrader{ReadBufferSize: 1024, WriteBufferSize: 512, WriteBufferPool: noBuffers}
+var upgrader websocket.Upgrader
 
 // upgrade answers the request with 101 and takes the connection over. If it cannot, the request has been refused.
 func (c *socket) upgrade(w http.ResponseWriter, r *http.Request, answered func(int)) bool {
@@ -113,71 +108,23 @@ func (c *socket) upgrade(w http.ResponseWriter, r *http.Request, answered func(i
 		newProblem(status, reason.Error()).write(w)
 		answered(status)
 	}
-	ws, err := up.Upgrade(&hijacker{ResponseWriter: w, take: c.take}, r, nil)
+	ws, err := up.Upgrade(w, r, nil)
 	if err != nil {
 		// Refused above; or the connection broke, which is nobody's fault.
 		var refused websocket.HandshakeError
-		if c.out != nil || !errors.As(err, &refused) {
+		if !errors.As(err, &refused) {
 			answered(http.StatusInternalServerError)
-		}
-		if c.out != nil {
-			c.out.Close()
 		}
 		return false
 	}
-	answered(http.StatusSwitchingProtocols)
-	c.ws = ws
-	ws.SetReadLimit(c.sockets.server.cfg.Limits.Frame)
+	// The handshake is all that gorilla is for: what it would keep for a connection is more than an idle one may cost.
+	c.net = ws.NetConn()
+	limits := &c.sockets.server.cfg.Limits
+	c.out = outbox.New(c.sockets.pool, c.conn.ID, c.net, limits.Queue)
+	c.in = inbox.New(c.net, limits.Frame)
 	c.heard.Store(true)
-	pong := ws.PingHandler()
-	ws.SetPingHandler(func(data string) error { c.heard.Store(true); return pong(data) })
-	ws.SetPongHandler(func(string) error { c.heard.Store(true); return nil })
+	answered(http.StatusSwitchingProtocols)
 	return true
-}
-
-// take puts the queue between gorilla and the connection, so that gorilla's control frames and the queue's never mix.
-func (c *socket) take(conn net.Conn) net.Conn {
-	c.out = outbox.New(c.sockets.pool, c.conn.ID, conn, c.sockets.server.cfg.Limits.Queue)
-	return queued{conn, c.out}
-}
-
-// hijacker lets take see the connection that is hijacked.
-type hijacker struct {
-	http.ResponseWriter
-	take func(net.Conn) net.Conn
-}
-
-// Hijack implements http.Hijacker.
-func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	return h.take(conn), rw, nil
-}
-
-// queued is a connection whose writes go through a queue.
-type queued struct {
-	net.Conn
-	out *outbox.Queue
-}
-
-// Write queues a copy of p.
-func (q queued) Write(p []byte) (int, error) {
-	if !q.out.Push(outbox.Control(append([]byte(nil), p...))) {
-		return 0, net.ErrClosed
-	}
-	return len(p), nil
-}
-
-// SetWriteDeadline does nothing: the queue has its own, and a limit that gorilla sets for a control frame would stay on
-// the connection and end it at the first write afterwards.
-func (queued) SetWriteDeadline(time.Time) error { return nil }
-
-// Close closes the connection and its queue.
-func (q queued) Close() error {
-	q.out.Close()
-	return nil
 }
 
 // begin joins the room and starts to read. ctx is that of the request; it is not kept.
@@ -203,12 +150,13 @@ func (c *socket) tell(e *rooms.Error, ref string) {
 	c.out.Push(outbox.Control(appendError(nil, e.Code, e.Detail, ref)))
 }
 
-// buffers are for frames while they are read: a connection that says nothing holds none.
-var buffers = sync.Pool{New: func() any { p := make([]byte, 0, 1024); return &p }}
-
 // read reads frames until the connection ends, and then leaves.
 func (c *socket) read() {
-	why, answered := c.frames()
+	why, answered, end := c.frames()
+	if !end {
+		go c.read()
+		return
+	}
 	if server := c.ending.Load(); server != nil {
 		why = server.closing()
 	}
@@ -231,81 +179,94 @@ func (c *socket) read() {
 }
 
 // frames handles what the client says, and returns how the connection ended; answered: with the peer's close frame,
-// behind which it says nothing more.
-func (c *socket) frames() (why rooms.Closing, answered bool) {
+// behind which it says nothing more. Or it has not ended, but the goroutine's stack has grown while handling a message, and
+// the client has gone quiet: then it is for a new goroutine, with a small stack, to wait for more.
+func (c *socket) frames() (why rooms.Closing, answered, end bool) {
+	grown := false
 	for {
-		kind, r, err := c.ws.NextReader()
-		if err == nil {
-			c.heard.Store(true)
-			if kind != websocket.TextMessage {
-				c.finish(closeUnsupported)
-				return c.wait()
-			}
-			err = c.frame(r)
-		}
-		if errors.Is(err, errNotUTF8) {
-			c.finish(closeNotUTF8)
-			return c.wait()
-		}
+		op, p, err := c.in.Next()
 		if err != nil {
-			return ended(err)
+			return c.lost(err), false, true
+		}
+		c.heard.Store(true)
+		switch op {
+		case inbox.Pong:
+			// That the client answers a ping is the one thing that happens to a quiet connection.
+			if grown {
+				return rooms.Closing{}, false, false
+			}
+		case inbox.Ping:
+			c.pong(p)
+			grown = true
+		case inbox.Close:
+			why, answered = c.closed(p)
+			return why, answered, true
+		default:
+			// What comes after the server's close frame is not heeded, and not acknowledged.
+			if c.ending.Load() == nil {
+				c.message(op, p)
+				grown = true
+			}
 		}
 	}
 }
 
-// wait reads on, heeding nothing, until the peer has answered the close frame or closeGrace is over.
-func (c *socket) wait() (why rooms.Closing, answered bool) {
-	for {
-		if _, _, err := c.ws.NextReader(); err != nil {
-			return ended(err)
-		}
+// pong answers a ping. A queue that is full has more to say.
+func (c *socket) pong(p []byte) {
+	dst, at := beginFrame(make([]byte, 0, 2+len(p)))
+	c.out.Push(outbox.Control(endFrame(append(dst, p...), at, opPong)))
+}
+
+// closed answers the peer's close frame.
+func (c *socket) closed(p []byte) (why rooms.Closing, answered bool) {
+	code, reason, err := inbox.ParseClose(p)
+	if err != nil {
+		return c.lost(err), false
+	}
+	answer := closeFrame(code, "")
+	if len(p) == 0 {
+		answer = emptyCloseFrame
+	}
+	c.out.Finish(answer, closeGrace)
+	return rooms.Closing{Code: code, Reason: reason}, true
+}
+
+// lost is why reading ended without the peer's close frame. If that is the peer's fault, it is told.
+func (c *socket) lost(err error) rooms.Closing {
+	var broke inbox.ProtocolError
+	switch {
+	case errors.As(err, &broke):
+		why := wsClosing{websocket.CloseProtocolError, broke.Error()}
+		c.out.Finish(why.frame(), closeGrace)
+		return why.closing()
+	case errors.Is(err, inbox.ErrTooLong):
+		c.out.Finish(closeTooBig.frame(), closeGrace)
+		return closeTooBig.closing()
+	default:
+		return rooms.Closing{Code: websocket.CloseAbnormalClosure, Reason: "connection lost"}
 	}
 }
 
-// linger reads on after gorilla has given up on what the peer sends, until the peer has closed or closeGrace is over:
+// linger reads on after the frames have ended, not heeding what they are, until the peer has closed or closeGrace is over:
 // closing at once would reset the connection, and the peer would not learn why.
 func (c *socket) linger() {
-	conn := c.ws.NetConn()
-	if conn.SetReadDeadline(time.Now().Add(closeGrace)) == nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(conn, maxLinger))
+	if c.net.SetReadDeadline(time.Now().Add(closeGrace)) == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(c.net, maxLinger))
 	}
 }
 
 // maxLinger is how many bytes are read at the most from a peer that breaks the protocol.
 const maxLinger = 1 << 20
 
-// ended is how reading ended, and whether with the peer's close frame.
-func ended(err error) (why rooms.Closing, answered bool) {
-	var closed *websocket.CloseError
-	switch {
-	case errors.As(err, &closed):
-		return rooms.Closing{Code: closed.Code, Reason: closed.Text}, closed.Code != websocket.CloseAbnormalClosure
-	case errors.Is(err, websocket.ErrReadLimit):
-		return closeTooBig.closing(), false
-	case strings.HasPrefix(err.Error(), "websocket: "): // gorilla's own, which it has closed with 1002 for
-		return rooms.Closing{Code: websocket.CloseProtocolError, Reason: strings.TrimPrefix(err.Error(), "websocket: ")}, false
-	default:
-		return rooms.Closing{Code: websocket.CloseAbnormalClosure, Reason: "connection lost"}, false
+// message reads and handles one message.
+func (c *socket) message(op inbox.Op, p []byte) {
+	if op != inbox.Text {
+		c.finish(closeUnsupported)
+		return
 	}
-}
-
-var errNotUTF8 = errors.New("not UTF-8")
-
-// frame reads and handles one frame.
-func (c *socket) frame(r io.Reader) error {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	p, err := readAll(r, (*buf)[:0])
-	if cap(p) <= maxKept {
-		*buf = p
-	}
-	switch {
-	case err != nil:
-		return err
-	case !utf8.Valid(p):
-		return errNotUTF8
-	case c.ending.Load() != nil:
-		return nil // on the way out; nothing is acknowledged any more
+	if !utf8.Valid(p) {
+		c.finish(closeNotUTF8)
+		return
 	}
 	f, err := parseFrame(p)
 	now := time.Now()
@@ -318,7 +279,6 @@ func (c *socket) frame(r io.Reader) error {
 	if err != nil {
 		c.tell(rooms.AsError(err), f.Ref)
 	}
-	return nil
 }
 
 // handle does what the client asks.
@@ -339,23 +299,4 @@ func (c *socket) handle(f frame, now time.Time) error {
 			c.tell(rooms.AsError(err), f.Ref)
 		}
 	})
-}
-
-// maxKept is the largest buffer that is kept for the next frame.
-const maxKept = 16 << 10
-
-func readAll(r io.Reader, p []byte) ([]byte, error) {
-	for {
-		if len(p) == cap(p) {
-			p = append(p, 0)[:len(p)]
-		}
-		n, err := r.Read(p[len(p):cap(p)])
-		p = p[:len(p)+n]
-		if err == io.EOF {
-			return p, nil
-		}
-		if err != nil {
-			return p, err
-		}
-	}
 }

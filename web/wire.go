@@ -119,6 +119,7 @@ const (
 	opText  = 0x80 | 0x1
 	opClose = 0x80 | 0x8
 	opPing  = 0x80 | 0x9
+	opPong  = 0x80 | 0xA
 )
 
 // beginFrame leaves room for the shortest header; at is where the frame begins.
@@ -148,6 +149,9 @@ func endFrame(dst []byte, at int, op byte) []byte {
 
 // maxReason is the longest reason, in bytes, that fits into a close frame (RFC 6455 section 5.5).
 const maxReason = 123
+
+// emptyCloseFrame is a close frame without a status code.
+var emptyCloseFrame = []byte{opClose, 0}
 
 // closeFrame is a close frame with its status code and reason (RFC 6455 section 5.5.1), which is cut if it is too long.
 func closeFrame(code int, reason string) []byte {
