@@ -375,7 +375,11 @@ func (t *Telemetry) fault(span *span, err error) {
 		return
 	}
 	if e := rooms.AsError(err); e.Code == rooms.CodeUnavailable && e.Cause != nil {
-		t.log.Error(e.Detail, zap.Error(e.Cause), zap.Stringer("trace_id", span.SpanContext().TraceID()))
+		fields := []zap.Field{zap.Error(e.Cause)}
+		if span != nil {
+			fields = append(fields, zap.Stringer("trace_id", span.trace))
+		}
+		t.log.Error(e.Detail, fields...)
 	}
 }
 
