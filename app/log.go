@@ -4,7 +4,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -19,13 +18,7 @@ func newLog(w io.Writer) *zap.Logger {
 	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(config), zapcore.Lock(zapcore.AddSync(w)), zapcore.InfoLevel))
 }
 
-// The trace log's buffer in bytes, and how old what is in it may become.
-const (
-	traceBuffer = 256 << 10
-	traceFlush  = time.Second
-)
-
-// traceLog is the trace log's way out: a buffer that makes writers wait when it is full, and behind it the file and
+// traceLog is the trace log's way out: buffers that make writers wait when they are full, and behind them the file and
 // standard output.
 type traceLog struct {
 	zapcore.WriteSyncer // nil: there is none
@@ -54,18 +47,13 @@ func (s *serve) newTraceLog(stdout io.Writer, log *zap.Logger) (*traceLog, error
 	if len(outs) == 0 {
 		return &traceLog{close: func() error { return nil }}, nil
 	}
-	buffered := &zapcore.BufferedWriteSyncer{
-		WS:   &reporting{WriteSyncer: zapcore.NewMultiWriteSyncer(outs...), log: log},
-		Size: traceBuffer, FlushInterval: traceFlush,
-	}
-	return &traceLog{buffered, func() error {
-		err := buffered.Stop()
+	w := newLogWriter(&reporting{WriteSyncer: zapcore.NewMultiWriteSyncer(outs...), log: log})
+	return &traceLog{w, func() error {
+		w.Stop()
 		if file != nil {
-			if closed := file.Close(); err == nil {
-				err = closed
-			}
+			return file.Close()
 		}
-		return err
+		return nil
 	}}, nil
 }
 
