@@ -9,8 +9,8 @@ import (
 
 // The trace log's memory: buffers of this many bytes, and how old what is in one may become before it is written.
 const (
-	logBuffer  = 256 << 10
-	logBuffers = 16
+	logBuffer  = 64 << 10
+	logBuffers = 64
 	logFlush   = time.Second
 )
 
@@ -19,12 +19,15 @@ const (
 // all its buffers are full do writers wait. Its methods may be called from any goroutine.
 //
 // mu guards filling and stopped; who holds it may wait for a free buffer. Full buffers go to the goroutine by full, which
-// Stop closes, and come back by free.
+// Stop closes, and come back as spares, of which free has a token each. spareMu guards spares; it is locked last.
 type logWriter struct {
 	out  zapcore.WriteSyncer
 	full chan logBatch
-	free chan []byte
+	free chan struct{}
 	done chan struct{} // closed by the goroutine
+
+	spareMu sync.Mutex
+	spares  [][]byte // the one that was used last is taken first: a processor's cache still has it
 
 	mu      sync.Mutex
 	filling []byte
@@ -42,10 +45,11 @@ var _ zapcore.WriteSyncer = (*logWriter)(nil)
 // newLogWriter returns a logWriter to out, which has to be stopped.
 func newLogWriter(out zapcore.WriteSyncer) *logWriter {
 	w := &logWriter{
-		out: out, full: make(chan logBatch, logBuffers), free: make(chan []byte, logBuffers), done: make(chan struct{}),
+		out: out, full: make(chan logBatch, logBuffers), free: make(chan struct{}, logBuffers), done: make(chan struct{}),
 	}
 	for range logBuffers - 1 {
-		w.free <- nil // a buffer gets its memory when it is first needed
+		w.spares = append(w.spares, nil) // a buffer gets its memory when it is first needed
+		w.free <- struct{}{}
 	}
 	go w.run()
 	return w
@@ -71,7 +75,11 @@ func (w *logWriter) Write(p []byte) (int, error) {
 // hand hands what is there to the goroutine, and waits for a free buffer. mu is held.
 func (w *logWriter) hand(written chan error) {
 	w.full <- logBatch{w.filling, written}
-	w.filling = <-w.free
+	<-w.free
+	w.spareMu.Lock()
+	defer w.spareMu.Unlock()
+	last := len(w.spares) - 1
+	w.filling, w.spares = w.spares[last], w.spares[:last]
 }
 
 // Sync writes what has come so far, and waits until it is written.
@@ -137,7 +145,10 @@ func (w *logWriter) write(b logBatch) {
 	if cap(b.lines) > logBuffer {
 		b.lines = nil // it held a line longer than that
 	}
-	w.free <- b.lines[:0]
+	w.spareMu.Lock()
+	w.spares = append(w.spares, b.lines[:0])
+	w.spareMu.Unlock()
+	w.free <- struct{}{}
 	if b.written != nil {
 		b.written <- err
 	}
