@@ -53,7 +53,11 @@ func giveBack(ctx context.Context, ballast uint64) {
 		unused:  {Name: "/memory/classes/heap/unused:bytes"},
 		free:    {Name: "/memory/classes/heap/free:bytes"},
 	}
-	var allocated, kept uint64 // what was allocated when last looked at; what was in use after the last collection here
+	// held is what the heap has of the system's memory, as far as it has been touched.
+	held := func() uint64 {
+		return samples[objects].Value.Uint64() + samples[unused].Value.Uint64() + samples[free].Value.Uint64() - ballast
+	}
+	var allocated, kept uint64 // what was allocated when last looked at; what was held after memory was last given back
 	for {
 		select {
 		case <-tick.C:
@@ -63,12 +67,11 @@ func giveBack(ctx context.Context, ballast uint64) {
 		metrics.Read(samples)
 		busy := samples[allocs].Value.Uint64() - allocated
 		allocated += busy
-		inUse := samples[objects].Value.Uint64() + samples[unused].Value.Uint64() - ballast
-		if busy > restAllocs || inUse+samples[free].Value.Uint64() < kept+restWorth {
+		if busy > restAllocs || held() < kept+restWorth {
 			continue
 		}
 		debug.FreeOSMemory()
 		metrics.Read(samples)
-		kept = samples[objects].Value.Uint64() + samples[unused].Value.Uint64() + samples[free].Value.Uint64() - ballast
+		kept = held()
 	}
 }

@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"io"
 	"testing"
 	"time"
 
@@ -30,14 +31,9 @@ func observing(tb testing.TB) *Telemetry {
 	sampler, _, err := samplerFromEnv(func(string) string { return "" })
 	require.NoError(tb, err)
 	t := &tracer{sampler: sampler, byParent: true}
-	t.observe(&traceLog{out: zapcore.AddSync(nothing{})}, operationTimes{m}, newLive(500, m, nil, ""), export)
+	t.observe(&traceLog{out: zapcore.AddSync(io.Discard)}, operationTimes{m}, newLive(500, m, nil, ""), export)
 	return &Telemetry{tracer: t, metrics: m}
 }
-
-// nothing is a file that keeps nothing.
-type nothing struct{}
-
-func (nothing) Write(p []byte) (int, error) { return len(p), nil }
 
 // A Service that says at once that a message is stored, a Store that says so, and a Relay.
 type (

@@ -45,7 +45,7 @@ func liveKindOf(name string) liveKind {
 // live is the span processor that keeps the newest traces in memory for those who look: their spans as they are, open
 // ones included. A span costs what it takes to note a reference to it; all else is done when somebody asks.
 //
-// mu guards what follows it, and the traces. Lock order: live.mu, then a span's own. OnStart is the only writer.
+// mu guards what follows it, and the traces. Lock order: live.mu, then a span's own. begin is the only writer.
 type live struct {
 	metrics  *metrics
 	resource *resource.Resource

@@ -1,6 +1,7 @@
 package tracing
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -9,6 +10,18 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
+
+// messageSpans makes a message's four spans, each with these attributes.
+func messageSpans(ctx context.Context, t *tracer, attrs []attr) {
+	ctx, receive := t.start(ctx, &opReceive, attrs...)
+	_, stored := t.start(ctx, &opAppend, attrs...)
+	stored.End()
+	ctx, broadcast := t.start(ctx, &opBroadcast, attrs...)
+	_, deliver := t.start(ctx, &opDeliver, attrs...)
+	broadcast.End()
+	receive.End()
+	deliver.End()
+}
 
 // What keeping the newest traces adds to a message's four spans: the difference between the two.
 func BenchmarkMessageSpans(b *testing.B) {
@@ -23,14 +36,7 @@ func BenchmarkMessageSpans(b *testing.B) {
 			b.ReportAllocs()
 			attrs := []attr{keyEvent.text("message"), keyRecipients.int(8), keySeq.int(7), keyUser.text("user"), keyCount.int(1)}
 			for b.Loop() {
-				ctx, receive := t.start(b.Context(), &opReceive, attrs...)
-				_, stored := t.start(ctx, &opAppend, attrs...)
-				stored.End()
-				ctx, broadcast := t.start(ctx, &opBroadcast, attrs...)
-				_, deliver := t.start(ctx, &opDeliver, attrs...)
-				broadcast.End()
-				receive.End()
-				deliver.End()
+				messageSpans(b.Context(), t, attrs)
 			}
 		})
 	}
@@ -72,14 +78,7 @@ func BenchmarkLiveViewer(b *testing.B) {
 			t := &tracer{sampler: sdktrace.AlwaysSample(), observers: []observer{l}}
 			for range 700 {
 				attrs := []attr{keyEvent.text("message"), keyRecipients.int(200), keySeq.int(7), keyUser.text("user"), keyConnection.text("abcdef-1")}
-				ctx, receive := t.start(b.Context(), &opReceive, attrs...)
-				_, stored := t.start(ctx, &opAppend, attrs...)
-				stored.End()
-				ctx, broadcast := t.start(ctx, &opBroadcast, attrs...)
-				_, deliver := t.start(ctx, &opDeliver, attrs...)
-				broadcast.End()
-				receive.End()
-				deliver.End()
+				messageSpans(b.Context(), t, attrs)
 			}
 			out := httptest.NewRecorder()
 			v := viewer{live: l, filter: filter, out: out, control: http.NewResponseController(out), open: make(map[trace.TraceID]struct{})}

@@ -116,7 +116,7 @@ func (s *span) sample(ctx context.Context) bool {
 	// Samplers are shown what tells one span of the operation from another.
 	shown := make([]attribute.KeyValue, 0, len(s.inline))
 	decision := s.tracer.sampler.ShouldSample(sdktrace.SamplingParameters{
-		ParentContext: ctx, TraceID: s.trace, Name: s.op.span, Kind: s.op.kind, Attributes: s.own(shown), Links: nil,
+		ParentContext: ctx, TraceID: s.trace, Name: s.op.span, Kind: s.op.kind, Attributes: s.own(shown),
 	})
 	s.state = decision.Tracestate
 	switch decision.Decision {

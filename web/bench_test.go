@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -43,11 +44,6 @@ func (taking) Format() rooms.Format          { return wire{} }
 func (taking) Removed(string, rooms.Removal) {}
 func (s taking) Push(b *rooms.Bundle) bool   { b.Done(s.id, true); return true }
 
-// nowhere is a trace log that nobody keeps.
-type nowhere struct{}
-
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
-
 const liveTraces = 500
 
 // observedRoom is a room of this many members with everything observed but for the export, and a store and connections
@@ -55,7 +51,7 @@ const liveTraces = 500
 func observedRoom(tb testing.TB, members int) (say func()) {
 	tb.Helper()
 	telemetry, err := tracing.New(tb.Context(), tracing.Config{
-		ServiceName: "test", TraceLog: zapcore.AddSync(nowhere{}), LiveTraces: liveTraces, Log: zap.NewNop(), Getenv: func(string) string { return "" },
+		ServiceName: "test", TraceLog: zapcore.AddSync(io.Discard), LiveTraces: liveTraces, Log: zap.NewNop(), Getenv: func(string) string { return "" },
 	})
 	require.NoError(tb, err)
 	hub, err := rooms.NewHub(tb.Context(), rooms.Config{
