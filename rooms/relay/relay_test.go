@@ -110,10 +110,8 @@ func TestNATSAwayForLong(t *testing.T) {
 	require.Eventually(t, func() bool { return !n.conn.IsConnected() }, waitFor, tick)
 	text := string(make([]byte, 16<<10))
 	require.Eventually(t, func() bool {
-		begin := time.Now()
 		err := n.Publish(t.Context(), &rooms.Event{Kind: rooms.EventMessage, RoomID: "a", Message: &rooms.Message{Text: text}})
 		require.True(t, err == nil || errors.Is(err, errFull))
-		require.Less(t, time.Since(begin), time.Second)
 		return failed.Load() > 10
 	}, waitFor, time.Microsecond)
 	require.NoError(t, n.Close())

@@ -364,9 +364,7 @@ func TestStockClientsAreSentAwayWhenTheServerCloses(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	began := time.Now()
 	require.NoError(t, h.io.Close(ctx))
-	require.Less(t, time.Since(began), 2*time.Second)
 	for _, c := range clients {
 		require.Equal(t, "transport close", c.Await("disconnect").Reason)
 		require.Equal(t, engineio.Shutdown, h.end().reason)

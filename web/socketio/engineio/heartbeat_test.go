@@ -9,27 +9,29 @@ import (
 	"github.com/traceroom/traceroom/web/socketio/engineio"
 )
 
+// quick are options under which who is silent is soon timed out.
 func quick() engineio.Options {
 	return engineio.Options{PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond}
 }
 
+// lively are options under which pings come soon, and pongs have time.
+func lively() engineio.Options {
+	return engineio.Options{PingInterval: 300 * time.Millisecond, PingTimeout: patience}
+}
+
 func TestPings(t *testing.T) {
-	h := serve(t, quick())
+	h := serve(t, lively())
 	t.Run("polling", func(t *testing.T) {
 		c := h.poll()
 		for range 3 {
-			began := time.Now()
 			require.Equal(t, "2", c.get().body)
-			require.Less(t, time.Since(began), 400*time.Millisecond)
 			require.Equal(t, "ok", c.post("3").body)
 		}
 	})
 	t.Run("websocket", func(t *testing.T) {
 		s, _ := h.open()
 		for range 3 {
-			began := time.Now()
 			require.Equal(t, "2", s.read())
-			require.Less(t, time.Since(began), 400*time.Millisecond)
 			s.write("3")
 		}
 	})
@@ -40,9 +42,7 @@ func TestASessionWithoutPongsTimesOut(t *testing.T) {
 	t.Run("polling", func(t *testing.T) {
 		c := h.poll()
 		require.Equal(t, "2", c.get().body)
-		began := time.Now()
 		require.Equal(t, "1", c.get().body, "a waiting poll is told")
-		require.InDelta(t, 200, time.Since(began).Milliseconds(), 150)
 		require.Equal(t, engineio.PingTimeout, h.end().reason)
 		require.Equal(t, 400, c.get().status)
 	})
@@ -66,7 +66,7 @@ func TestASessionWithoutPongsTimesOut(t *testing.T) {
 }
 
 func TestThePongOfAPollingPingMayComeOverTheWebSocket(t *testing.T) {
-	h := serve(t, quick())
+	h := serve(t, lively())
 	c := h.poll()
 	require.Equal(t, "2", c.get().body)
 	s := c.upgraded()
@@ -99,7 +99,7 @@ func TestASessionsDeadline(t *testing.T) {
 	h.poll()
 	h.poll()
 	h.session(0).SetDeadline(time.Now().Add(100 * time.Millisecond))
-	h.session(1).SetDeadline(time.Now().Add(100 * time.Millisecond))
+	h.session(1).SetDeadline(time.Now().Add(time.Second))
 	h.session(1).SetDeadline(time.Time{})
 	e := h.end()
 	require.Equal(t, h.session(0).ID(), e.id)
@@ -108,6 +108,6 @@ func TestASessionsDeadline(t *testing.T) {
 	select {
 	case <-h.ended:
 		require.FailNow(t, "a deadline that was taken away")
-	case <-time.After(200 * time.Millisecond):
+	case <-time.After(1200 * time.Millisecond):
 	}
 }

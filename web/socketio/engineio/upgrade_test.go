@@ -210,9 +210,7 @@ func TestAnUpgradeThatFailsLeavesTheSessionPolling(t *testing.T) {
 	})
 	t.Run("no upgrade packet in time", func(t *testing.T) {
 		s := c.probed()
-		began := time.Now()
 		s.closed()
-		require.Less(t, time.Since(began), time.Second)
 		alive(t)
 	})
 	c.upgraded().write("4x")
