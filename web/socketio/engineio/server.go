@@ -195,7 +195,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, upgrade bool) {
 	session.connID = s.opts.ConnID(session.ctx)
 	if !upgrade {
 		session.poll = &polling{}
-		s.begin(session)
+		s.begin(session, nil)
 		// A client that does not get this does not know the session, which ends when no pong comes.
 		_ = answer(w, "text/plain; charset=UTF-8", session.handshake(WebSocket))
 		return
@@ -209,8 +209,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, upgrade bool) {
 		return
 	}
 	session.out.Store(c.queue)
-	c.queue.Push(weightless(appendFrame(nil, opText, "", session.handshake())))
-	s.begin(session)
+	s.begin(session, weightless(appendFrame(nil, opText, "", session.handshake())))
 	if !s.start(c) {
 		c.queue.Close()
 	}
@@ -228,14 +227,18 @@ func (s *Server) admit() bool {
 	return true
 }
 
-// begin makes a session known, asks for its handler and starts its heartbeat.
-func (s *Server) begin(session *Session) {
+// begin makes a session known, sends the WebSocket of one that has it the handshake, asks for its handler and starts its
+// heartbeat.
+func (s *Server) begin(session *Session, handshake outbox.Item) {
 	session.in.Lock()
 	defer session.in.Unlock()
 	s.mu.Lock()
 	s.sessions[session.id] = session
 	late := s.state != open
 	s.mu.Unlock()
+	if handshake != nil {
+		session.out.Load().Push(handshake)
+	}
 	if h := s.opts.Hooks.Open; h != nil {
 		h(session)
 	}
