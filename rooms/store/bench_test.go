@@ -54,7 +54,7 @@ func benchAppend(b *testing.B, s rooms.Store, room string, size int) {
 	for b.Loop() {
 		for i := range drafts {
 			next++
-			drafts[i].Message.ID = string(strconv.AppendInt(id[:20], int64(1e15+next), 10))
+			drafts[i].Message.ID = string(strconv.AppendInt(id[:24], int64(1e11+next), 10))
 		}
 		start := time.Now()
 		require.NoError(b, s.Append(ctx, room, drafts))

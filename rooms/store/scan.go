@@ -19,6 +19,16 @@ func scanRoom(r row) (rooms.Room, error) {
 	return room, err
 }
 
+// scanSQLiteMessage scans a message of SQLite, where some of it is packed.
+func scanSQLiteMessage(r row) (*rooms.Message, error) {
+	var m rooms.Message
+	var created, updated int64
+	err := r.Scan(&m.RoomID, &m.Generation, &m.Seq, (*storedID)(&m.ID), &m.ClientID, &m.Text, &m.IsReply, (*storedID)(&m.ParentID),
+		&created, &updated, (*storedParent)(&m.Trace.Parent), &m.Trace.State)
+	m.CreatedAt, m.UpdatedAt = fromMilli(created), fromMilli(updated)
+	return &m, err
+}
+
 func scanMessage(r row) (*rooms.Message, error) {
 	var m rooms.Message
 	var created, updated int64

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/traceroom/traceroom/rooms"
 	codes "modernc.org/sqlite/lib"
 )
@@ -37,8 +38,16 @@ type appender struct {
 	plain   inserts                           // for plain ones
 	control map[string]driver.StmtExecContext // BEGIN and the like
 	args    [maxRows * messageArgs]driver.NamedValue
+	packed  [maxRows]packed
 
 	rooms map[string]*roomPlace
+}
+
+// packed is what is bound of a row in less bytes than it came in, with the arguments that these bytes are.
+type packed struct {
+	id               uuid.UUID
+	parent           [parentSize]byte
+	idArg, parentArg driver.Value
 }
 
 // inserts are statements by how many rows they take, prepared when first needed.
@@ -66,7 +75,7 @@ func (s *sqliteStore) commit(ctx context.Context, calls []*call) {
 	defer conn.Close()
 
 	err = s.commitOn(ctx, conn, calls)
-	if err == nil || len(calls) == 1 || sqliteCode(err)&0xff != codes.SQLITE_CONSTRAINT {
+	if err == nil || len(calls) == 1 || sqliteCode(err)&0xff != codes.SQLITE_CONSTRAINT && !errors.Is(err, errNoID) {
 		return
 	}
 	// One of the calls brings what cannot be stored, such as an id that was stored before. The others shall not suffer.
@@ -168,7 +177,9 @@ func (a *appender) insert(ctx context.Context, calls []*call, messages int) (err
 		}
 		room := a.rooms[c.roomID]
 		for i, d := range c.drafts {
-			a.bind(rows, plain, room.base+room.last+int64(i)+1, d.Message)
+			if err := a.bind(rows, plain, room.base+room.last+int64(i)+1, d.Message); err != nil {
+				return err
+			}
 			if rows++; rows < min(messages, maxRows) {
 				continue
 			}
@@ -217,30 +228,44 @@ func (a *appender) flush(ctx context.Context, rows int, plain bool) error {
 }
 
 // bind sets the arguments of a statement's row.
-func (a *appender) bind(row int, plain bool, place int64, m *rooms.Message) {
+func (a *appender) bind(row int, plain bool, place int64, m *rooms.Message) error {
 	n := messageArgs
 	if plain {
 		n = plainArgs
 	}
 	args := a.args[row*n : (row+1)*n]
+	p := &a.packed[row]
+	var err error
+	if p.id, err = packID(m.ID); err != nil {
+		return err
+	}
 	args[0].Value = place
-	args[1].Value = m.ID
+	args[1].Value = p.idArg
 	args[2].Value = m.ClientID
 	args[3].Value = m.Text
 	args[4].Value = m.CreatedAt.UnixMilli()
-	args[5].Value = m.Trace.Parent
+	if packParent(&p.parent, m.Trace.Parent) {
+		args[5].Value = p.parentArg
+	} else {
+		args[5].Value = []byte(m.Trace.Parent)
+	}
 	if plain {
-		return
+		return nil
 	}
 	args[6].Value = int64(0)
 	if m.IsReply {
 		args[6].Value = int64(1)
 	}
 	if m.ParentID != "" {
-		args[7].Value = m.ParentID
+		parent, err := packID(m.ParentID)
+		if err != nil {
+			return err
+		}
+		args[7].Value = parent[:]
 	}
 	args[8].Value = m.UpdatedAt.UnixMilli()
 	args[9].Value = m.Trace.State
+	return nil
 }
 
 // use makes dc the driver's connection. Statements of another are of no more use.
@@ -252,6 +277,10 @@ func (a *appender) use(dc any) {
 	a.conn = dc
 	for i := range a.args {
 		a.args[i].Ordinal = i + 1
+	}
+	for i := range a.packed {
+		p := &a.packed[i]
+		p.idArg, p.parentArg = p.id[:], p.parent[:]
 	}
 }
 

@@ -100,19 +100,23 @@ func (s *sqliteStore) Heads(ctx context.Context, ids []string) (map[string]rooms
 
 // After implements rooms.Store.
 func (s *sqliteStore) After(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
-	return collect(ctx, s.after, scanMessage, min(max(seq, 0), maxSeq), roomID, max(limit, 0))
+	return collect(ctx, s.after, scanSQLiteMessage, min(max(seq, 0), maxSeq), roomID, max(limit, 0))
 }
 
 // Newest implements rooms.Store.
 func (s *sqliteStore) Newest(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
-	messages, err := collect(ctx, s.newest, scanMessage, min(max(seq, 0), maxSeq), roomID, max(limit, 0))
+	messages, err := collect(ctx, s.newest, scanSQLiteMessage, min(max(seq, 0), maxSeq), roomID, max(limit, 0))
 	slices.Reverse(messages)
 	return messages, err
 }
 
 // Message implements rooms.Store.
 func (s *sqliteStore) Message(ctx context.Context, id string) (*rooms.Message, error) {
-	m, err := scanMessage(s.message.QueryRowContext(ctx, id))
+	packed, err := packID(id)
+	if err != nil {
+		return nil, rooms.NotFound("message", "id", id)
+	}
+	m, err := scanSQLiteMessage(s.message.QueryRowContext(ctx, packed[:]))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, rooms.NotFound("message", "id", id)
 	}
