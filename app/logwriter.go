@@ -7,10 +7,11 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// The trace log's memory: buffers of this many bytes, and how old what is in one may become before it is written.
+// The trace log's memory: buffers of this many bytes, and how old what is in one may become before it is written. They are
+// small because a write that takes longer than some 20 µs has the Go runtime give the processor to another thread.
 const (
-	logBuffer  = 64 << 10
-	logBuffers = 64
+	logBuffer  = 4 << 10
+	logBuffers = 1024
 	logFlush   = time.Second
 )
 
