@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/google/uuid"
 
 	"github.com/traceroom/traceroom/tracing/inspect"
 )
@@ -25,6 +26,8 @@ type commands struct {
 }
 
 func main() {
+	// Every message has an id of random numbers: 16 ids' worth at once cost hardly more than one's.
+	uuid.EnableRandPool()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

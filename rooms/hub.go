@@ -407,7 +407,10 @@ func (h *Hub) Send(ctx context.Context, p Post, done func(*Message, error)) erro
 	if h.closing.Load() {
 		return errClosing
 	}
-	at := now()
+	if p.Received.IsZero() {
+		p.Received = time.Now()
+	}
+	at := stamp(p.Received)
 	post := &pending{
 		message: Message{
 			ID: newID(), RoomID: p.RoomID, ClientID: p.ClientID, Text: p.Text, IsReply: p.IsReply, ParentID: p.ParentID,
@@ -504,7 +507,10 @@ func (h *Hub) changed(c Change) {
 	})
 }
 
-func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+func now() time.Time { return stamp(time.Now()) }
+
+// stamp is t as it is stored.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
 // newID returns a UUID of version 7, which sorts by time. The source of randomness of the Go runtime does not fail.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }

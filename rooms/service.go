@@ -68,7 +68,7 @@ type Post struct {
 	ParentID  string
 	Ref       string
 	Transport string
-	Received  time.Time
+	Received  time.Time    // zero: when Send is called
 	Trace     TraceContext // to be stored with the message
 	From      *Member      // nil where no member sent it (REST)
 }

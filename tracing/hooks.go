@@ -41,10 +41,16 @@ func (s *span) delivered(d rooms.Delivered) {
 		return
 	}
 	written, dropped := 0, 0
-	end := time.Now()
+	var end time.Time // when the last write had returned
 	for _, by := range d.ByTransport {
 		written += by.Written
 		dropped += by.Refused + by.Lost
+		if by.Last.After(end) {
+			end = by.Last
+		}
+	}
+	if end.IsZero() {
+		end = time.Now() // there was nobody to write to
 	}
 	for _, n := range d.Notes {
 		name := "slow"

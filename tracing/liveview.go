@@ -292,22 +292,30 @@ type datedLine struct {
 	text json.RawMessage
 }
 
-// enterLine is the ENTER line that the trace log has of s. What was not yet known at the start is left out.
+// enterLine is the ENTER line that the trace log has of s.
 func enterLine(s *seenSpan) json.RawMessage {
 	m := lines.Get().(*line)
 	defer lines.Put(m)
-	late := endOnly[s.name]
-	t := m.tell(s.ReadOnlySpan, s.attrs)
-	t.attrs = slices.DeleteFunc(t.attrs, func(a attr) bool { return slices.Contains(late, a.key) })
-	return bytes.Clone(bytes.TrimSuffix(m.enter(t, s.start, "", false), []byte("\n")))
+	if own, ok := s.ReadOnlySpan.(*span); ok {
+		own.mu.Lock()
+		defer own.mu.Unlock()
+		return kept(m.enter(m.tellOperation(own, own.inline[:own.known]), s.start, "", false))
+	}
+	return kept(m.enter(m.tell(s.ReadOnlySpan, s.attrs), s.start, "", false))
 }
 
-// exitLine is the EXIT line that the trace log has of s.
+// exitLine is the EXIT line that the trace log has of s, which has ended.
 func exitLine(s *seenSpan) json.RawMessage {
 	m := lines.Get().(*line)
 	defer lines.Put(m)
-	return bytes.Clone(bytes.TrimSuffix(m.exit(m.tell(s.ReadOnlySpan, s.attrs), s.end, s.end.Sub(s.start), s.status), []byte("\n")))
+	if own, ok := s.ReadOnlySpan.(*span); ok {
+		return kept(m.exitOperation(own))
+	}
+	return kept(m.exit(m.tell(s.ReadOnlySpan, s.attrs), s.end, s.end.Sub(s.start), s.status))
 }
+
+// kept is a copy of a line, without its end.
+func kept(line []byte) json.RawMessage { return bytes.Clone(bytes.TrimSuffix(line, []byte("\n"))) }
 
 func (v *seenSpan) body(start time.Time, depth int, known map[trace.TraceID]*takenTrace) spanBody {
 	b := spanBody{

@@ -87,9 +87,3 @@ func (op *operation) fill(index int) {
 	op.place = placeOf(op.module, op.function)
 	op.wire = wireOperation(op)
 }
-
-// endOnly is the attributes that an operation learns while it lasts, though they have a name among the args.
-var endOnly = map[string][]*key{
-	opReceive.span: {keyMessage, keySeq},
-	opAppend.span:  {keySeq},
-}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -109,13 +110,13 @@ func wireOperation(op *operation) []byte {
 }
 
 func appendIdentity(b []byte, id trace.TraceID, span, parent trace.SpanID, state trace.TraceState) []byte {
-	b = appendBytes(b, 1, id[:])
-	b = appendBytes(b, 2, span[:])
+	b = appendShort(b, 1, id[:])
+	b = appendShort(b, 2, span[:])
 	if state.Len() > 0 {
 		b = appendString(b, 3, state.String())
 	}
 	if parent.IsValid() {
-		b = appendBytes(b, 4, parent[:])
+		b = appendShort(b, 4, parent[:])
 	}
 	return b
 }
@@ -208,23 +209,28 @@ func appendFlags(b []byte, field protowire.Number, flags trace.TraceFlags, remot
 // appendAttr is appendKeyValue for an attribute of an operation. The lengths of what is nested are known before it is
 // written.
 func appendAttr(b []byte, a *attr) []byte {
-	b = protowire.AppendTag(b, attributesField, protowire.BytesType)
+	b = append(b, attributesField<<3|byte(protowire.BytesType))
 	if a.key.number {
 		b = beginAttr(b, a.key, 1+protowire.SizeVarint(uint64(a.number)))
-		b = protowire.AppendTag(b, 3, protowire.VarintType)
+		b = append(b, 3<<3|byte(protowire.VarintType))
 		return protowire.AppendVarint(b, uint64(a.number))
 	}
 	text := valid(a.text)
 	b = beginAttr(b, a.key, 1+protowire.SizeBytes(len(text)))
-	b = protowire.AppendTag(b, 1, protowire.BytesType)
+	b = append(b, 1<<3|byte(protowire.BytesType))
 	return protowire.AppendString(b, text)
 }
 
 // beginAttr begins a KeyValue with its key, and its value of this length.
 func beginAttr(b []byte, k *key, value int) []byte {
+	if n := len(k.wire) + 2 + value; n < 1<<7 { // nearly always
+		b = append(b, byte(n))
+		b = append(b, k.wire...)
+		return append(b, 2<<3|byte(protowire.BytesType), byte(value))
+	}
 	b = protowire.AppendVarint(b, uint64(len(k.wire)+1+protowire.SizeBytes(value)))
 	b = append(b, k.wire...)
-	b = protowire.AppendTag(b, 2, protowire.BytesType)
+	b = append(b, 2<<3|byte(protowire.BytesType))
 	return protowire.AppendVarint(b, uint64(value))
 }
 
@@ -295,10 +301,17 @@ func appendString(b []byte, field protowire.Number, s string) []byte {
 
 // valid is s with U+FFFD for what is not UTF-8: a receiver refuses all spans of a request in which any text is not, and
 // clients may put anything into a path.
-func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+func valid(s string) string {
+	if utf8.ValidString(s) { // which is quicker to find out
+		return s
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
 
-func appendBytes(b []byte, field protowire.Number, p []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), p)
+// appendShort appends a field below 16, of less than 128 bytes: tag and length are a byte each.
+func appendShort(b []byte, field byte, p []byte) []byte {
+	b = append(b, field<<3|byte(protowire.BytesType), byte(len(p)))
+	return append(b, p...)
 }
 
 func appendVarint(b []byte, field protowire.Number, v uint64) []byte {

@@ -101,7 +101,10 @@ func (s *tracedService) receive(ctx context.Context, p *rooms.Post) (context.Con
 	if s.t.withText {
 		ctx = withText(ctx, p.Text)
 	}
-	ctx, span := s.t.tracer.start(ctx, &opReceive, keyRoom.text(p.RoomID), keyClient.text(p.ClientID),
+	if p.Received.IsZero() {
+		p.Received = time.Now()
+	}
+	ctx, span := s.t.tracer.startFrom(ctx, p.Received, &opReceive, keyRoom.text(p.RoomID), keyClient.text(p.ClientID),
 		keyEvent.text(rooms.EventMessage.String()), keySize.int(len(p.Text)))
 	p.Trace = span.traceContext(ctx)
 	return ctx, span

@@ -41,6 +41,7 @@ type span struct {
 	mu     sync.Mutex
 	over   bool  // it has ended, or was never recorded
 	count  uint8 // attributes in inline
+	known  uint8 // of these, those that it started with
 	took   time.Duration
 	inline [10]attr
 	links  []sdktrace.Link

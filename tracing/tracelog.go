@@ -2,6 +2,8 @@ package tracing
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"slices"
 	"strconv"
 	"sync"
@@ -62,18 +64,28 @@ func (l *traceLog) began(ctx context.Context, s *span) {
 	if s.op == &opReceive {
 		text, withText = textOf(ctx)
 	}
-	l.write(m.enter(m.tellOperation(s), s.start, text, withText))
+	l.write(m.enter(m.tellOperation(s, s.inline[:s.known]), s.start, text, withText))
 }
 
 // ended implements observer.
 func (l *traceLog) ended(s *span) {
 	m := lines.Get().(*line)
 	defer lines.Put(m)
+	l.write(m.exitOperation(s))
+}
+
+// exitOperation makes the line of the end of s, which nobody changes meanwhile: it says what s did not start with.
+func (m *line) exitOperation(s *span) []byte {
+	t := m.tellOperation(s, s.inline[s.known:s.count])
 	var status sdktrace.Status
 	if s.rare != nil {
 		status = s.rare.status
+		if len(s.rare.attrs) > 0 {
+			m.attrs = append(append(m.attrs[:0], t.attrs...), s.rare.attrs...)
+			t.attrs = m.attrs
+		}
 	}
-	l.write(m.exit(m.tellOperation(s), s.start.Add(s.took), s.took, status))
+	return m.exit(t, s.start.Add(s.took), s.took, status)
 }
 
 // told is what lines say of a span.
@@ -87,14 +99,10 @@ type told struct {
 	linked     string // the first link, as linkOf has it; may be empty
 }
 
-// tellOperation is told of s, which nobody changes meanwhile.
-func (m *line) tellOperation(s *span) *told {
-	m.told = told{thread: threadOf(s.op.module, ""), place: s.op.place, connection: s.connection, attrs: s.inline[:s.count],
+// tellOperation is told of s, which nobody changes meanwhile, with these attributes.
+func (m *line) tellOperation(s *span, attrs []attr) *told {
+	m.told = told{thread: threadOf(s.op.module, ""), place: s.op.place, connection: s.connection, attrs: attrs,
 		trace: s.trace, id: s.id, parent: s.parent}
-	if s.rare != nil && len(s.rare.attrs) > 0 {
-		m.attrs = append(append(m.attrs[:0], s.inline[:]...), s.rare.attrs...)
-		m.told.attrs = m.attrs
-	}
 	if c := s.connection; c != nil {
 		m.told.thread = c.thread
 		if s.op.linked {
@@ -372,13 +380,20 @@ func appendCut(b, s []byte) []byte {
 	return appendQuoted(b, s)
 }
 
-const hexDigits = "0123456789abcdef"
+// hexPairs is the two hexadecimal digits of each byte, in the order in which they are in memory.
+var hexPairs = func() (pairs [256]uint16) {
+	for i := range pairs {
+		pairs[i] = binary.NativeEndian.Uint16(hex.AppendEncode(nil, []byte{byte(i)}))
+	}
+	return pairs
+}()
 
 func appendHex(b, id []byte) []byte {
 	at := len(b)
 	b = append(b, "00000000000000000000000000000000"[:2*len(id)]...) // ids have 8 bytes or 16
+	digits := b[at:]
 	for i, c := range id {
-		b[at+2*i], b[at+2*i+1] = hexDigits[c>>4], hexDigits[c&15]
+		binary.NativeEndian.PutUint16(digits[2*i:], hexPairs[c])
 	}
 	return b
 }

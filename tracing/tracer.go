@@ -54,7 +54,15 @@ func (t *tracer) start(ctx context.Context, op *operation, attrs ...attr) (conte
 	if t.off {
 		return ctx, nil
 	}
-	s := t.startAt(ctx, time.Now(), op, attrs...)
+	return t.startFrom(ctx, time.Now(), op, attrs...)
+}
+
+// startFrom is start for an operation that began at the time given.
+func (t *tracer) startFrom(ctx context.Context, at time.Time, op *operation, attrs ...attr) (context.Context, *span) {
+	if t.off {
+		return ctx, nil
+	}
+	s := t.startAt(ctx, at, op, attrs...)
 	return trace.ContextWithSpan(ctx, s), s
 }
 
@@ -74,6 +82,7 @@ func (t *tracer) startAt(ctx context.Context, at time.Time, op *operation, attrs
 	for _, a := range attrs {
 		s.put(a)
 	}
+	s.known = s.count
 	if t.byParent && sampled {
 		s.flags |= trace.FlagsSampled
 	} else if !s.sample(ctx) {
