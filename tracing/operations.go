@@ -15,6 +15,7 @@ type operation struct {
 	function string
 	// linked: the span is linked to the connect span of its connection
 	linked bool
+	room   int // for this many attributes of its own; most have few
 	// constant attributes, besides those of the connection
 	attrs []attribute.KeyValue
 
@@ -35,14 +36,14 @@ func messaging(name string, kind attribute.KeyValue) []attribute.KeyValue {
 
 // The operations. The spans of HTTP requests are named by otelhttp after their routes.
 var (
-	opReceive = operation{span: "receive " + template, kind: trace.SpanKindConsumer, module: "rooms", function: "receive", linked: true,
+	opReceive = operation{span: "receive " + template, kind: trace.SpanKindConsumer, module: "rooms", function: "receive", linked: true, room: 6,
 		attrs: messaging("receive", semconv.MessagingOperationTypeProcess)}
 	opAppend    = operation{span: "append", kind: trace.SpanKindClient, module: "store", function: "append"}
-	opBroadcast = operation{span: "broadcast " + template, kind: trace.SpanKindProducer, module: "rooms", function: "broadcast",
+	opBroadcast = operation{span: "broadcast " + template, kind: trace.SpanKindProducer, module: "rooms", function: "broadcast", room: 6,
 		attrs: messaging("broadcast", semconv.MessagingOperationTypeSend)}
-	opRelay = operation{span: "relay " + template, kind: trace.SpanKindConsumer, module: "relay", function: "relay",
+	opRelay = operation{span: "relay " + template, kind: trace.SpanKindConsumer, module: "relay", function: "relay", room: 6,
 		attrs: messaging("relay", semconv.MessagingOperationTypeProcess)}
-	opDeliver    = operation{span: "deliver " + template, kind: trace.SpanKindInternal, module: "rooms", function: "deliver"}
+	opDeliver    = operation{span: "deliver " + template, kind: trace.SpanKindInternal, module: "rooms", function: "deliver", room: 10}
 	opJoin       = operation{span: "join " + template, kind: trace.SpanKindInternal, module: "rooms", function: "join", linked: true}
 	opLeave      = operation{span: "leave " + template, kind: trace.SpanKindInternal, module: "rooms", function: "leave", linked: true}
 	opConnectWS  = operation{span: "GET /ws/{room_id}/{client_id}", kind: trace.SpanKindServer, module: "web", function: "connect"}

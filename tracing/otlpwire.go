@@ -77,27 +77,24 @@ func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
 // appendOperation is appendSpan for the span of an operation, which nobody changes meanwhile.
 func appendOperation(b []byte, s *span) []byte {
 	b, at := beginMessage(b, 2)
-	b = appendIdentity(b, s.trace, s.id, s.parent, s.state)
+	b = appendIdentity(b, s.trace, s.id, s.parent, s.traceState())
 	b = append(b, s.op.wire...)
 	b = appendTime(b, 7, s.start)
 	b = appendTime(b, 8, s.start.Add(s.took))
-	for i := range s.count {
-		b = appendAttr(b, &s.inline[i])
+	for i := range s.attrs {
+		b = appendAttr(b, &s.attrs[i])
 	}
 	if s.connection != nil {
 		b = append(b, s.connection.wire...)
 	}
 	if s.rare != nil {
-		for i := range s.rare.attrs {
-			b = appendAttr(b, &s.rare.attrs[i])
-		}
 		for _, kv := range s.rare.foreign {
 			b = appendKeyValue(b, attributesField, kv)
 		}
 		b = appendEvents(b, s.rare.events, s.rare.dropped)
 		b = appendStatus(b, s.rare.status)
 	}
-	b = appendLinks(b, s.links)
+	b = appendLinks(b, s.links())
 	b = appendFlags(b, 16, s.flags, s.remote)
 	return endMessage(b, at)
 }

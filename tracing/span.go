@@ -34,27 +34,53 @@ type span struct {
 	id, parent  trace.SpanID
 	flags       trace.TraceFlags
 	parentFlags trace.TraceFlags
-	remote      bool // the parent is of another process
-	state       trace.TraceState
+	remote      bool              // the parent is of another process
+	known       uint8             // how many attributes it started with
+	state       *trace.TraceState // nil: none
 	start       time.Time
 
-	mu     sync.Mutex
-	over   bool  // it has ended, or was never recorded
-	count  uint8 // attributes in inline
-	known  uint8 // of these, those that it started with
-	took   time.Duration
-	inline [10]attr
-	links  []sdktrace.Link
-	rare   *rarely
+	mu    sync.Mutex
+	over  bool // it has ended, or was never recorded
+	took  time.Duration
+	attrs []attr
+	rare  *rarely
 }
 
 // rarely is what few spans have.
 type rarely struct {
-	attrs   []attr               // that have no place in inline
 	foreign []attribute.KeyValue // attributes that no operation has
 	events  []sdktrace.Event
-	dropped int // events
+	dropped int             // events
+	links   []sdktrace.Link // besides that to the connect span
 	status  sdktrace.Status
+}
+
+// newSpan returns a span in one piece of memory with its attributes, unless it turns out to have more than its operation
+// says.
+func newSpan(op *operation) *span {
+	switch {
+	case op.room <= 4:
+		s := &struct {
+			span
+			room [4]attr
+		}{}
+		s.attrs = s.room[:0]
+		return &s.span
+	case op.room <= 6:
+		s := &struct {
+			span
+			room [6]attr
+		}{}
+		s.attrs = s.room[:0]
+		return &s.span
+	default:
+		s := &struct {
+			span
+			room [10]attr
+		}{}
+		s.attrs = s.room[:0]
+		return &s.span
+	}
 }
 
 var _ sdktrace.ReadWriteSpan = (*span)(nil)
@@ -64,24 +90,13 @@ const maxEvents = 128
 
 // put sets an attribute. mu is held, or nobody else has the span.
 func (s *span) put(a attr) {
-	for i := range s.count {
-		if s.inline[i].key == a.key {
-			s.inline[i] = a
+	for i := range s.attrs {
+		if s.attrs[i].key == a.key {
+			s.attrs[i] = a
 			return
 		}
 	}
-	if int(s.count) < len(s.inline) {
-		s.inline[s.count] = a
-		s.count++
-		return
-	}
-	r := s.rarely()
-	if i := slices.IndexFunc(r.attrs, func(old attr) bool { return old.key == a.key }); i >= 0 {
-		r.attrs = slices.Clone(r.attrs)
-		r.attrs[i] = a
-		return
-	}
-	r.attrs = append(r.attrs, a)
+	s.attrs = append(s.attrs, a)
 }
 
 // add sets an attribute that no operation has. mu is held, or nobody else has the span.
@@ -170,7 +185,7 @@ func (s *span) traceContext(ctx context.Context) rooms.TraceContext {
 	if s == nil {
 		return Inject(ctx)
 	}
-	return traceContext(s.trace, s.id, s.flags, s.state)
+	return traceContext(s.trace, s.id, s.flags, s.traceState())
 }
 
 // SetAttributes implements trace.Span.
@@ -238,12 +253,13 @@ func (s *span) RecordError(err error, opts ...trace.EventOption) {
 		semconv.ExceptionType(typeName(err)), semconv.ExceptionMessage(err.Error())))...)
 }
 
-// AddLink implements trace.Span. The links that a span starts with are shared: these are copied.
+// AddLink implements trace.Span.
 func (s *span) AddLink(l trace.Link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.over {
-		s.links = append(slices.Clone(s.links), sdktrace.Link{SpanContext: l.SpanContext, Attributes: l.Attributes})
+		r := s.rarely()
+		r.links = append(r.links, sdktrace.Link{SpanContext: l.SpanContext, Attributes: l.Attributes})
 	}
 }
 
@@ -262,7 +278,22 @@ func (s *span) SpanContext() trace.SpanContext {
 	if s == nil {
 		return trace.SpanContext{}
 	}
-	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: s.trace, SpanID: s.id, TraceFlags: s.flags, TraceState: s.state})
+	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: s.trace, SpanID: s.id, TraceFlags: s.flags, TraceState: s.traceState()})
+}
+
+func (s *span) traceState() trace.TraceState {
+	if s.state == nil {
+		return trace.TraceState{}
+	}
+	return *s.state
+}
+
+func (s *span) setTraceState(state trace.TraceState) {
+	s.state = nil
+	if state.Len() > 0 {
+		kept := state // so that no memory is taken where there is none
+		s.state = &kept
+	}
 }
 
 // TracerProvider implements trace.Span.
@@ -277,7 +308,7 @@ func (s *span) Parent() trace.SpanContext {
 		return trace.SpanContext{}
 	}
 	return trace.NewSpanContext(trace.SpanContextConfig{
-		TraceID: s.trace, SpanID: s.parent, TraceFlags: s.parentFlags, TraceState: s.state, Remote: s.remote,
+		TraceID: s.trace, SpanID: s.parent, TraceFlags: s.parentFlags, TraceState: s.traceState(), Remote: s.remote,
 	})
 }
 
@@ -311,16 +342,13 @@ func (s *span) Attributes() []attribute.KeyValue {
 // own appends the attributes that the span does not share with others of its operation or, but for the
 // connection's id, its connection. mu is held, or the span does not change.
 func (s *span) own(all []attribute.KeyValue) []attribute.KeyValue {
-	for i := range s.count {
-		all = append(all, s.inline[i].keyValue())
+	for i := range s.attrs {
+		all = append(all, s.attrs[i].keyValue())
 	}
 	if s.connection != nil {
 		all = append(all, keyConnection.name.String(s.connection.id))
 	}
 	if s.rare != nil {
-		for i := range s.rare.attrs {
-			all = append(all, s.rare.attrs[i].keyValue())
-		}
 		all = append(all, s.rare.foreign...)
 	}
 	return all
@@ -330,7 +358,19 @@ func (s *span) own(all []attribute.KeyValue) []attribute.KeyValue {
 func (s *span) Links() []sdktrace.Link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clip(s.links)
+	return s.links()
+}
+
+// links is Links with mu held, or of a span that does not change.
+func (s *span) links() []sdktrace.Link {
+	var links []sdktrace.Link
+	if s.op.linked && s.connection != nil {
+		links = s.connection.links
+	}
+	if s.rare != nil && len(s.rare.links) > 0 {
+		return slices.Concat(links, s.rare.links)
+	}
+	return slices.Clip(links)
 }
 
 // rest is what few spans have, as it is now.

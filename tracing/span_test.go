@@ -46,9 +46,6 @@ func TestOperationsAreToldAsOtherSpansAre(t *testing.T) {
 					tracer := &tracer{sampler: sdktrace.AlwaysSample()}
 					s := tracer.startAt(ctx, time.Now(), op, attrs...)
 					s.connection = c
-					if op.linked {
-						s.links = c.links
-					}
 					started := both(t, func(l *traceLog) { l.began(ctx, s) }, func(l *traceLog) { l.OnStart(ctx, s) })
 					require.Equal(t, "conn-17", started["thread"])
 					s.AddEvent("slow", trace.WithTimestamp(time.UnixMilli(5)))

@@ -64,7 +64,7 @@ func (l *traceLog) began(ctx context.Context, s *span) {
 	if s.op == &opReceive {
 		text, withText = textOf(ctx)
 	}
-	l.write(m.enter(m.tellOperation(s, s.inline[:s.known]), s.start, text, withText))
+	l.write(m.enter(m.tellOperation(s, s.attrs[:s.known]), s.start, text, withText))
 }
 
 // ended implements observer.
@@ -76,16 +76,11 @@ func (l *traceLog) ended(s *span) {
 
 // exitOperation makes the line of the end of s, which nobody changes meanwhile: it says what s did not start with.
 func (m *line) exitOperation(s *span) []byte {
-	t := m.tellOperation(s, s.inline[s.known:s.count])
 	var status sdktrace.Status
 	if s.rare != nil {
 		status = s.rare.status
-		if len(s.rare.attrs) > 0 {
-			m.attrs = append(append(m.attrs[:0], t.attrs...), s.rare.attrs...)
-			t.attrs = m.attrs
-		}
 	}
-	return m.exit(t, s.start.Add(s.took), s.took, status)
+	return m.exit(m.tellOperation(s, s.attrs[s.known:]), s.start.Add(s.took), s.took, status)
 }
 
 // told is what lines say of a span.

@@ -71,18 +71,16 @@ func (t *tracer) startAt(ctx context.Context, at time.Time, op *operation, attrs
 	if t.off {
 		return nil
 	}
-	s := &span{tracer: t, op: op, start: at}
+	s := newSpan(op)
+	s.tracer, s.op, s.start = t, op, at
 	sampled := s.descend(ctx)
 	if s.connection == nil {
 		s.connection = connectionOf(ctx)
 	}
-	if op.linked && s.connection != nil {
-		s.links = s.connection.links
-	}
 	for _, a := range attrs {
 		s.put(a)
 	}
-	s.known = s.count
+	s.known = uint8(len(s.attrs)) // no operation has that many
 	if t.byParent && sampled {
 		s.flags |= trace.FlagsSampled
 	} else if !s.sample(ctx) {
@@ -109,7 +107,8 @@ func (s *span) descend(ctx context.Context) (sampled bool) {
 		return p.flags.IsSampled()
 	}
 	sc := parent.SpanContext()
-	s.trace, s.parent, s.state, s.remote = sc.TraceID(), sc.SpanID(), sc.TraceState(), sc.IsRemote()
+	s.trace, s.parent, s.remote = sc.TraceID(), sc.SpanID(), sc.IsRemote()
+	s.setTraceState(sc.TraceState())
 	s.parentFlags = sc.TraceFlags()
 	s.flags = sc.TraceFlags() &^ trace.FlagsSampled
 	if s.trace.IsValid() {
@@ -123,11 +122,11 @@ func (s *span) descend(ctx context.Context) (sampled bool) {
 // sample asks the sampler, and reports whether s is recorded.
 func (s *span) sample(ctx context.Context) bool {
 	// Samplers are shown what tells one span of the operation from another.
-	shown := make([]attribute.KeyValue, 0, len(s.inline))
+	shown := make([]attribute.KeyValue, 0, len(s.attrs)+1)
 	decision := s.tracer.sampler.ShouldSample(sdktrace.SamplingParameters{
 		ParentContext: ctx, TraceID: s.trace, Name: s.op.span, Kind: s.op.kind, Attributes: s.own(shown),
 	})
-	s.state = decision.Tracestate
+	s.setTraceState(decision.Tracestate)
 	switch decision.Decision {
 	case sdktrace.RecordAndSample:
 		s.flags |= trace.FlagsSampled
