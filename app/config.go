@@ -16,7 +16,7 @@ type serve struct {
 	Addr        string `env:"ADDR" default:":8000" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one."`
 	Database    string `env:"DATABASE_URL" default:"sqlite://traceroom.db" placeholder:"URL" help:"Where messages are kept: sqlite://PATH or postgres://… (sqlite://:memory: forgets them)."`
 	NATS        string `env:"NATS_URL" name:"nats" placeholder:"URL" help:"NATS server by which the nodes that share a PostgreSQL database reach each other: nats://HOST:PORT; several with commas between them."`
-	TraceLog    string `env:"TRACE_LOG" default:"traceroom.jsonl" placeholder:"PATH" help:"File of the trace log, rotated at 100 MB; off for none."`
+	TraceLog    string `env:"TRACE_LOG" default:"traceroom.jsonl" placeholder:"PATH" help:"File of the trace log, rotated at 10 MB; off for none."`
 	TraceStdout bool   `env:"TRACE_STDOUT" default:"true" negatable:"" help:"Write the trace log to standard output too."`
 	TraceText   bool   `env:"TRACE_TEXT" default:"false" help:"Put messages' text into the trace log."`
 	JaegerUI    string `env:"JAEGER_UI_URL" name:"jaeger-ui" placeholder:"URL" help:"Jaeger's address for browsers; the page then links messages to their traces."`

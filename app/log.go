@@ -37,7 +37,9 @@ func (s *serve) newTraceLog(stdout io.Writer, log *zap.Logger) (*traceLog, error
 		if err := f.Close(); err != nil {
 			return nil, err
 		}
-		file = &lumberjack.Logger{Filename: s.TraceLog, MaxSize: 100, MaxBackups: 5}
+		// In megabytes, and small: ext4 sends to the disk at once what is still in memory of a file that is rotated, and
+		// whoever else writes, SQLite above all, waits for that.
+		file = &lumberjack.Logger{Filename: s.TraceLog, MaxSize: 10, MaxBackups: 50}
 		outs = append(outs, zapcore.AddSync(file))
 	}
 	if s.TraceStdout {

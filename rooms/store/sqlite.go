@@ -24,8 +24,8 @@ const (
 	// what a power failure may take under synchronous=normal.
 	checkpointAfter = time.Second
 	// maxWALPages is the length of the WAL, in pages of 4 KiB, at which a commit moves what is left of it: under load
-	// there always is something new, and only a commit can start the WAL afresh.
-	maxWALPages = 4096
+	// there always is something new, and only a commit can start the WAL afresh. It then waits for the disk, some 15 ms.
+	maxWALPages = 16384
 )
 
 // sqliteReaders is how many reads run at once, each on a connection of its own.
