@@ -15,7 +15,7 @@ type operation struct {
 	function string
 	// linked: the span is linked to the connect span of its connection
 	linked bool
-	room   int // for this many attributes of its own; most have few
+	many   bool // it has more than six attributes of its own
 	// constant attributes, besides those of the connection
 	attrs []attribute.KeyValue
 
@@ -36,14 +36,14 @@ func messaging(name string, kind attribute.KeyValue) []attribute.KeyValue {
 
 // The operations. The spans of HTTP requests are named by otelhttp after their routes.
 var (
-	opReceive = operation{span: "receive " + template, kind: trace.SpanKindConsumer, module: "rooms", function: "receive", linked: true, room: 6,
+	opReceive = operation{span: "receive " + template, kind: trace.SpanKindConsumer, module: "rooms", function: "receive", linked: true,
 		attrs: messaging("receive", semconv.MessagingOperationTypeProcess)}
 	opAppend    = operation{span: "append", kind: trace.SpanKindClient, module: "store", function: "append"}
-	opBroadcast = operation{span: "broadcast " + template, kind: trace.SpanKindProducer, module: "rooms", function: "broadcast", room: 6,
+	opBroadcast = operation{span: "broadcast " + template, kind: trace.SpanKindProducer, module: "rooms", function: "broadcast",
 		attrs: messaging("broadcast", semconv.MessagingOperationTypeSend)}
-	opRelay = operation{span: "relay " + template, kind: trace.SpanKindConsumer, module: "relay", function: "relay", room: 6,
+	opRelay = operation{span: "relay " + template, kind: trace.SpanKindConsumer, module: "relay", function: "relay",
 		attrs: messaging("relay", semconv.MessagingOperationTypeProcess)}
-	opDeliver    = operation{span: "deliver " + template, kind: trace.SpanKindInternal, module: "rooms", function: "deliver", room: 10}
+	opDeliver    = operation{span: "deliver " + template, kind: trace.SpanKindInternal, module: "rooms", function: "deliver", many: true}
 	opJoin       = operation{span: "join " + template, kind: trace.SpanKindInternal, module: "rooms", function: "join", linked: true}
 	opLeave      = operation{span: "leave " + template, kind: trace.SpanKindInternal, module: "rooms", function: "leave", linked: true}
 	opConnectWS  = operation{span: "GET /ws/{room_id}/{client_id}", kind: trace.SpanKindServer, module: "web", function: "connect"}

@@ -55,25 +55,10 @@ type rarely struct {
 	status  sdktrace.Status
 }
 
-// newSpan returns a span in one piece of memory with its attributes, unless it turns out to have more than its operation
-// says.
+// newSpan returns a span in one piece of memory with its attributes, unless it turns out to have more than the spans of
+// its operation mostly have.
 func newSpan(op *operation) *span {
-	switch {
-	case op.room <= 4:
-		s := &struct {
-			span
-			room [4]attr
-		}{}
-		s.attrs = s.room[:0]
-		return &s.span
-	case op.room <= 6:
-		s := &struct {
-			span
-			room [6]attr
-		}{}
-		s.attrs = s.room[:0]
-		return &s.span
-	default:
+	if op.many {
 		s := &struct {
 			span
 			room [10]attr
@@ -81,6 +66,12 @@ func newSpan(op *operation) *span {
 		s.attrs = s.room[:0]
 		return &s.span
 	}
+	s := &struct {
+		span
+		room [6]attr
+	}{}
+	s.attrs = s.room[:0]
+	return &s.span
 }
 
 var _ sdktrace.ReadWriteSpan = (*span)(nil)
