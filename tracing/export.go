@@ -90,13 +90,13 @@ func (l *exportLimits) read(getenv func(string) string) error {
 // ends: building protobuf structures from it and marshalling these by reflection was the largest part of what tracing
 // cost. Sending, with its configuration by OTEL_EXPORTER_OTLP_* and its retries, is OpenTelemetry's own client's.
 //
-// mu guards filling, ready, waiting and closed. One goroutine, started by newOTLPExport and ended by Shutdown, sends.
+// mu guards filling, ready, waiting and closed; it is locked before a span's own lock. One goroutine, started by
+// newOTLPExport and ended by Shutdown, sends.
 type otlpExport struct {
 	client   otlptrace.Client
 	resource []byte
 	limits   exportLimits
 	dropped  prometheus.Counter
-	scratch  sync.Pool // of *[]byte
 	send     chan chan struct{}
 	stop     chan struct{}
 	done     chan struct{}
@@ -131,9 +131,7 @@ func newOTLPExport(ctx context.Context, client otlptrace.Client, res *resource.R
 	}
 	e := &otlpExport{
 		client: client, resource: appendResource(nil, res), limits: limits, dropped: dropped,
-		scratch: sync.Pool{New: func() any { p := make([]byte, 0, 1024); return &p }},
-		send:    make(chan chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		filling: &spanBatch{},
+		send: make(chan chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), filling: &spanBatch{},
 	}
 	go e.run()
 	return e, nil
@@ -147,10 +145,10 @@ func (e *otlpExport) OnEnd(s sdktrace.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return
 	}
-	p := e.scratch.Get().(*[]byte)
-	defer e.scratch.Put(p)
-	*p = appendSpan((*p)[:0], s)
-	e.add(s.InstrumentationScope(), *p)
+	if place := e.place(s.InstrumentationScope()); place != nil {
+		place.message = appendSpan(place.message, s)
+		e.placed()
+	}
 }
 
 // began implements observer.
@@ -161,21 +159,27 @@ func (e *otlpExport) ended(s *span) {
 	if !s.flags.IsSampled() {
 		return
 	}
-	p := e.scratch.Get().(*[]byte)
-	defer e.scratch.Put(p)
-	*p = appendOperation((*p)[:0], s)
-	e.add(s.tracer.scope, *p)
+	if place := e.place(s.tracer.scope); place != nil {
+		place.message = appendOperation(place.message, s)
+		e.placed()
+	}
 }
 
-// add puts a copy of an encoded span into the batch that is being filled.
-func (e *otlpExport) add(scope instrumentation.Scope, span []byte) {
+// place returns where a span of this scope is to be appended, with mu locked, or nil if there is no place left for it.
+// placed must follow.
+func (e *otlpExport) place(scope instrumentation.Scope) *scopeSpans {
 	e.mu.Lock()
 	if e.closed || e.waiting >= e.limits.queue {
 		e.mu.Unlock()
 		e.dropped.Inc()
-		return
+		return nil
 	}
-	e.filling.add(e.resource, scope, span)
+	return e.filling.of(scope, e.resource)
+}
+
+// placed counts a span that has been appended, and unlocks mu.
+func (e *otlpExport) placed() {
+	e.filling.n++
 	e.waiting++
 	full := e.filling.n >= e.limits.batch
 	if full {
@@ -198,16 +202,16 @@ func (e *otlpExport) empty() *spanBatch {
 	return b
 }
 
-func (b *spanBatch) add(resource []byte, scope instrumentation.Scope, span []byte) {
-	b.n++
+// of is the place of a scope's spans.
+func (b *spanBatch) of(scope instrumentation.Scope, resource []byte) *scopeSpans {
 	for i := range b.scopes {
 		if b.scopes[i].scope.Name == scope.Name {
-			b.scopes[i].message = append(b.scopes[i].message, span...)
-			return
+			return &b.scopes[i]
 		}
 	}
 	message, begin := beginScopeSpans(append(make([]byte, 0, 64<<10), resource...), scope)
-	b.scopes = append(b.scopes, scopeSpans{scope, append(message, span...), begin, len(message)})
+	b.scopes = append(b.scopes, scopeSpans{scope, message, begin, len(message)})
+	return &b.scopes[len(b.scopes)-1]
 }
 
 // run sends what is ready, and once every delay what there is.

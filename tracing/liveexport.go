@@ -16,7 +16,8 @@ import (
 func (l *live) otlpJSON(t takenTrace) ([]byte, error) {
 	var batch spanBatch
 	for _, s := range t.spans {
-		batch.add(nil, s.InstrumentationScope(), appendSpan(nil, s))
+		place := batch.of(s.InstrumentationScope(), nil)
+		place.message = appendSpan(place.message, s)
 	}
 	raw := appendResource(nil, l.resource)
 	for _, s := range batch.scopes {

@@ -48,8 +48,8 @@ func (t *tracer) observe(processors ...sdktrace.SpanProcessor) {
 	}
 }
 
-// start starts op's span with the attributes of op, of ctx's connection and of this call, and returns a context for what
-// it does. Its parent is ctx's span, if there is one. The span is nil if the tracer is off.
+// start starts op's span with the attributes of op, of ctx's connection and of this call, none of them twice, and returns a
+// context for what it does. Its parent is ctx's span, if there is one. The span is nil if the tracer is off.
 func (t *tracer) start(ctx context.Context, op *operation, attrs ...attr) (context.Context, *span) {
 	if t.off {
 		return ctx, nil
@@ -77,9 +77,7 @@ func (t *tracer) startAt(ctx context.Context, at time.Time, op *operation, attrs
 	if s.connection == nil {
 		s.connection = connectionOf(ctx)
 	}
-	for _, a := range attrs {
-		s.put(a)
-	}
+	s.attrs = append(s.attrs, attrs...)
 	s.known = uint8(len(s.attrs)) // no operation has that many
 	if t.byParent && sampled {
 		s.flags |= trace.FlagsSampled
