@@ -95,20 +95,23 @@ func newLive(traces int, m *metrics, res *resource.Resource, notice string) *liv
 
 // OnStart implements sdktrace.SpanProcessor.
 func (l *live) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) {
-	l.begin(s.SpanContext().TraceID(), s)
+	l.begin(s.SpanContext().TraceID(), nil, s)
 }
 
 // began implements observer.
-func (l *live) began(_ context.Context, s *span) { l.begin(s.trace, s) }
+func (l *live) began(_ context.Context, s *span) { s.kept = l.begin(s.trace, s.kept, s) }
 
 // ended implements observer.
 func (*live) ended(*span) {}
 
-// begin notes a span of the trace with this id.
-func (l *live) begin(id trace.TraceID, s sdktrace.ReadWriteSpan) {
+// begin notes a span of the trace with this id, and returns where; if it is known where its parent is, that spares a
+// search.
+func (l *live) begin(id trace.TraceID, t *liveTrace, s sdktrace.ReadWriteSpan) *liveTrace {
 	l.mu.Lock()
 	l.clock++
-	t := l.byID[id]
+	if t == nil || t.id != id { // it has been let go of since
+		t = l.byID[id]
+	}
 	if t == nil {
 		t = l.place(id, liveKindOf(s.Name()))
 	} else if list := &l.kept[t.kind]; list.newest != t {
@@ -126,6 +129,7 @@ func (l *live) begin(id trace.TraceID, s sdktrace.ReadWriteSpan) {
 		l.evict(list)
 	}
 	l.mu.Unlock()
+	return t
 }
 
 // OnEnd implements sdktrace.SpanProcessor. The span that is kept knows that it has ended.
@@ -162,6 +166,7 @@ func (l *live) evict(list *liveList) *liveTrace {
 	l.letGoTraces++
 	l.letGoSpans += uint64(len(t.spans))
 	delete(l.byID, t.id)
+	t.id = trace.TraceID{}
 	clear(t.spans)
 	t.spans = t.spans[:0]
 	return t

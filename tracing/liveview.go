@@ -299,7 +299,7 @@ func enterLine(s *seenSpan) json.RawMessage {
 	if own, ok := s.ReadOnlySpan.(*span); ok {
 		own.mu.Lock()
 		defer own.mu.Unlock()
-		return kept(m.enter(m.tellOperation(own, own.attrs[:own.known]), s.start, "", false))
+		return kept(m.enter(tellOperation(own, own.attrs[:own.known]), s.start, "", false))
 	}
 	return kept(m.enter(m.tell(s.ReadOnlySpan, s.attrs), s.start, "", false))
 }

@@ -37,7 +37,6 @@ type line struct {
 	buf    []byte
 	fields []byte
 	attrs  []attr
-	told   told
 }
 
 var lines = sync.Pool{New: func() any { return &line{buf: make([]byte, 0, 1024), fields: make([]byte, 0, 512)} }}
@@ -64,7 +63,7 @@ func (l *traceLog) began(ctx context.Context, s *span) {
 	if s.op == &opReceive {
 		text, withText = textOf(ctx)
 	}
-	l.write(m.enter(m.tellOperation(s, s.attrs[:s.known]), s.start, text, withText))
+	l.write(m.enter(tellOperation(s, s.attrs[:s.known]), s.start, text, withText))
 }
 
 // ended implements observer.
@@ -80,7 +79,7 @@ func (m *line) exitOperation(s *span) []byte {
 	if s.rare != nil {
 		status = s.rare.status
 	}
-	return m.exit(m.tellOperation(s, s.attrs[s.known:]), s.start.Add(s.took), s.took, status)
+	return m.exit(tellOperation(s, s.attrs[s.known:]), s.start.Add(s.took), s.took, status)
 }
 
 // told is what lines say of a span.
@@ -95,33 +94,33 @@ type told struct {
 }
 
 // tellOperation is told of s, which nobody changes meanwhile, with these attributes.
-func (m *line) tellOperation(s *span, attrs []attr) *told {
-	m.told = told{thread: threadOf(s.op.module, ""), place: s.op.place, connection: s.connection, attrs: attrs,
+func tellOperation(s *span, attrs []attr) told {
+	t := told{thread: threadOf(s.op.module, ""), place: s.op.place, connection: s.connection, attrs: attrs,
 		trace: s.trace, id: s.id, parent: s.parent}
 	if c := s.connection; c != nil {
-		m.told.thread = c.thread
+		t.thread = c.thread
 		if s.op.linked {
-			m.told.linked = c.linked
+			t.linked = c.linked
 		}
 	}
-	return &m.told
+	return t
 }
 
-// tell is told of a span with these attributes.
-func (m *line) tell(s sdktrace.ReadOnlySpan, attrs []attribute.KeyValue) *told {
+// tell is told of a span with these attributes. It is the line's until the line is used again.
+func (m *line) tell(s sdktrace.ReadOnlySpan, attrs []attribute.KeyValue) told {
 	module, function := names(s.Name(), s.InstrumentationScope().Name)
 	m.attrs = appendAttrs(m.attrs[:0], attrs)
-	m.told = told{thread: threadOf(module, connectionID(attrs)), place: placeOf(module, function), attrs: m.attrs,
+	t := told{thread: threadOf(module, connectionID(attrs)), place: placeOf(module, function), attrs: m.attrs,
 		trace: s.SpanContext().TraceID(), id: s.SpanContext().SpanID(), parent: s.Parent().SpanID()}
 	if links := s.Links(); len(links) > 0 {
-		m.told.linked = linkOf(links[0].SpanContext)
+		t.linked = linkOf(links[0].SpanContext)
 	}
-	return &m.told
+	return t
 }
 
 // enter makes the line of the start of what is told.
-func (m *line) enter(t *told, at time.Time, text string, withText bool) []byte {
-	b := m.begin(at, "ENTER", t)
+func (m *line) enter(t told, at time.Time, text string, withText bool) []byte {
+	b := m.begin(at, "ENTER", &t)
 	b = append(b, `,"args":`...)
 	if withText {
 		fields := appendFields(m.fields[:0], t.all(), args)
@@ -129,9 +128,9 @@ func (m *line) enter(t *told, at time.Time, text string, withText bool) []byte {
 		m.fields = append(appendQuoted(fields, text), '}')
 		b = appendCut(b, m.fields)
 	} else {
-		b = m.appendObject(b, t, args)
+		b = m.appendObject(b, &t, args)
 	}
-	b = appendIDs(b, t)
+	b = appendIDs(b, &t)
 	if t.parent.IsValid() {
 		b = append(b, `,"parent_span_id":"`...)
 		b = appendHex(b, t.parent[:])
@@ -142,8 +141,8 @@ func (m *line) enter(t *told, at time.Time, text string, withText bool) []byte {
 }
 
 // exit makes the line of the end of what is told, which took this long.
-func (m *line) exit(t *told, at time.Time, took time.Duration, status sdktrace.Status) []byte {
-	b := m.begin(at, "EXIT", t)
+func (m *line) exit(t told, at time.Time, took time.Duration, status sdktrace.Status) []byte {
+	b := m.begin(at, "EXIT", &t)
 	b = append(b, `,"result":`...)
 	if status.Code == codes.Error {
 		kind := errorType(t.attrs)
@@ -159,14 +158,14 @@ func (m *line) exit(t *told, at time.Time, took time.Duration, status sdktrace.S
 		b = appendQuoted(b, status.Description)
 		b = append(b, '}')
 	} else {
-		b = m.appendObject(b, t, result)
+		b = m.appendObject(b, &t, result)
 	}
 	micros := took.Microseconds()
 	b = append(b, `,"durationMicros":`...)
 	b = strconv.AppendInt(b, micros, 10)
 	b = append(b, `,"durationMillis":`...)
 	b = strconv.AppendInt(b, micros/1000, 10)
-	return m.finish(appendIDs(b, t))
+	return m.finish(appendIDs(b, &t))
 }
 
 // finish ends a line, which is m's until m is used again.
