@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -66,19 +65,18 @@ func TestWhatTheRelayLosesIsReadFromTheStore(t *testing.T) {
 	b := newNode(t, s, flaky, rooms.Limits{})
 	near, m := a.join(t, "lobby", "near", -1)
 	far, _ := b.join(t, "lobby", "far", -1)
-	sent := int64(0)
-	say := func() {
-		require.NoError(t, a.send("lobby", "near", "more", "", m))
-		sent++
+	for i := range messages {
+		require.NoError(t, a.send("lobby", "near", fmt.Sprint(i), "", m))
 	}
-	for range messages {
-		say()
-	}
+	sent := int64(messages)
 	// Where people go on talking, a hint gets through sooner or later.
-	for deadline := time.Now().Add(waitFor); far.last() < messages; time.Sleep(tick) {
-		require.Less(t, time.Now(), deadline)
-		say()
-	}
+	require.Eventually(t, func() bool {
+		if far.last() >= messages {
+			return true
+		}
+		sent++
+		return a.send("lobby", "near", "more", "", m) != nil
+	}, waitFor, tick)
 	requireAll(t, near, 1, sent)
 	told := far.seqs() // what is still on its way may come meanwhile
 	require.GreaterOrEqual(t, len(told), messages)

@@ -99,7 +99,7 @@ func (l *live) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) {
 }
 
 // began implements observer.
-func (l *live) began(_ context.Context, s *span) { s.kept = l.begin(s.trace, s.kept, s) }
+func (l *live) began(_ context.Context, s *span) { s.among = l.begin(s.trace, s.among, s) }
 
 // ended implements observer.
 func (*live) ended(*span) {}
@@ -166,7 +166,7 @@ func (l *live) evict(list *liveList) *liveTrace {
 	l.letGoTraces++
 	l.letGoSpans += uint64(len(t.spans))
 	delete(l.byID, t.id)
-	t.id = trace.TraceID{}
+	t.id = trace.TraceID{} // so that spans that know of it do not take it for theirs
 	clear(t.spans)
 	t.spans = t.spans[:0]
 	return t

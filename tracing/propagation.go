@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"encoding/hex"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -57,8 +58,8 @@ func Inject(ctx context.Context) rooms.TraceContext {
 func traceContext(id trace.TraceID, span trace.SpanID, flags trace.TraceFlags, state trace.TraceState) rooms.TraceContext {
 	b := make([]byte, 0, 64)
 	b = append(b, "00-"...)
-	b = append(appendHex(b, id[:]), '-')
-	b = append(appendHex(b, span[:]), "-00"...)
+	b = append(hex.AppendEncode(b, id[:]), '-')
+	b = append(hex.AppendEncode(b, span[:]), "-00"...)
 	if flags.IsSampled() {
 		b[len(b)-1] = '1'
 	}

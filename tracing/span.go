@@ -38,7 +38,7 @@ type span struct {
 	known       uint8             // how many attributes it started with
 	state       *trace.TraceState // nil: none
 	start       time.Time
-	kept        *liveTrace // the trace among the newest; live's
+	among       *liveTrace // the trace among the newest; live's
 
 	mu    sync.Mutex
 	over  bool // it has ended, or was never recorded

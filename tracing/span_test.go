@@ -47,12 +47,14 @@ func TestOperationsAreToldAsOtherSpansAre(t *testing.T) {
 					s.connection = c
 					started := both(t, func(l *traceLog) { l.began(ctx, s) }, func(l *traceLog) { l.OnStart(ctx, s) })
 					require.Equal(t, "conn-17", started["thread"])
+					s.set(keyDropped.int(1))
+					s.set(keyDropped.int(2)) // instead
 					s.AddEvent("slow", trace.WithTimestamp(time.UnixMilli(5)))
 					s.endAt(s.start.Add(1234567*time.Nanosecond), failure, keyWritten.int(3))
 					ended := both(t, func(l *traceLog) { l.ended(s) }, func(l *traceLog) { l.OnEnd(s) })
 					require.EqualValues(t, "1234", ended["durationMicros"])
 					if failure == nil {
-						require.Equal(t, map[string]any{"written": 3.0}, ended["result"], "what it did not start with")
+						require.Equal(t, map[string]any{"written": 3.0, "dropped": 2.0}, ended["result"], "what it did not start with")
 					}
 
 					ours, theirs := decoded(t, appendOperation(nil, s)), decoded(t, appendSpan(nil, s))

@@ -2,7 +2,6 @@ package tracing
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/hex"
 	"slices"
 	"strconv"
@@ -133,7 +132,7 @@ func (m *line) enter(t told, at time.Time, text string, withText bool) []byte {
 	b = appendIDs(b, &t)
 	if t.parent.IsValid() {
 		b = append(b, `,"parent_span_id":"`...)
-		b = appendHex(b, t.parent[:])
+		b = hex.AppendEncode(b, t.parent[:])
 		b = append(b, '"')
 	}
 	b = append(b, t.linked...)
@@ -252,9 +251,9 @@ func errorType(attrs []attr) string {
 
 func appendIDs(b []byte, t *told) []byte {
 	b = append(b, `,"trace_id":"`...)
-	b = appendHex(b, t.trace[:])
+	b = hex.AppendEncode(b, t.trace[:])
 	b = append(b, `","span_id":"`...)
-	b = appendHex(b, t.id[:])
+	b = hex.AppendEncode(b, t.id[:])
 	return append(b, '"')
 }
 
@@ -372,24 +371,6 @@ func appendCut(b, s []byte) []byte {
 		return append(b, '"')
 	}
 	return appendQuoted(b, s)
-}
-
-// hexPairs is the two hexadecimal digits of each byte, in the order in which they are in memory.
-var hexPairs = func() (pairs [256]uint16) {
-	for i := range pairs {
-		pairs[i] = binary.NativeEndian.Uint16(hex.AppendEncode(nil, []byte{byte(i)}))
-	}
-	return pairs
-}()
-
-func appendHex(b, id []byte) []byte {
-	at := len(b)
-	b = append(b, "00000000000000000000000000000000"[:2*len(id)]...) // ids have 8 bytes or 16
-	digits := b[at:]
-	for i, c := range id {
-		binary.NativeEndian.PutUint16(digits[2*i:], hexPairs[c])
-	}
-	return b
 }
 
 // appendQuoted appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD, which is all that its error would say.

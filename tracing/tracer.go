@@ -99,7 +99,7 @@ func (s *span) descend(ctx context.Context) (sampled bool) {
 	binary.NativeEndian.PutUint64(s.id[:], rand.Uint64()|1) // an id of zeros is none
 	parent := trace.SpanFromContext(ctx)
 	if p, ok := parent.(*span); ok {
-		s.trace, s.parent, s.connection, s.state, s.kept = p.trace, p.id, p.connection, p.state, p.kept
+		s.trace, s.parent, s.connection, s.state, s.among = p.trace, p.id, p.connection, p.state, p.among
 		s.parentFlags = p.flags
 		s.flags = p.flags &^ trace.FlagsSampled
 		return p.flags.IsSampled()

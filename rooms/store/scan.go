@@ -22,21 +22,23 @@ func scanRoom(r row) (rooms.Room, error) {
 // scanSQLiteMessage scans a message of SQLite, where some of it is packed.
 func scanSQLiteMessage(r row) (*rooms.Message, error) {
 	var m rooms.Message
-	var created, updated int64
-	err := r.Scan(&m.RoomID, &m.Generation, &m.Seq, (*storedID)(&m.ID), &m.ClientID, &m.Text, &m.IsReply, (*storedID)(&m.ParentID),
-		&created, &updated, (*storedParent)(&m.Trace.Parent), &m.Trace.State)
-	m.CreatedAt, m.UpdatedAt = fromMilli(created), fromMilli(updated)
-	return &m, err
+	return &m, scanInto(&m, r, (*storedID)(&m.ID), (*storedID)(&m.ParentID), (*storedParent)(&m.Trace.Parent))
 }
 
 func scanMessage(r row) (*rooms.Message, error) {
 	var m rooms.Message
-	var created, updated int64
 	var parent sql.NullString
-	err := r.Scan(&m.RoomID, &m.Generation, &m.Seq, &m.ID, &m.ClientID, &m.Text, &m.IsReply, &parent, &created, &updated, &m.Trace.Parent, &m.Trace.State)
+	err := scanInto(&m, r, &m.ID, &parent, &m.Trace.Parent)
 	m.ParentID = parent.String
-	m.CreatedAt, m.UpdatedAt = fromMilli(created), fromMilli(updated)
 	return &m, err
+}
+
+// scanInto scans a message, of which id, parent and traceparent are told where they go.
+func scanInto(m *rooms.Message, r row, id, parent, trace any) error {
+	var created, updated int64
+	err := r.Scan(&m.RoomID, &m.Generation, &m.Seq, id, &m.ClientID, &m.Text, &m.IsReply, parent, &created, &updated, trace, &m.Trace.State)
+	m.CreatedAt, m.UpdatedAt = fromMilli(created), fromMilli(updated)
+	return err
 }
 
 func scanUser(r row) (rooms.User, error) {

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -12,12 +13,12 @@ import (
 var errNoID = errors.New("is not the id of a message")
 
 // packID is a message's id as it is stored. It fails with errNoID.
-func packID(id string) (u uuid.UUID, err error) {
-	if len(id) != 36 || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' ||
-		!unhex(u[:4], id) || !unhex(u[4:6], id[9:]) || !unhex(u[6:8], id[14:]) || !unhex(u[8:10], id[19:]) || !unhex(u[10:], id[24:]) {
-		err = fmt.Errorf("%q %w", id, errNoID)
+func packID(id string) (uuid.UUID, error) {
+	u, err := uuid.Parse(id)
+	if err != nil || len(id) != 36 || strings.ToLower(id) != id {
+		return u, fmt.Errorf("%q %w", id, errNoID)
 	}
-	return u, err
+	return u, nil
 }
 
 // storedID is an id that is read from where it is stored; NULL is none.
@@ -43,34 +44,19 @@ const (
 
 // packParent puts a traceparent into dst as it is stored. ok is false if it is not one of version 00: it is stored as it is.
 func packParent(dst *[parentSize]byte, parent string) (ok bool) {
-	if len(parent) != parentText || parent[:3] != "00-" || parent[35] != '-' || parent[52] != '-' {
+	if len(parent) != parentText || parent[:3] != "00-" || parent[35] != '-' || parent[52] != '-' || strings.ToLower(parent) != parent {
 		return false
 	}
-	return unhex(dst[:16], parent[3:]) && unhex(dst[16:24], parent[36:]) && unhex(dst[24:], parent[53:])
-}
-
-// unhex fills dst from the first digits. It reports false if one is none, capitals included.
-func unhex(dst []byte, digits string) bool {
-	for i := range dst {
-		hi, lo := unhexed[digits[2*i]], unhexed[digits[2*i+1]]
-		if hi|lo > 15 {
+	for _, part := range []struct {
+		dst    []byte
+		digits string
+	}{{dst[:16], parent[3:35]}, {dst[16:24], parent[36:52]}, {dst[24:], parent[53:]}} {
+		if _, err := hex.Decode(part.dst, []byte(part.digits)); err != nil {
 			return false
 		}
-		dst[i] = hi<<4 | lo
 	}
 	return true
 }
-
-// unhexed is the value of each hexadecimal digit, and 255 for what is none.
-var unhexed = func() (table [256]byte) {
-	for i := range table {
-		table[i] = 255
-	}
-	for i, c := range "0123456789abcdef" {
-		table[c] = byte(i)
-	}
-	return table
-}()
 
 // storedParent is a traceparent that is read from where it is stored.
 type storedParent string

@@ -182,6 +182,11 @@ func testRoundTrip(t *testing.T, s rooms.Store) {
 		want = append(want, &m)
 	}
 	want = append(want, NewMessage("go", "plain"))
+	for _, odd := range []string{"x", strings.ToUpper(full.Trace.Parent), "cc" + full.Trace.Parent[2:], full.Trace.Parent[:54] + "x"} {
+		m := NewMessage("go", "of another trace context")
+		m.Trace.Parent = odd
+		want = append(want, m)
+	}
 	var drafts []rooms.Draft
 	for _, m := range want {
 		drafts = append(drafts, rooms.Draft{Ctx: ctx, Message: m})
@@ -199,6 +204,8 @@ func testRoundTrip(t *testing.T, s rooms.Store) {
 	require.Equal(t, want, got)
 
 	_, err = s.Message(ctx, uuid.NewString())
+	require.ErrorIs(t, err, rooms.ErrNotFound)
+	_, err = s.Message(ctx, strings.ToUpper(want[0].ID))
 	require.ErrorIs(t, err, rooms.ErrNotFound)
 	_, err = s.Message(ctx, "no such id")
 	require.ErrorIs(t, err, rooms.ErrNotFound)
