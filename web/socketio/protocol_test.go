@@ -83,6 +83,8 @@ func TestAConnectionMayBeRefusedWithAReason(t *testing.T) {
 	require.Equal(t, `44{"message":"odd"}`, r.read())
 	r.write(`40{"token":"new"}`)
 	sidOf(t, r.read(), "40")
+	// The client may read that it is connected before the server's function for it has run.
+	require.Eventually(t, func() bool { return len(h.opened) > 0 }, patience, time.Millisecond)
 	require.Len(t, h.opened, 1)
 }
 
