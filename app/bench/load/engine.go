@@ -125,7 +125,7 @@ func (e *engine) add(c *client) error {
 	}
 	e.fds[c.fd] = c
 	return unix.EpollCtl(e.epoll, unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{
-		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLET&0xffffffff, Fd: int32(c.fd)})
+		Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET&0xffffffff, Fd: int32(c.fd)})
 }
 
 // drop closes a connection.
@@ -168,7 +168,7 @@ func (e *engine) wait(ctx context.Context, d time.Duration) (ticks int, err erro
 		if c == nil {
 			continue
 		}
-		e.read(c)
+		e.read(c, e.events[i].Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
 		if len(c.out) > 0 && !c.gone {
 			e.flush(c)
 		}
@@ -183,8 +183,9 @@ func (e *engine) waitFor(ctx context.Context, d time.Duration) error {
 	return err
 }
 
-// read reads from c until its socket is empty.
-func (e *engine) read(c *client) {
+// read reads from c until its socket is empty, or to its end if that has come: what has come along with the last data is
+// not announced again.
+func (e *engine) read(c *client, ended bool) {
 	for !c.gone {
 		have := copy(e.buf, c.rest)
 		if len(e.buf)-have < readSize {
@@ -204,7 +205,7 @@ func (e *engine) read(c *client) {
 		if e.latency != nil {
 			e.now = time.Since(e.epoch)
 		}
-		short := n < len(e.buf)-have // then the socket is empty, see epoll(7)
+		short := n < len(e.buf)-have && !ended // then the socket is empty, see epoll(7)
 		if !e.take(c, e.buf[:have+n]) {
 			e.drop(c)
 			return
