@@ -250,7 +250,7 @@ func (e *otlpExport) upload(all bool) {
 			if len(s.message) == s.empty {
 				continue
 			}
-			endScopeSpans(s.message, s.begin)
+			s.message = endMessage(s.message, s.begin, long)
 			// Fields that protobuf does not know are written as they are: here they are all of the message.
 			message := &tracepb.ResourceSpans{}
 			message.ProtoReflect().SetUnknown(s.message)

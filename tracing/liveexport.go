@@ -21,8 +21,7 @@ func (l *live) otlpJSON(t takenTrace) ([]byte, error) {
 	}
 	raw := appendResource(nil, l.resource)
 	for _, s := range batch.scopes {
-		endScopeSpans(s.message, s.begin)
-		raw = append(raw, s.message...)
+		raw = append(raw, endMessage(s.message, s.begin, long)...)
 	}
 	spans := &tracepb.ResourceSpans{}
 	if err := proto.Unmarshal(raw, spans); err != nil {

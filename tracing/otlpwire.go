@@ -31,31 +31,17 @@ func appendResource(b []byte, r *resource.Resource) []byte {
 
 // beginScopeSpans appends a ScopeSpans to which spans may be appended; begin is where its content begins.
 func beginScopeSpans(b []byte, scope instrumentation.Scope) (out []byte, begin int) {
-	b = protowire.AppendTag(b, 2, protowire.BytesType)
-	b = append(b, make([]byte, lengthSize)...)
-	begin = len(b)
-	b, at := beginMessage(b, 1)
+	b, begin = beginMessage(b, 2, long)
+	b, at := beginMessage(b, 1, short)
 	b = appendString(b, 1, scope.Name)
 	b = appendString(b, 2, scope.Version)
-	b = endMessage(b, at)
+	b = endMessage(b, at, short)
 	return appendString(b, 3, scope.SchemaURL), begin
-}
-
-// lengthSize is the bytes that are kept for the length of a ScopeSpans. A varint may be longer than it need be.
-const lengthSize = 5
-
-// endScopeSpans writes the length of the ScopeSpans that ends b.
-func endScopeSpans(b []byte, begin int) {
-	n := len(b) - begin
-	for i := range lengthSize {
-		b[begin-lengthSize+i] = byte(n>>(7*i)) | 0x80
-	}
-	b[begin-1] &= 0x7f
 }
 
 // appendSpan appends s as a Span in a ScopeSpans.
 func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
-	b, at := beginMessage(b, 2)
+	b, at := beginMessage(b, 2, medium)
 	sc, parent := s.SpanContext(), s.Parent()
 	b = appendIdentity(b, sc.TraceID(), sc.SpanID(), parent.SpanID(), sc.TraceState())
 	b = appendString(b, 5, s.Name())
@@ -71,12 +57,12 @@ func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
 	b = appendVarint(b, 14, uint64(s.DroppedLinks()))
 	b = appendStatus(b, s.Status())
 	b = appendFlags(b, 16, sc.TraceFlags(), parent.IsRemote())
-	return endMessage(b, at)
+	return endMessage(b, at, medium)
 }
 
 // appendOperation is appendSpan for the span of an operation, which nobody changes meanwhile.
 func appendOperation(b []byte, s *span) []byte {
-	b, at := beginMessage(b, 2)
+	b, at := beginMessage(b, 2, medium)
 	b = appendIdentity(b, s.trace, s.id, s.parent, s.traceState())
 	b = append(b, s.op.wire...)
 	b = appendTime(b, 7, s.start)
@@ -96,7 +82,7 @@ func appendOperation(b []byte, s *span) []byte {
 	}
 	b = appendLinks(b, s.links())
 	b = appendFlags(b, 16, s.flags, s.remote)
-	return endMessage(b, at)
+	return endMessage(b, at, medium)
 }
 
 // wireOperation is what appendOperation writes of op for every span.
@@ -121,14 +107,14 @@ func appendIdentity(b []byte, id trace.TraceID, span, parent trace.SpanID, state
 func appendEvents(b []byte, events []sdktrace.Event, dropped int) []byte {
 	for _, e := range events {
 		var in int
-		b, in = beginMessage(b, 11)
+		b, in = beginMessage(b, 11, short)
 		b = appendTime(b, 1, e.Time)
 		b = appendString(b, 2, e.Name)
 		for _, kv := range e.Attributes {
 			b = appendKeyValue(b, 3, kv)
 		}
 		b = appendVarint(b, 4, uint64(e.DroppedAttributeCount))
-		b = endMessage(b, in)
+		b = endMessage(b, in, short)
 	}
 	return appendVarint(b, 12, uint64(dropped))
 }
@@ -137,14 +123,14 @@ func appendLinks(b []byte, links []sdktrace.Link) []byte {
 	for i := range links {
 		l := &links[i]
 		var in int
-		b, in = beginMessage(b, 13)
+		b, in = beginMessage(b, 13, short)
 		b = appendIdentity(b, l.SpanContext.TraceID(), l.SpanContext.SpanID(), trace.SpanID{}, l.SpanContext.TraceState())
 		for _, kv := range l.Attributes {
 			b = appendKeyValue(b, 4, kv)
 		}
 		b = appendVarint(b, 5, uint64(l.DroppedAttributeCount))
 		b = appendFlags(b, 6, l.SpanContext.TraceFlags(), l.SpanContext.IsRemote())
-		b = endMessage(b, in)
+		b = endMessage(b, in, short)
 	}
 	return b
 }
@@ -153,13 +139,13 @@ func appendStatus(b []byte, st sdktrace.Status) []byte {
 	if st.Code == codes.Unset {
 		return b
 	}
-	b, in := beginMessage(b, 15)
+	b, in := beginMessage(b, 15, short)
 	b = appendString(b, 2, st.Description)
 	code := uint64(1)
 	if st.Code == codes.Error {
 		code = 2
 	}
-	return endMessage(appendVarint(b, 3, code), in)
+	return endMessage(appendVarint(b, 3, code), in, short)
 }
 
 // attributesField is the number of a span's attributes.
@@ -232,11 +218,11 @@ func beginAttr(b []byte, k *key, value int) []byte {
 }
 
 func appendKeyValue(b []byte, field protowire.Number, kv attribute.KeyValue) []byte {
-	b, at := beginMessage(b, field)
+	b, at := beginMessage(b, field, short)
 	b = appendString(b, 1, string(kv.Key))
-	b, in := beginMessage(b, 2)
+	b, in := beginMessage(b, 2, short)
 	b = appendValue(b, kv.Value)
-	return endMessage(endMessage(b, in), at)
+	return endMessage(endMessage(b, in, short), at, short)
 }
 
 // appendValue appends an AnyValue's content. Empty strings and zeros are written, as the field says which type it is.
@@ -255,15 +241,15 @@ func appendValue(b []byte, v attribute.Value) []byte {
 		b = protowire.AppendTag(b, 4, protowire.Fixed64Type)
 		return protowire.AppendFixed64(b, math.Float64bits(v.AsFloat64()))
 	case attribute.STRINGSLICE:
-		b, at := beginMessage(b, 5)
+		b, at := beginMessage(b, 5, short)
 		for _, s := range v.AsStringSlice() {
 			var in int
-			b, in = beginMessage(b, 1)
+			b, in = beginMessage(b, 1, short)
 			b = protowire.AppendTag(b, 1, protowire.BytesType)
 			b = protowire.AppendString(b, valid(s))
-			b = endMessage(b, in)
+			b = endMessage(b, in, short)
 		}
-		return endMessage(b, at)
+		return endMessage(b, at, short)
 	default:
 		// Lists of numbers: nothing here has any; readers get them as text.
 		b = protowire.AppendTag(b, 1, protowire.BytesType)
@@ -271,21 +257,32 @@ func appendValue(b []byte, v attribute.Value) []byte {
 	}
 }
 
-// beginMessage begins a field that is a message, leaving one byte for its length; at is where its content begins.
-func beginMessage(b []byte, field protowire.Number) (out []byte, at int) {
-	b = append(protowire.AppendTag(b, field, protowire.BytesType), 0)
+// The bytes that are kept for a message's length, by what the message mostly takes. A varint may be longer than it need be.
+const (
+	short  = 1 // less than 128 bytes
+	medium = 2
+	long   = 5
+)
+
+// beginMessage begins a field that is a message, leaving size bytes for its length; at is where its content begins.
+func beginMessage(b []byte, field protowire.Number, size int) (out []byte, at int) {
+	b = append(protowire.AppendTag(b, field, protowire.BytesType), "\x00\x00\x00\x00\x00"[:size]...)
 	return b, len(b)
 }
 
-// endMessage writes the length of the message whose content began at at, moving the content if that takes more bytes.
-func endMessage(b []byte, at int) []byte {
+// endMessage writes the length of the message whose content began at at, moving the content if that takes more than size bytes.
+func endMessage(b []byte, at, size int) []byte {
 	n := len(b) - at
-	size := protowire.SizeVarint(uint64(n))
-	if size > 1 {
-		b = append(b, "\x00\x00\x00\x00\x00\x00\x00\x00\x00"[:size-1]...)
-		copy(b[at+size-1:], b[at:at+n])
+	length := b[at-size : at]
+	if more := protowire.SizeVarint(uint64(n)) - size; more > 0 {
+		b = append(b, "\x00\x00\x00\x00\x00\x00\x00\x00\x00"[:more]...)
+		copy(b[at+more:], b[at:at+n])
+		length = b[at-size : at+more]
 	}
-	protowire.AppendVarint(b[:at-1], uint64(n))
+	for i := range length {
+		length[i] = byte(n>>(7*i)) | 0x80
+	}
+	length[len(length)-1] &= 0x7f
 	return b
 }
 
