@@ -210,7 +210,7 @@ func TestALineSaysWhatHappened(t *testing.T) {
 		"connect":    {"web", `{"connection_id":"ID","room_id":"talk","client_id":"ada","method":"GET","path":"/ws/talk/ada"}`, `{"status":101}`},
 		"join":       {"rooms", `{"connection_id":"ID","room_id":"talk","client_id":"ada"}`, `{}`},
 		"receive":    {"rooms", fmt.Sprintf(`{"connection_id":"ID","room_id":"talk","client_id":"ada","event":"message","text_length":%d}`, len(secret)), fmt.Sprintf(`{"message_id":%q,"seq":1}`, m.ID)},
-		"append":     {"store", fmt.Sprintf(`{"connection_id":"ID","room_id":"talk","message_id":%q,"batch":1}`, m.ID), `{"seq":1}`},
+		"append":     {"store", `{"connection_id":"ID","room_id":"talk","batch":1}`, fmt.Sprintf(`{"message_id":%q,"seq":1}`, m.ID)},
 		"leave":      {"rooms", `{"connection_id":"ID","room_id":"talk","client_id":"ada"}`, `{}`},
 		"disconnect": {"web", `{"connection_id":"ID","code":1000,"reason":""}`, `{}`},
 	} {

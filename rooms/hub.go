@@ -413,7 +413,7 @@ func (h *Hub) Send(ctx context.Context, p Post, done func(*Message, error)) erro
 	at := stamp(p.Received)
 	post := &pending{
 		message: Message{
-			ID: newID(), RoomID: p.RoomID, ClientID: p.ClientID, Text: p.Text, IsReply: p.IsReply, ParentID: p.ParentID,
+			RoomID: p.RoomID, ClientID: p.ClientID, Text: p.Text, IsReply: p.IsReply, ParentID: p.ParentID,
 			CreatedAt: at, UpdatedAt: at, Trace: p.Trace,
 		},
 		ref: p.Ref, transport: p.Transport, received: p.Received, done: done,

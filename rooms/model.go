@@ -40,7 +40,7 @@ type User struct {
 
 // Message is one thing said in a room. Once stored it is immutable: every connection is handed the same *Message.
 type Message struct {
-	ID         string // UUID version 7
+	ID         string // a UUID that sorts by time; the Store gives it
 	RoomID     string
 	Generation int64 // of the room that it was said in
 	Seq        int64 // 1 for a room's first message; without a gap but for deleted messages

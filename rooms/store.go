@@ -17,8 +17,8 @@ type Store interface {
 	// there are in all.
 	Heads(ctx context.Context, ids []string) (heads map[string]Head, rooms int, err error)
 
-	// Append makes the drafts durable, all or none, in their order, and writes the room's generation and its next
-	// sequence numbers to them. Calls for one room must not overlap on a node; calls for different rooms that arrive together share
+	// Append makes the drafts durable, all or none, in their order, and writes the room's generation, its next sequence
+	// numbers and new ids to them. Calls for one room must not overlap on a node; calls for different rooms that arrive together share
 	// a transaction. CodeNotFound if the room does not exist. When Append has returned nil, the messages survive the
 	// process.
 	Append(ctx context.Context, roomID string, drafts []Draft) error

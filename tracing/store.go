@@ -29,7 +29,7 @@ func (s *tracedStore) Append(ctx context.Context, roomID string, drafts []rooms.
 	spans := make([]*span, len(drafts))
 	now := time.Now()
 	for i, d := range drafts {
-		spans[i] = s.t.tracer.startAt(d.Ctx, now, &opAppend, keyRoom.text(roomID), keyMessage.text(d.Message.ID), keyBatch.int(len(drafts)))
+		spans[i] = s.t.tracer.startAt(d.Ctx, now, &opAppend, keyRoom.text(roomID), keyBatch.int(len(drafts)))
 	}
 	if s.t.sql && len(drafts) > 0 {
 		// What is sent for all is part of one trace: that of the first.
@@ -41,7 +41,8 @@ func (s *tracedStore) Append(ctx context.Context, roomID string, drafts []rooms.
 		if err != nil {
 			span.endAt(now, err)
 		} else {
-			span.endAt(now, nil, keySeq.int64(drafts[i].Message.Seq))
+			m := drafts[i].Message
+			span.endAt(now, nil, keyMessage.text(m.ID), keySeq.int64(m.Seq))
 		}
 	}
 	return err

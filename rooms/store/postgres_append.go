@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/traceroom/traceroom/rooms"
@@ -42,14 +43,19 @@ func (s *postgresStore) Append(ctx context.Context, roomID string, drafts []room
 func (s *postgresStore) commit(ctx context.Context, calls []*call) {
 	ctx, cancel := bound(ctx)
 	defer cancel()
+	for _, c := range calls {
+		for _, d := range c.drafts {
+			d.Message.ID = uuid.Must(uuid.NewV7()).String() // settle goes by it; Go's source of randomness does not fail
+		}
+	}
 	err := s.store(ctx, calls)
 	switch {
 	case err == nil:
 	case !refused(err):
 		s.settle(ctx, calls, err)
 	case len(calls) > 1 && isOfData(err):
-		// One of the calls brings what cannot be stored, such as an id that was stored before. The others shall not
-		// suffer.
+		// One of the calls brings what cannot be stored, such as a text that PostgreSQL does not take. The others shall
+		// not suffer.
 		for i := range calls {
 			s.commit(ctx, calls[i:i+1])
 		}

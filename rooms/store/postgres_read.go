@@ -11,11 +11,11 @@ import (
 
 const (
 	pgRoom    = `SELECT number, id, name, created_at, last_seq, deleted FROM rooms`
-	pgMessage = `SELECT r.id, m.room, m.seq, m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
-	m.traceparent, m.tracestate FROM messages m JOIN rooms r ON r.number = m.room`
+	pgMessage = `SELECT r.id, m.room, m.seq, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
+	m.traceparent, m.tracestate, m.id FROM messages m JOIN rooms r ON r.number = m.room`
 	// The room is looked up once, so that the messages are read along their key.
-	pgMessages = `SELECT $1, m.room, m.seq, m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
-	m.traceparent, m.tracestate FROM messages m
+	pgMessages = `SELECT $1, m.room, m.seq, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
+	m.traceparent, m.tracestate, m.id FROM messages m
 	WHERE m.room = (SELECT number FROM rooms WHERE id = $1) AND m.seq > $2 AND NOT m.deleted`
 	pgUser = `SELECT id, name, handle, created_at, updated_at FROM users`
 )

@@ -23,6 +23,7 @@ func TestPostgres(t *testing.T) {
 		},
 		Persistent: true,
 		Shared:     true,
+		Spoil:      func(m *rooms.Message) { m.Text = "\x00" },
 	}.Run(t)
 }
 

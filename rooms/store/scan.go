@@ -22,21 +22,24 @@ func scanRoom(r row) (rooms.Room, error) {
 // scanSQLiteMessage scans a message of SQLite, where some of it is packed.
 func scanSQLiteMessage(r row) (*rooms.Message, error) {
 	var m rooms.Message
-	return &m, scanInto(&m, r, (*storedID)(&m.ID), (*storedID)(&m.ParentID), (*storedParent)(&m.Trace.Parent))
+	err := scanInto(&m, r, (*storedID)(&m.ParentID), (*storedParent)(&m.Trace.Parent))
+	m.ID = idOf(m.CreatedAt.UnixMilli(), m.Generation<<seqBits+m.Seq)
+	return &m, err
 }
 
 func scanMessage(r row) (*rooms.Message, error) {
 	var m rooms.Message
 	var parent sql.NullString
-	err := scanInto(&m, r, &m.ID, &parent, &m.Trace.Parent)
+	err := scanInto(&m, r, &parent, &m.Trace.Parent, &m.ID)
 	m.ParentID = parent.String
 	return &m, err
 }
 
-// scanInto scans a message, of which id, parent and traceparent are told where they go.
-func scanInto(m *rooms.Message, r row, id, parent, trace any) error {
+// scanInto scans a message, of which parent and traceparent are told where they go, and what more there is in the row.
+func scanInto(m *rooms.Message, r row, parent, trace any, more ...any) error {
 	var created, updated int64
-	err := r.Scan(&m.RoomID, &m.Generation, &m.Seq, id, &m.ClientID, &m.Text, &m.IsReply, parent, &created, &updated, trace, &m.Trace.State)
+	err := r.Scan(append([]any{&m.RoomID, &m.Generation, &m.Seq, &m.ClientID, &m.Text, &m.IsReply, parent, &created, &updated,
+		trace, &m.Trace.State}, more...)...)
 	m.CreatedAt, m.UpdatedAt = fromMilli(created), fromMilli(updated)
 	return err
 }

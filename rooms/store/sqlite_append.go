@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/traceroom/traceroom/rooms"
 	codes "modernc.org/sqlite/lib"
 )
@@ -21,8 +20,8 @@ const (
 
 const (
 	// A message's arguments, and those of a plain one: to bind one costs more than what SQLite does with it.
-	messageArgs = 10
-	plainArgs   = 6
+	messageArgs = 9
+	plainArgs   = 5
 	// maxRows is how many messages one statement takes.
 	maxRows = 64
 	// maxCachedRooms bounds what is remembered of rooms: some 100 bytes each.
@@ -43,11 +42,10 @@ type appender struct {
 	rooms map[string]*roomPlace
 }
 
-// packed is what is bound of a row in less bytes than it came in, with the arguments that these bytes are.
+// packed is the traceparent of a row in less bytes than it came in, with the argument that these bytes are.
 type packed struct {
-	id               uuid.UUID
-	parent           [parentSize]byte
-	idArg, parentArg driver.Value
+	parent    [parentSize]byte
+	parentArg driver.Value
 }
 
 // inserts are statements by how many rows they take, prepared when first needed.
@@ -78,7 +76,7 @@ func (s *sqliteStore) commit(ctx context.Context, calls []*call) {
 	if err == nil || len(calls) == 1 || sqliteCode(err)&0xff != codes.SQLITE_CONSTRAINT && !errors.Is(err, errNoID) {
 		return
 	}
-	// One of the calls brings what cannot be stored, such as an id that was stored before. The others shall not suffer.
+	// One of the calls brings what cannot be stored, such as a parent that is no message's id. The others shall not suffer.
 	for i := range calls {
 		_ = s.commitOn(ctx, conn, calls[i:i+1]) // is in the call
 	}
@@ -117,7 +115,8 @@ func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*cal
 			room := a.rooms[c.roomID]
 			for _, d := range c.drafts {
 				room.last++
-				d.Message.Generation, d.Message.Seq = room.base>>seqBits, room.last
+				m := d.Message
+				m.Generation, m.Seq, m.ID = room.base>>seqBits, room.last, idOf(m.CreatedAt.UnixMilli(), room.base+room.last)
 			}
 		}
 	}
@@ -207,9 +206,9 @@ func allPlain(calls []*call) bool {
 
 // flush writes the rows that are bound.
 func (a *appender) flush(ctx context.Context, rows int, plain bool) error {
-	list, row, n := &a.inserts, "(?,?,?,?,?,?,?,?,?,?)", messageArgs
+	list, row, n := &a.inserts, "(?,?,?,?,?,?,?,?,?)", messageArgs
 	if plain {
-		list, row, n = &a.plain, "(?,?,?,?,?,?,0,NULL,0,'')", plainArgs
+		list, row, n = &a.plain, "(?,?,?,?,?,0,NULL,0,'')", plainArgs
 	}
 	args := a.args[:rows*n]
 	defer func() {
@@ -235,36 +234,31 @@ func (a *appender) bind(row int, plain bool, place int64, m *rooms.Message) erro
 	}
 	args := a.args[row*n : (row+1)*n]
 	p := &a.packed[row]
-	var err error
-	if p.id, err = packID(m.ID); err != nil {
-		return err
-	}
 	args[0].Value = place
-	args[1].Value = p.idArg
-	args[2].Value = m.ClientID
-	args[3].Value = m.Text
-	args[4].Value = m.CreatedAt.UnixMilli()
+	args[1].Value = m.ClientID
+	args[2].Value = m.Text
+	args[3].Value = m.CreatedAt.UnixMilli()
 	if packParent(&p.parent, m.Trace.Parent) {
-		args[5].Value = p.parentArg
+		args[4].Value = p.parentArg
 	} else {
-		args[5].Value = []byte(m.Trace.Parent)
+		args[4].Value = []byte(m.Trace.Parent)
 	}
 	if plain {
 		return nil
 	}
-	args[6].Value = int64(0)
+	args[5].Value = int64(0)
 	if m.IsReply {
-		args[6].Value = int64(1)
+		args[5].Value = int64(1)
 	}
 	if m.ParentID != "" {
 		parent, err := packID(m.ParentID)
 		if err != nil {
 			return err
 		}
-		args[7].Value = parent[:]
+		args[6].Value = parent[:]
 	}
-	args[8].Value = m.UpdatedAt.UnixMilli()
-	args[9].Value = m.Trace.State
+	args[7].Value = m.UpdatedAt.UnixMilli()
+	args[8].Value = m.Trace.State
 	return nil
 }
 
@@ -280,7 +274,7 @@ func (a *appender) use(dc any) {
 	}
 	for i := range a.packed {
 		p := &a.packed[i]
-		p.idArg, p.parentArg = p.id[:], p.parent[:]
+		p.parentArg = p.parent[:]
 	}
 }
 
@@ -306,7 +300,7 @@ func (a *appender) exec(ctx context.Context, query string) error {
 }
 
 func insertSQL(row string, rows int) string {
-	return "INSERT INTO messages (place, id, client_id, text, created_at, traceparent, is_reply, parent_id, updated_at, tracestate) VALUES " +
+	return "INSERT INTO messages (place, client_id, text, created_at, traceparent, is_reply, parent_id, updated_at, tracestate) VALUES " +
 		strings.Repeat(row+",", rows-1) + row
 }
 

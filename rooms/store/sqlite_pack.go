@@ -1,13 +1,40 @@
 package store
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/google/uuid"
 )
+
+// An id is a UUID of version 8 (RFC 9562 section 5.8): 48 bits of when the message was created, in Unix milliseconds, and, around
+// version and variant, the 63 bits of its place. So ids sort by time, and say where their message is.
+const (
+	idVersion = 8 << 4 // in byte 6, of which the other half and byte 7 have what is above placeLow
+	idVariant = 2 << 6 // in byte 8, followed by placeLow
+	placeLow  = 1<<62 - 1
+)
+
+// idOf is the id of the message that was created at that time and is at this place.
+func idOf(created, place int64) string {
+	var u uuid.UUID
+	binary.BigEndian.PutUint64(u[:], uint64(created)<<16|idVersion<<8|uint64(place)>>62)
+	binary.BigEndian.PutUint64(u[8:], idVariant<<56|uint64(place)&placeLow)
+	return u.String()
+}
+
+// placeOf is the reverse of idOf; ok is false if this is not the id of any message here.
+func placeOf(id string) (created, place int64, ok bool) {
+	u, err := packID(id)
+	if err != nil {
+		return 0, 0, false
+	}
+	high, low := binary.BigEndian.Uint64(u[:]), binary.BigEndian.Uint64(u[8:])
+	created, place = int64(high>>16), int64(high&1<<62|low&placeLow)
+	return created, place, idOf(created, place) == id
+}
 
 // errNoID: what should be a message's id is not a UUID as it is written by uuid.UUID.String.
 var errNoID = errors.New("is not the id of a message")
@@ -15,10 +42,19 @@ var errNoID = errors.New("is not the id of a message")
 // packID is a message's id as it is stored. It fails with errNoID.
 func packID(id string) (uuid.UUID, error) {
 	u, err := uuid.Parse(id)
-	if err != nil || len(id) != 36 || strings.ToLower(id) != id {
+	if err != nil || len(id) != 36 || !lowercase(id) {
 		return u, fmt.Errorf("%q %w", id, errNoID)
 	}
 	return u, nil
+}
+
+// lowercase reports whether s, of digits of base 16 and hyphens, has no capital: all but these have this bit.
+func lowercase(s string) bool {
+	all := byte(0x20)
+	for i := range len(s) {
+		all &= s[i]
+	}
+	return all != 0
 }
 
 // storedID is an id that is read from where it is stored; NULL is none.
@@ -44,7 +80,7 @@ const (
 
 // packParent puts a traceparent into dst as it is stored. ok is false if it is not one of version 00: it is stored as it is.
 func packParent(dst *[parentSize]byte, parent string) (ok bool) {
-	if len(parent) != parentText || parent[:3] != "00-" || parent[35] != '-' || parent[52] != '-' || strings.ToLower(parent) != parent {
+	if len(parent) != parentText || parent[:3] != "00-" || parent[35] != '-' || parent[52] != '-' || !lowercase(parent) {
 		return false
 	}
 	for _, part := range []struct {

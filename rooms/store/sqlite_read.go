@@ -17,7 +17,7 @@ const (
 	coalesce((SELECT place FROM messages WHERE place > number << 36 AND place < (number + 1) << 36
 	          ORDER BY place DESC LIMIT 1), 0) & ((1 << 36) - 1), deleted
 	FROM rooms`
-	sqlMessage = `SELECT r.id, r.number, m.place & ((1 << 36) - 1), m.id, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, max(m.created_at, m.updated_at),
+	sqlMessage = `SELECT r.id, r.number, m.place & ((1 << 36) - 1), m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, max(m.created_at, m.updated_at),
 	m.traceparent, m.tracestate FROM `
 	sqlMessages = sqlMessage + `rooms r CROSS JOIN messages m
 	ON m.place > (r.number << 36) + ? AND m.place < (r.number + 1) << 36
@@ -35,7 +35,7 @@ func (s *sqliteStore) prepare(ctx context.Context) error {
 		{&s.list, sqlRoom + ` ORDER BY created_at, id`},
 		{&s.after, sqlMessages + ` ORDER BY m.place LIMIT ?`},
 		{&s.newest, sqlMessages + ` ORDER BY m.place DESC LIMIT ?`},
-		{&s.message, sqlMessage + `messages m JOIN rooms r ON r.number = m.place >> 36 WHERE m.id = ? AND NOT m.deleted`},
+		{&s.message, sqlMessage + `messages m JOIN rooms r ON r.number = m.place >> 36 WHERE m.place = ? AND m.created_at = ? AND NOT m.deleted`},
 		{&s.user, sqlUser + ` WHERE id = ?`},
 		{&s.users, sqlUser + ` ORDER BY created_at, id`},
 	} {
@@ -112,11 +112,11 @@ func (s *sqliteStore) Newest(ctx context.Context, roomID string, seq int64, limi
 
 // Message implements rooms.Store.
 func (s *sqliteStore) Message(ctx context.Context, id string) (*rooms.Message, error) {
-	packed, err := packID(id)
-	if err != nil {
+	created, place, ok := placeOf(id)
+	if !ok {
 		return nil, rooms.NotFound("message", "id", id)
 	}
-	m, err := scanSQLiteMessage(s.message.QueryRowContext(ctx, packed[:]))
+	m, err := scanSQLiteMessage(s.message.QueryRowContext(ctx, place, created))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, rooms.NotFound("message", "id", id)
 	}

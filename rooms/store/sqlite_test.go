@@ -19,18 +19,20 @@ import (
 )
 
 func TestSQLiteFile(t *testing.T) {
-	storetest.Suite{New: newSQLite(""), Persistent: true}.Run(t)
+	storetest.Suite{New: newSQLite(""), Persistent: true, Spoil: spoil}.Run(t)
 }
 
 func TestSQLiteFull(t *testing.T) {
-	storetest.Suite{New: newSQLite("?synchronous=full"), Persistent: true}.Run(t)
+	storetest.Suite{New: newSQLite("?synchronous=full"), Persistent: true, Spoil: spoil}.Run(t)
 }
 
 func TestSQLiteMemory(t *testing.T) {
 	storetest.Suite{New: func(t *testing.T) func() rooms.Store {
 		return func() rooms.Store { return open(t, "sqlite://:memory:") }
-	}}.Run(t)
+	}, Spoil: spoil}.Run(t)
 }
+
+func spoil(m *rooms.Message) { m.IsReply, m.ParentID = true, "no such id" }
 
 func newSQLite(query string) func(t *testing.T) func() rooms.Store {
 	return func(t *testing.T) func() rooms.Store {

@@ -86,14 +86,15 @@ func (s *sqliteStore) sweep(ctx context.Context) (more bool, err error) {
 
 // DeleteMessage implements rooms.Store.
 func (s *sqliteStore) DeleteMessage(ctx context.Context, id string) error {
-	packed, err := packID(id)
-	if err != nil {
+	created, place, ok := placeOf(id)
+	if !ok {
 		return rooms.NotFound("message", "id", id)
 	}
 	return s.writeTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var number int64
-		err := tx.QueryRowContext(ctx, `UPDATE messages SET deleted = 1, text = '' WHERE id = ? AND NOT deleted
-			AND place >> 36 IN (SELECT number FROM rooms) RETURNING place >> 36`, packed[:]).Scan(&number)
+		err := tx.QueryRowContext(ctx, `UPDATE messages SET deleted = 1, text = ''
+			WHERE place = ? AND created_at = ? AND NOT deleted AND place >> 36 IN (SELECT number FROM rooms)
+			RETURNING place >> 36`, place, created).Scan(&number)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
 			return rooms.NotFound("message", "id", id)

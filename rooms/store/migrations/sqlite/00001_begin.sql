@@ -14,12 +14,11 @@ CREATE TABLE rooms (
 ) STRICT;
 
 -- place is the room's number * 2^36 + the sequence number: SQLite's tables are trees by one integer, which makes this
--- the cheapest order by room and sequence there is. A deleted message keeps its row, without its text. updated_at is 0 if
--- nothing has changed since created_at. Of each message two pages or more are written, so what can be short is: id and
--- parent_id are the 16 bytes of a UUID, traceparent is 25: trace id, span id and flags (another length: the text as it came).
+-- the cheapest order by room and sequence there is. A message's id is its created_at and its place, and needs neither a column nor
+-- an index. A deleted message keeps its row, without its text. updated_at is 0 if nothing has changed since created_at. What can be
+-- short is: parent_id is the 16 bytes of a UUID, traceparent is 25: trace id, span id and flags (another length: the text as it came).
 CREATE TABLE messages (
     place       INTEGER PRIMARY KEY,
-    id          BLOB    NOT NULL UNIQUE,
     client_id   TEXT    NOT NULL,
     text        TEXT    NOT NULL,
     is_reply    INTEGER NOT NULL,
