@@ -38,6 +38,7 @@ type host struct {
 	ended    chan end
 	got      chan string
 	block    chan struct{} // if set, Message waits for it
+	blocked  chan struct{} // told when Message waits
 }
 
 type end struct {
@@ -54,6 +55,10 @@ type echo struct {
 
 func (e echo) Message(_ context.Context, data []byte, binary bool) {
 	if e.h.block != nil {
+		select {
+		case e.h.blocked <- struct{}{}:
+		default:
+		}
 		<-e.h.block
 	}
 	select {
@@ -78,7 +83,7 @@ func calm() engineio.Options {
 
 func serve(t testing.TB, opts engineio.Options, also ...func(*engineio.Session)) *host {
 	t.Helper()
-	h := &host{t: t, ended: make(chan end, 10_000), got: make(chan string, 1000)}
+	h := &host{t: t, ended: make(chan end, 10_000), got: make(chan string, 1000), blocked: make(chan struct{}, 1)}
 	h.eio = engineio.NewServer(opts, func(s *engineio.Session) engineio.Handler {
 		h.mu.Lock()
 		h.sessions = append(h.sessions, s)
@@ -182,10 +187,12 @@ func (c client) get() reply             { c.t.Helper(); return c.do("GET", c.que
 func (c client) post(body string) reply { c.t.Helper(); return c.do("POST", c.query(), body) }
 
 // getLater polls, and returns where the answer will come.
-func (c client) getLater() <-chan reply {
+func (c client) getLater() <-chan reply { return c.later("GET", "") }
+
+func (c client) later(method, body string) <-chan reply {
 	ch := make(chan reply, 1)
 	go func() {
-		r, err := c.try(context.Background(), "GET", c.query(), "")
+		r, err := c.try(context.Background(), method, c.query(), body)
 		if err != nil {
 			r.body = err.Error()
 		}

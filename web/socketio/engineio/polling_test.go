@@ -116,18 +116,11 @@ func TestOverlappingPostsEndTheSession(t *testing.T) {
 	h := serve(t, calm())
 	h.block = make(chan struct{})
 	c := h.poll()
-	first := make(chan reply, 1)
-	go func() {
-		r, err := c.try(context.Background(), "POST", c.query(), "4x")
-		if err != nil {
-			r.body = err.Error()
-		}
-		first <- r
-	}()
-	require.Eventually(t, func() bool {
-		r, err := c.try(context.Background(), "POST", c.query(), "3")
-		return err == nil && r.status == 400
-	}, patience, time.Millisecond)
+	first := c.later("POST", "4x")
+	require.Eventually(t, func() bool { return len(h.blocked) == 1 }, patience, time.Millisecond)
+	second := c.post("3")
+	require.Equal(t, 400, second.status)
+	require.JSONEq(t, refusal(3, "Bad request"), second.body)
 	close(h.block)
 	require.Equal(t, "ok", h.wait(first).body)
 	e := h.end()
