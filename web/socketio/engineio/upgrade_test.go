@@ -203,6 +203,11 @@ func TestAnUpgradeThatFailsLeavesTheSessionPolling(t *testing.T) {
 		require.NoError(t, s.ws.NetConn().Close())
 		require.Eventually(t, func() bool {
 			answer := c.getLater()
+			select {
+			case <-answer: // let no poll wait: the server has not seen yet that the probe is gone
+				return false
+			case <-time.After(300 * time.Millisecond):
+			}
 			h.session(0).Send(nil)
 			return h.wait(answer).body == "4"
 		}, patience, time.Millisecond)
