@@ -167,7 +167,7 @@ func (h *Hub) participants(id string) int {
 // CreateRoom implements Service.
 func (h *Hub) CreateRoom(ctx context.Context, id, name string) (Room, bool, error) {
 	if id == "" {
-		id = newID()
+		id = NewID()
 	}
 	if err := CheckID("room_id", id); err != nil {
 		return Room{}, false, err
@@ -315,7 +315,7 @@ func (h *Hub) CreateUser(ctx context.Context, name, handle string) (User, error)
 		return User{}, err
 	}
 	at := now()
-	u := User{ID: newID(), Name: name, Handle: handle, CreatedAt: at, UpdatedAt: at}
+	u := User{ID: NewID(), Name: name, Handle: handle, CreatedAt: at, UpdatedAt: at}
 	if err := h.store.CreateUser(ctx, u); err != nil {
 		return User{}, AsError(err)
 	}
@@ -512,5 +512,6 @@ func now() time.Time { return stamp(time.Now()) }
 // stamp is t as it is stored.
 func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
 
-// newID returns a UUID of version 7, which sorts by time. The source of randomness of the Go runtime does not fail.
-func newID() string { return uuid.Must(uuid.NewV7()).String() }
+// NewID returns a new UUID of version 7, which sorts by time. It may be called from any goroutine. The source of randomness of
+// the Go runtime does not fail.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }

@@ -264,9 +264,12 @@ const (
 	long   = 5
 )
 
+// zeros is as many as the longest varint has bytes: they keep the place of a length.
+const zeros = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+
 // beginMessage begins a field that is a message, leaving size bytes for its length; at is where its content begins.
 func beginMessage(b []byte, field protowire.Number, size int) (out []byte, at int) {
-	b = append(protowire.AppendTag(b, field, protowire.BytesType), "\x00\x00\x00\x00\x00"[:size]...)
+	b = append(protowire.AppendTag(b, field, protowire.BytesType), zeros[:size]...)
 	return b, len(b)
 }
 
@@ -275,7 +278,7 @@ func endMessage(b []byte, at, size int) []byte {
 	n := len(b) - at
 	length := b[at-size : at]
 	if more := protowire.SizeVarint(uint64(n)) - size; more > 0 {
-		b = append(b, "\x00\x00\x00\x00\x00\x00\x00\x00\x00"[:more]...)
+		b = append(b, zeros[:more]...)
 		copy(b[at+more:], b[at:at+n])
 		length = b[at-size : at+more]
 	}

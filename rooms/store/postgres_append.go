@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/traceroom/traceroom/rooms"
@@ -45,7 +44,7 @@ func (s *postgresStore) commit(ctx context.Context, calls []*call) {
 	defer cancel()
 	for _, c := range calls {
 		for _, d := range c.drafts {
-			d.Message.ID = uuid.Must(uuid.NewV7()).String() // settle goes by it; Go's source of randomness does not fail
+			d.Message.ID = rooms.NewID() // by which settle knows it
 		}
 	}
 	err := s.store(ctx, calls)

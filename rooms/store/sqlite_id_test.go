@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"github.com/traceroom/traceroom/rooms"
 )
 
 func TestAnIDTellsItsPlace(t *testing.T) {
@@ -33,7 +34,7 @@ func TestAnIDTellsItsPlace(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, []int64{m.created, m.place}, []int64{created, place})
 	}
-	for _, id := range []string{"", "x", uuid.NewString(), uuid.Must(uuid.NewV7()).String(), "017CDC9F-7d79-8000-8000-001000000001",
+	for _, id := range []string{"", "x", uuid.NewString(), rooms.NewID(), "017CDC9F-7d79-8000-8000-001000000001",
 		"017cdc9f-7d79-8002-8000-001000000001", "017cdc9f-7d79-8000-c000-001000000001", "{017cdc9f-7d79-8000-8000-001000000001}"} {
 		_, _, ok := placeOf(id)
 		require.False(t, ok, id)

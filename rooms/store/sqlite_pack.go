@@ -14,7 +14,7 @@ var errNoID = errors.New("is not the id of a message")
 // packID is the id of a message's parent as it is stored. It fails with errNoID.
 func packID(id string) (uuid.UUID, error) {
 	u, err := uuid.Parse(id)
-	if err != nil || len(id) != 36 || !lowercase(id) {
+	if err != nil || u.String() != id {
 		return u, fmt.Errorf("%q %w", id, errNoID)
 	}
 	return u, nil

@@ -170,7 +170,7 @@ func testRoundTrip(t *testing.T, s rooms.Store) {
 	full := NewMessage("go", "")
 	full.ClientID = "user_1.x-Y"
 	full.IsReply = true
-	full.ParentID = uuid.Must(uuid.NewV7()).String()
+	full.ParentID = rooms.NewID()
 	full.UpdatedAt = epoch.Add(time.Minute)
 	full.Trace = rooms.TraceContext{Parent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", State: "a=1,b=2"}
 	var want []*rooms.Message

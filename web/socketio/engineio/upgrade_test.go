@@ -206,7 +206,7 @@ func TestAnUpgradeThatFailsLeavesTheSessionPolling(t *testing.T) {
 			select {
 			case <-answer: // let no poll wait: the server has not seen yet that the probe is gone
 				return false
-			case <-time.After(300 * time.Millisecond):
+			case <-time.After(300 * time.Millisecond): // longer than a poll waits during an upgrade
 			}
 			h.session(0).Send(nil)
 			return h.wait(answer).body == "4"
