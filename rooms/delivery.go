@@ -188,7 +188,7 @@ func (r *room) deliver(batch []arrival) {
 		if r.hub.hooks.MemberDropped != nil {
 			r.hub.hooks.MemberDropped(batch[0].ctx, m)
 		}
-		m.Conn.Sink.Removed(r.id, RemovedSlow)
+		m.Conn.Sink.Removed(m, RemovedSlow)
 	}
 }
 

@@ -241,7 +241,7 @@ func (s *sink) Push(b *rooms.Bundle) bool {
 	return true
 }
 
-func (s *sink) Removed(_ string, why rooms.Removal) {
+func (s *sink) Removed(_ *rooms.Member, why rooms.Removal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.removed = append(s.removed, why)

@@ -563,7 +563,7 @@ func (r *room) deleted() {
 	for _, a := range r.audiences {
 		for _, m := range a.members {
 			m.audience = nil
-			m.Conn.Sink.Removed(r.id, RemovedDeleted)
+			m.Conn.Sink.Removed(m, RemovedDeleted)
 		}
 	}
 	r.audiences = nil
