@@ -171,7 +171,7 @@ func TestAJoinIsSkippedWhoseCallerHasGone(t *testing.T) {
 		synctest.Wait()
 		require.Empty(t, joined, "it would be a member whom nobody leaves")
 		close(s.letGo)
-		require.ErrorIs(t, <-joined, context.Canceled)
+		require.ErrorIs(t, <-joined, rooms.ErrUnavailable)
 		require.NoError(t, <-posted)
 		require.EqualValues(t, 1, s.calls.Load())
 		require.Equal(t, 1, n.Counts().Members)

@@ -102,6 +102,9 @@ func NewHub(ctx context.Context, cfg Config) (*Hub, error) {
 // errClosing is what callers get while the Hub closes.
 var errClosing = &Error{Code: CodeUnavailable, Detail: "the server is going away; reconnect"}
 
+// errGone is what a caller gets that had gone before its turn came.
+var errGone = &Error{Code: CodeUnavailable, Detail: "the connection had ended"}
+
 // giveUpTime is how long Close waits for the rooms when it has given up their work. A Store that heeds its context takes
 // a moment to end; one that does not is not waited for.
 const giveUpTime = 200 * time.Millisecond
@@ -182,7 +185,7 @@ func (h *Hub) do(ctx context.Context, then <-chan struct{}, id string, f func(*r
 			case h.work.Err() != nil:
 				done <- errClosing
 			case ctx.Err() != nil:
-				done <- ctx.Err()
+				done <- errGone
 			default:
 				done <- f(r)
 			}

@@ -252,7 +252,7 @@ func (c *session) joinRoom(ctx context.Context, req rooms.Join) error {
 	if before != nil {
 		c.leaveRoom(ctx, before)
 	}
-	m, err := c.sio.server.cfg.Service.Join(ctx, c.conn, req)
+	m, err := c.sio.server.join(ctx, c.conn, req)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, joining := c.joined[req.RoomID]; !joining {
