@@ -1,75 +1,99 @@
 package main
 
 import (
+	"context"
 	"io"
-	"os"
-	"sync"
+	"strconv"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"gopkg.in/natefinch/lumberjack.v2"
 )
 
-// newLog is the program's own log: JSON lines for what operators should know.
-func newLog(w io.Writer) *zap.Logger {
+// programBuffers is how many lines of the program's own log wait for standard error.
+const programBuffers = 64
+
+// newLog is the program's own log: JSON lines for what operators should know. Nobody waits for a standard error that is
+// stuck. What it returns beside the log ends it, and is called once all else has ended.
+func newLog(stderr io.Writer) (*zap.Logger, func(context.Context) bool) {
 	config := zap.NewProductionEncoderConfig()
 	config.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	config.TimeKey = "time"
-	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(config), zapcore.Lock(zapcore.AddSync(w)), zapcore.InfoLevel))
-}
-
-// traceLog is the trace log's way out: buffers that make writers wait when they are full, and behind them the file and
-// standard output.
-type traceLog struct {
-	zapcore.WriteSyncer // nil: there is none
-	close               func() error
-}
-
-// newTraceLog opens the trace log. What cannot be written later is reported to log, once, and lost.
-func (s *serve) newTraceLog(stdout io.Writer, log *zap.Logger) (*traceLog, error) {
-	var outs []zapcore.WriteSyncer
-	var file *lumberjack.Logger
-	if s.TraceLog != "off" {
-		f, err := os.OpenFile(s.TraceLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	encoder := zapcore.NewJSONEncoder(config)
+	w := newLogWriter(programBuffers, true, nil, &logSink{name: "stderr", out: stderr, mark: func(dst []byte, h hole) []byte {
+		line, err := encoder.Clone().EncodeEntry(zapcore.Entry{Level: zapcore.WarnLevel, Time: h.to, Message: "lines of this log are lost"},
+			[]zapcore.Field{zap.Int64("lines", h.lines), zap.Time("from", h.from)})
 		if err != nil {
-			return nil, &unusableError{"trace-log", "TRACE_LOG", s.TraceLog, "off, or the path of a file that can be written", err}
+			return dst
 		}
-		if err := f.Close(); err != nil {
-			return nil, err
+		defer line.Free()
+		return append(dst, line.Bytes()...)
+	}})
+	return zap.New(zapcore.NewCore(encoder, w, zapcore.InfoLevel)), w.Stop
+}
+
+// traceLog is the trace log's way out: buffers, and behind them the file and standard output.
+type traceLog struct {
+	*logWriter // nil: there is none
+	close      func(context.Context) error
+}
+
+// out is what telemetry writes lines to; nil: there is no trace log.
+func (t *traceLog) out() zapcore.WriteSyncer {
+	if t.logWriter == nil {
+		return nil
+	}
+	return t.logWriter
+}
+
+// newTraceLog opens the trace log. What cannot be written later is lost, counted, marked in it and reported to log.
+func (s *serve) newTraceLog(stdout io.Writer, log *zap.Logger) (*traceLog, error) {
+	var sinks []*logSink
+	closeFile := func() error { return nil }
+	if s.TraceLog != "off" {
+		file, err := openLogFile(s.TraceLog)
+		if err != nil {
+			return nil, &unusableError{"trace-log", "TRACE_LOG", s.TraceLog, "off, or the path of a file that can be written, and by this process alone", err}
 		}
-		// In megabytes, and small: ext4 sends to the disk at once what is still in memory of a file that is rotated, and
-		// whoever else writes, SQLite above all, waits for that.
-		file = &lumberjack.Logger{Filename: s.TraceLog, MaxSize: 10, MaxBackups: 50}
-		outs = append(outs, zapcore.AddSync(file))
+		closeFile = file.Close
+		sinks = append(sinks, &logSink{name: "file", out: file, mark: appendLost})
 	}
 	if s.TraceStdout {
-		// Without its Sync, which fails on a pipe or a terminal.
-		outs = append(outs, zapcore.AddSync(struct{ io.Writer }{stdout}))
+		sinks = append(sinks, &logSink{name: "stdout", out: stdout, mark: appendLost})
 	}
-	if len(outs) == 0 {
-		return &traceLog{close: func() error { return nil }}, nil
+	if len(sinks) == 0 {
+		return &traceLog{close: func(context.Context) error { return nil }}, nil
 	}
-	w := newLogWriter(&reporting{WriteSyncer: zapcore.NewMultiWriteSyncer(outs...), log: log})
-	return &traceLog{w, func() error {
-		w.Stop()
-		if file != nil {
-			return file.Close()
+	w := newLogWriter(logBuffers, false, func(s *logSink, lines int64, err error) {
+		if lines > 0 {
+			log.Error("the trace log cannot be written; lines are lost", zap.String("sink", s.name), zap.Error(err))
+		} else {
+			log.Info("the trace log is written again", zap.String("sink", s.name), zap.Int64("lost_so_far", s.lost.Load()))
 		}
-		return nil
+	}, sinks...)
+	return &traceLog{w, func(ctx context.Context) error {
+		ended := w.Stop(ctx)
+		for _, s := range sinks {
+			if lost := s.lost.Load(); lost > 0 {
+				log.Warn("lines of the trace log are lost", zap.String("sink", s.name), zap.Int64("lines", lost))
+			}
+		}
+		if !ended {
+			return nil // the file may still be in use
+		}
+		return closeFile()
 	}}, nil
 }
 
-// reporting reports the first failure to write, and takes part in none: the server goes on without its trace log.
-type reporting struct {
-	zapcore.WriteSyncer
-	log  *zap.Logger
-	once sync.Once
-}
-
-// Write implements io.Writer.
-func (r *reporting) Write(p []byte) (int, error) {
-	if _, err := r.WriteSyncer.Write(p); err != nil {
-		r.once.Do(func() { r.log.Error("the trace log cannot be written; lines are lost", zap.Error(err)) })
-	}
-	return len(p), nil
+// appendLost appends the trace log's line for lines that are missing before it, all written within a span of time. It has
+// the fields that all lines have.
+func appendLost(dst []byte, h hole) []byte {
+	dst = append(dst, `{"timestamp":`...)
+	dst = strconv.AppendInt(dst, h.to.UnixMilli(), 10)
+	dst = append(dst, `,"event":"LOST","thread":"main","module":"app","function":"log","lines":`...)
+	dst = strconv.AppendInt(dst, h.lines, 10)
+	dst = append(dst, `,"from":`...)
+	dst = strconv.AppendInt(dst, h.from.UnixMilli(), 10)
+	dst = append(dst, `,"to":`...)
+	dst = strconv.AppendInt(dst, h.to.UnixMilli(), 10)
+	return append(dst, "}\n"...)
 }

@@ -2,19 +2,27 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
 // slowFile is a file that writes when it may.
 type slowFile struct {
-	may chan struct{}
+	may  chan struct{}
+	fail error // guarded by mu: instead of writing
+	room int   // guarded by mu: how many bytes it writes all the same
 
-	mu      sync.Mutex // guards written and synced
+	mu      sync.Mutex // guards written
 	written bytes.Buffer
 }
 
@@ -22,10 +30,20 @@ func (f *slowFile) Write(p []byte) (int, error) {
 	<-f.may
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.fail != nil {
+		n, _ := f.written.Write(p[:min(f.room, len(p))])
+		f.room -= n
+		return n, f.fail
+	}
 	return f.written.Write(p)
 }
 
-func (*slowFile) Sync() error { return nil }
+// fails has it fail from now on, after this many bytes; with nil it works again.
+func (f *slowFile) fails(err error, room int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fail, f.room = err, room
+}
 
 func (f *slowFile) text() string {
 	f.mu.Lock()
@@ -33,12 +51,37 @@ func (f *slowFile) text() string {
 	return f.written.String()
 }
 
+func slow() *slowFile { return &slowFile{may: make(chan struct{})} }
+
+func swift() *slowFile {
+	f := slow()
+	close(f.may)
+	return f
+}
+
+// logTo is a trace log to these files.
+func logTo(files ...*slowFile) *logWriter {
+	var sinks []*logSink
+	for i, f := range files {
+		sinks = append(sinks, &logSink{name: fmt.Sprint(i), out: f, mark: appendLost})
+	}
+	return newLogWriter(logBuffers, false, nil, sinks...)
+}
+
+func (w *logWriter) write(t *testing.T, line string) {
+	t.Helper()
+	n, err := w.Write([]byte(line))
+	require.NoError(t, err)
+	require.Len(t, line, n)
+}
+
 func TestTheTraceLogWaitsForItsDiskOnlyWhenItsBuffersAreFull(t *testing.T) {
-	file := &slowFile{may: make(chan struct{})}
-	w := newLogWriter(file)
+	file := slow()
+	w := logTo(file)
 	line := strings.Repeat("x", 1023) + "\n"
 	const fit = (logBuffers - 1) * logBuffer / 1024
-	for range fit { // nobody lets the disk write; this does not wait all the same
+	file.written.Grow(5 * fit * len(line)) // growing takes its time
+	for range fit {                        // nobody lets the disk write; this does not wait all the same
 		_, err := w.Write([]byte(line))
 		require.NoError(t, err)
 	}
@@ -51,14 +94,13 @@ func TestTheTraceLogWaitsForItsDiskOnlyWhenItsBuffersAreFull(t *testing.T) {
 	})
 	close(file.may)
 	rest.Wait()
-	w.Stop()
-	require.Len(t, file.text(), 5*fit*len(line), "and loses nothing")
+	require.True(t, w.Stop(t.Context()))
+	require.Equal(t, 5*fit*len(line), len(file.text()), "and loses nothing")
 }
 
 func TestTheTraceLogKeepsItsOrder(t *testing.T) {
-	file := &slowFile{may: make(chan struct{})}
-	close(file.may)
-	w := newLogWriter(file)
+	file := swift()
+	w := logTo(file)
 	var want strings.Builder
 	for i := range 50_000 {
 		line := fmt.Sprintf("line %d\n", i)
@@ -73,9 +115,193 @@ func TestTheTraceLogKeepsItsOrder(t *testing.T) {
 	long := strings.Repeat("y", 2*logBuffer) + "\n"
 	_, _ = w.Write([]byte(long))
 	_, _ = w.Write([]byte("end\n"))
-	w.Stop()
-	w.Stop()
-	_, _ = w.Write([]byte("late\n"))
+	require.True(t, w.Stop(t.Context()))
+	require.True(t, w.Stop(t.Context()))
 	require.NoError(t, w.Sync())
-	require.True(t, file.text() == want.String()+long+"end\nlate\n")
+	require.True(t, file.text() == want.String()+long+"end\n")
+}
+
+// parts splits what a file has into the lines that were written, by their number, and the marks of those that were lost.
+func parts(t *testing.T, text string) (numbers []int, marks []hole) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if !strings.HasSuffix(line, "\n") {
+			t.Fatal(line)
+		}
+		var l struct {
+			Event    string
+			Lines    int64
+			From, To int64
+		}
+		if line[0] == '{' {
+			require.NoError(t, json.Unmarshal([]byte(line), &l))
+			require.Equal(t, "LOST", l.Event)
+			marks = append(marks, hole{l.Lines, time.UnixMilli(l.From), time.UnixMilli(l.To)})
+			continue
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(line))
+		if err != nil {
+			t.Fatal(line)
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers, marks
+}
+
+// lineOf is a line of a kilobyte that says which it is.
+func lineOf(n int) string { return fmt.Sprintf("%-1023d\n", n) }
+
+// A sink that takes nothing is waited for once; what comes then is lost to it alone, counted, and marked where it is missing.
+func TestAStuckSinkLosesLinesAndCostsNobodyElseAny(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck, file := slow(), swift()
+		w := logTo(stuck, file)
+		const most, first, second = logBuffers * logBuffer / 1024, 2 * logBuffers * logBuffer / 1024, 8
+		began := time.Now()
+		for i := range first {
+			w.write(t, lineOf(i))
+			if i%256 == 0 {
+				synctest.Wait()
+			}
+		}
+		require.Equal(t, logPatience, time.Since(began), "the first line that found no place, and no other")
+		dropping := time.Now()
+		time.Sleep(time.Minute) // it takes nothing, and everybody has forgotten
+		for i := range second {
+			w.write(t, lineOf(first+i))
+		}
+		numbers, marks := parts(t, file.text())
+		require.Empty(t, marks)
+		require.GreaterOrEqual(t, len(numbers), first)
+		close(stuck.may)
+		time.Sleep(2 * logFlush)
+		w.write(t, lineOf(first+second))
+		synctest.Wait()
+		require.True(t, w.Stop(t.Context()))
+
+		numbers, marks = parts(t, file.text())
+		require.Len(t, numbers, first+second+1)
+		require.Empty(t, marks)
+		numbers, marks = parts(t, stuck.text())
+		require.Len(t, marks, 1)
+		require.EqualValues(t, first+second+1-len(numbers), marks[0].lines)
+		require.Equal(t, marks[0].lines, w.sinks[0].lost.Load())
+		require.Zero(t, w.sinks[1].lost.Load())
+		require.Greater(t, len(numbers), most/2-2*logBuffer/1024, "as many as it had buffers for")
+		require.Less(t, len(numbers), most)
+		require.Equal(t, first+second, numbers[len(numbers)-1], "and what came later")
+		require.False(t, marks[0].from.Before(began.Truncate(time.Millisecond)))
+		require.False(t, marks[0].from.After(dropping))
+		require.True(t, marks[0].to.After(dropping))
+	})
+}
+
+// A disk that is slow but works is waited for as long as it takes, and loses nothing.
+func TestASlowSinkLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := slow()
+		w := logTo(file)
+		done := make(chan struct{})
+		var disk sync.WaitGroup
+		disk.Go(func() {
+			for {
+				select {
+				case file.may <- struct{}{}:
+					time.Sleep(logPatience - time.Millisecond)
+				case <-done:
+					return
+				}
+			}
+		})
+		const lines = (logBuffers + 100) * logBuffer / 1024
+		for i := range lines {
+			w.write(t, lineOf(i))
+		}
+		require.True(t, w.Stop(t.Context()))
+		close(done)
+		disk.Wait()
+		numbers, marks := parts(t, file.text())
+		require.Len(t, numbers, lines)
+		require.Empty(t, marks)
+		require.Zero(t, w.sinks[0].lost.Load())
+	})
+}
+
+// A sink that is stuck and then takes a little does not have everybody wait each time.
+func TestASinkThatHardlyMovesIsNotWaitedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := slow()
+		w := logTo(file)
+		began := time.Now()
+		for i := range 2 * logBuffers * logBuffer / 1024 {
+			w.write(t, lineOf(i))
+		}
+		for i := range 100 {
+			file.may <- struct{}{}
+			synctest.Wait()
+			for range 20 {
+				w.write(t, lineOf(i))
+			}
+		}
+		require.Equal(t, logPatience, time.Since(began))
+		close(file.may)
+		require.True(t, w.Stop(t.Context()))
+	})
+}
+
+// A disk that is full loses lines, and what it holds of one is no part of another.
+func TestWhatCannotBeWrittenIsMarkedWhenItCan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := swift()
+		w := logTo(file)
+		w.write(t, lineOf(0))
+		require.NoError(t, w.Sync())
+		full := errors.New("no space left on device")
+		file.fails(full, 1024+100)
+		w.write(t, lineOf(1))
+		w.write(t, lineOf(2))
+		w.write(t, lineOf(3))
+		require.ErrorIs(t, w.Sync(), full)
+		w.write(t, lineOf(4))
+		require.ErrorIs(t, w.Sync(), full)
+		file.fails(nil, 0)
+		w.write(t, lineOf(5))
+		require.True(t, w.Stop(t.Context()))
+		require.EqualValues(t, 3, w.sinks[0].lost.Load())
+		text := strings.Split(file.text(), "\n")
+		require.Len(t, text, 6, file.text())
+		require.Len(t, text[2], 100, "half a line")
+		numbers, marks := parts(t, strings.Join(append(text[:2:2], text[3:]...), "\n"))
+		require.Equal(t, []int{0, 1, 5}, numbers)
+		require.Len(t, marks, 1)
+		require.EqualValues(t, 3, marks[0].lines)
+	})
+}
+
+// A sink that is stuck does not hold up the end, nor do the lines come to the other late.
+func TestStoppingDoesNotWaitForAStuckSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck, file := slow(), swift()
+		w := logTo(stuck, file)
+		w.write(t, lineOf(0))
+		began := time.Now()
+		require.Error(t, w.Sync())
+		require.False(t, w.Stop(t.Context()))
+		require.LessOrEqual(t, time.Since(began), 3*lastPatience)
+		numbers, _ := parts(t, file.text())
+		require.Equal(t, []int{0}, numbers)
+		require.EqualValues(t, 1, w.sinks[0].lost.Load())
+		w.write(t, lineOf(1))
+		close(stuck.may)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		stuck := slow()
+		w := logTo(stuck)
+		w.write(t, lineOf(0))
+		ctx, cancel := context.WithTimeout(t.Context(), logPatience)
+		defer cancel()
+		require.False(t, w.Stop(ctx))
+		require.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
+		close(stuck.may)
+	})
 }

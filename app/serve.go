@@ -22,47 +22,50 @@ import (
 	"github.com/traceroom/traceroom/web/page"
 )
 
-// The parts of the time that a stopping server takes at the most; together less than the ten seconds after which
-// operators kill.
-const (
-	drainConnections = 5 * time.Second
-	drainRooms       = 2 * time.Second
-	drainPresence    = time.Second / 2
-	drainTelemetry   = 2 * time.Second
-)
-
 // defaultRooms exist from the start.
 var defaultRooms = []struct{ id, name string }{{"general", "General"}, {"go", "Go"}, {"random", "Random"}}
 
 // Run serves until ctx ends, and then drains.
 func (s *serve) Run(ctx context.Context, out *streams) (err error) {
 	defer manageMemory()()
-	log := newLog(out.stderr)
+	log, closeLog := newLog(out.stderr)
+	stop := &stopping{log: log}
+	defer func() {
+		ctx, cancel := stop.until(stopLog)
+		defer cancel()
+		closeLog(ctx)
+	}()
 	traces, err := s.newTraceLog(out.stdout, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, traces.close()) }()
+	defer func() { err = errors.Join(err, stop.part("trace log", stopTraceLog, traces.close)) }()
 	telemetry, err := tracing.New(context.WithoutCancel(ctx), tracing.Config{
-		ServiceName: "traceroom", Version: version, TraceLog: traces.WriteSyncer, TraceText: s.TraceText, LiveTraces: s.LiveTraces,
+		ServiceName: "traceroom", Version: version, TraceLog: traces.out(), TraceText: s.TraceText, LiveTraces: s.LiveTraces,
 		Log: log, Getenv: os.Getenv,
 	})
 	if err != nil {
 		return &unusableEnvError{err}
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), drainTelemetry)
-		defer cancel()
-		if failed := telemetry.Shutdown(ctx); failed != nil {
-			log.Warn("some spans could not be exported", zap.Error(failed))
-		}
+		err = errors.Join(err, stop.part("telemetry", stopTelemetry, func(ctx context.Context) error {
+			if failed := telemetry.Shutdown(ctx); failed != nil {
+				log.Warn("some spans could not be exported", zap.Error(failed))
+			}
+			return nil
+		}))
 	}()
+	if traces.logWriter != nil {
+		for _, sink := range traces.sinks {
+			telemetry.TraceLinesLost(sink.name, sink.lost.Load)
+		}
+	}
 	node := &node{config: s, log: log, telemetry: telemetry}
 	err = telemetry.Span(ctx, false, node.start)
 	if err == nil {
 		err = node.serve(ctx)
 	}
-	return errors.Join(err, telemetry.Span(context.Background(), true, node.drain))
+	return errors.Join(err, telemetry.Span(context.Background(), true, func(context.Context) error { return node.drain(stop) }))
 }
 
 // node is the parts of a running server, in the order in which they are started; drain ends them in the other.
@@ -188,39 +191,4 @@ func (n *node) serve(ctx context.Context) error {
 		n.log.Info("draining")
 		return nil
 	}
-}
-
-// drain ends all parts: clients are told, what they were promised is stored and written.
-func (n *node) drain(ctx context.Context) (err error) {
-	if n.web != nil {
-		limited, cancel := context.WithTimeout(ctx, drainConnections)
-		n.web.Drain(limited)
-		if stopped := n.http.Shutdown(limited); stopped != nil {
-			// Requests that are still being answered have had their time.
-			_ = n.http.Close()
-		}
-		cancel()
-		n.web.Close()
-	} else if n.http != nil {
-		err = n.http.Close()
-	}
-	if hub := n.hub.Load(); hub != nil {
-		limited, cancel := context.WithTimeout(ctx, drainRooms)
-		err = errors.Join(err, hub.Close(limited))
-		cancel()
-	}
-	if n.presence != nil {
-		limited, cancel := context.WithTimeout(ctx, drainPresence)
-		defer cancel()
-		if failed := n.presence.Close(limited); failed != nil {
-			n.log.Warn("the other nodes will take a while to see that this one is gone", zap.Error(failed))
-		}
-	}
-	if n.relay != nil {
-		err = errors.Join(err, n.relay.Close())
-	}
-	if n.store != nil {
-		err = errors.Join(err, n.store.Close())
-	}
-	return err
 }

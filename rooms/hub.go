@@ -49,6 +49,13 @@ type Hub struct {
 	stopped  sync.Once
 	watching sync.WaitGroup
 
+	// Close gives up what its ctx has no time for: work ends, and with it what the rooms ask of the store; then gone is
+	// closed, and nobody waits for a room any more.
+	work   context.Context
+	giveUp context.CancelFunc
+	gone   chan struct{}
+	left   sync.Once // closes gone
+
 	known   atomic.Int64 // rooms that exist, as far as this node has seen
 	members atomic.Int64
 	closing atomic.Bool
@@ -70,8 +77,10 @@ func NewHub(ctx context.Context, cfg Config) (*Hub, error) {
 		store: cfg.Store, relay: cfg.Relay, hooks: cfg.Hooks, limits: cfg.Limits,
 		active: make(map[string]*room),
 		look:   make(chan struct{}, 1), stop: make(chan struct{}),
+		gone: make(chan struct{}),
 		idle: make(chan struct{}, 1),
 	}
+	h.work, h.giveUp = context.WithCancel(context.Background())
 	rooms, err := h.store.Rooms(ctx)
 	if err != nil {
 		return nil, err
@@ -93,12 +102,40 @@ func NewHub(ctx context.Context, cfg Config) (*Hub, error) {
 // errClosing is what callers get while the Hub closes.
 var errClosing = &Error{Code: CodeUnavailable, Detail: "the server is going away; reconnect"}
 
-// Close refuses new work, lets what is in the rooms' lines be stored and published, and waits for it or for ctx. It may
-// be called again.
+// errGone is what a caller gets that had gone before its turn came.
+var errGone = &Error{Code: CodeUnavailable, Detail: "the connection had ended"}
+
+// giveUpTime is how long Close waits for the rooms when it has given up their work. A Store that heeds its context takes
+// a moment to end; one that does not is not waited for.
+const giveUpTime = 200 * time.Millisecond
+
+// Close refuses new work, lets what is in the rooms' lines be stored and published, and waits for it. When ctx ends it
+// gives up what is left: store operations are cancelled, whoever waits for a room gets an error, and Close returns that of
+// ctx, even if the Store does not answer. It may be called again.
 func (h *Hub) Close(ctx context.Context) error {
 	h.closing.Store(true)
 	h.stopped.Do(func() { close(h.stop) })
-	h.watching.Wait()
+	err := h.settle(ctx)
+	if err == nil {
+		return nil
+	}
+	h.giveUp()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTime)
+	defer cancel()
+	_ = h.settle(last) // what still runs is left alone
+	h.left.Do(func() { close(h.gone) })
+	return err
+}
+
+// settle waits until the Hub's goroutines have ended, or for ctx.
+func (h *Hub) settle(ctx context.Context) error {
+	watched := make(chan struct{})
+	go func() { h.watching.Wait(); close(watched) }()
+	select {
+	case <-watched:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	for h.running.Load() > 0 {
 		select {
 		case <-h.idle:
@@ -137,20 +174,32 @@ func (h *Hub) room(id string) *room {
 	return r
 }
 
-// do has the room's goroutine call f and waits for it. ctx bounds the wait, not f.
-func (h *Hub) do(ctx context.Context, id string, f func(*room)) error {
-	done := make(chan struct{})
+// do has the room's goroutine call f and waits for it, until then (nil: never) says that the caller has gone. f is not
+// called when ctx has ended before its turn comes, and not when the Hub has given up.
+func (h *Hub) do(ctx context.Context, then <-chan struct{}, id string, f func(*room) error) error {
+	done := make(chan error, 1)
 	for {
 		r := h.room(id)
-		if r.enqueue(task{ctx: ctx, do: func() { f(r); close(done) }}) {
+		if r.enqueue(task{ctx: ctx, do: func() {
+			switch {
+			case h.work.Err() != nil:
+				done <- errClosing
+			case ctx.Err() != nil:
+				done <- errGone
+			default:
+				done <- f(r)
+			}
+		}}) {
 			break
 		}
 	}
 	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
+	case err := <-done:
+		return err
+	case <-then:
 		return ctx.Err()
+	case <-h.gone:
+		return errClosing
 	}
 }
 
@@ -255,11 +304,7 @@ func (h *Hub) DeleteRoom(ctx context.Context, id string) error {
 	if h.closing.Load() {
 		return errClosing
 	}
-	var err error
-	if wait := h.do(ctx, id, func(r *room) { err = r.delete(ctx) }); wait != nil {
-		return AsError(wait)
-	}
-	if err != nil {
+	if err := h.do(ctx, ctx.Done(), id, func(r *room) error { return r.delete(ctx) }); err != nil {
 		return AsError(err)
 	}
 	return nil
@@ -358,14 +403,13 @@ func (h *Hub) Join(ctx context.Context, conn *Conn, req Join) (*Member, error) {
 		return nil, errClosing
 	}
 	m := &Member{Conn: conn, RoomID: req.RoomID, ClientID: req.ClientID}
-	var err error
 	// The wait is not bounded by ctx: a member whose caller had gone would stay in the room for ever. What the room's
 	// goroutine does has its own bounds.
-	wait := h.do(context.WithoutCancel(ctx), req.RoomID, func(r *room) {
+	err := h.do(ctx, nil, req.RoomID, func(r *room) error {
 		m.room = r
-		err = r.join(ctx, m, req.Since)
+		return r.join(ctx, m, req.Since)
 	})
-	if err = errors.Join(wait, err); err != nil {
+	if err != nil {
 		return nil, AsError(err)
 	}
 	if m.counted != nil {
@@ -395,8 +439,12 @@ func (h *Hub) Leave(ctx context.Context, m *Member) error {
 	if !m.room.enqueue(task{ctx: ctx, do: func() { m.room.leave(ctx, m); close(done) }}) {
 		return nil // the room has retired, and with it all memberships
 	}
-	<-done
-	return nil
+	select {
+	case <-done:
+		return nil
+	case <-h.gone:
+		return errClosing
+	}
 }
 
 // Send implements Service.

@@ -308,14 +308,16 @@ func TestClosingWaitsForWhatIsInLine(t *testing.T) {
 			}
 		}))
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	require.ErrorIs(t, n.Close(ctx), context.Canceled)
+	closed := make(chan error, 1)
+	go func() { closed <- n.Close(t.Context()) }()
+	require.Eventually(t, func() bool { return n.Ping(t.Context()) != nil }, waitFor, tick)
 	require.ErrorIs(t, n.send("lobby", "bob", "late", "", m), rooms.ErrUnavailable)
 	_, err := n.Join(t.Context(), &rooms.Conn{ID: "x", Sink: &recorder{}}, rooms.Join{RoomID: "lobby", ClientID: "cyd"})
 	require.ErrorIs(t, err, rooms.ErrUnavailable)
 	require.ErrorIs(t, n.Ping(t.Context()), rooms.ErrUnavailable)
+	require.Empty(t, closed)
 	close(s.hold)
+	require.NoError(t, <-closed)
 	require.NoError(t, n.Close(t.Context()))
 	require.EqualValues(t, 10, stored.Load())
 }

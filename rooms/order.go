@@ -185,7 +185,7 @@ func (r *room) close() {
 	case r.gap.until.IsZero() || r.gap.seq != r.seq:
 		r.gap.wait(r.seq, gapWait, r.waited)
 	case !time.Now().Before(r.gap.until):
-		ctx, cancel := budget(context.Background())
+		ctx, cancel := r.budget(context.Background())
 		defer cancel()
 		if r.fill(ctx) != nil {
 			r.gap.wait(r.seq, gapRetry, r.waited)
@@ -252,7 +252,7 @@ func (r *room) compare(head Head) {
 		r.want = max(r.want, head.LastSeq)
 	case head.Generation == 0 || head.Generation > r.gen:
 		// It was deleted, or was not there yet when the store was asked.
-		ctx, cancel := budget(context.Background())
+		ctx, cancel := r.budget(context.Background())
 		defer cancel()
 		info, err := r.hub.store.Room(ctx, r.id)
 		if errors.Is(err, ErrNotFound) || err == nil && info.Generation != r.gen {

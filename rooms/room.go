@@ -106,6 +106,8 @@ func (r *room) admit(ctx context.Context, t task) (bool, error) {
 		case r.slots <- struct{}{}:
 		case <-ctx.Done():
 			return false, AsError(ctx.Err())
+		case <-r.hub.gone:
+			return false, errClosing
 		}
 	}
 	if !r.enqueue(t) {
@@ -357,20 +359,25 @@ func (r *room) adopt(ctx context.Context, info Room) {
 	r.want = max(r.want, info.LastSeq)
 }
 
-// budget bounds what is done for ctx's caller, and keeps its values when the caller has gone.
-func budget(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), storeBudget)
+// budget bounds what is done for ctx's caller, and keeps its values when the caller has gone. It ends when the Hub gives up.
+func (r *room) budget(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeBudget)
+	stop := context.AfterFunc(r.hub.work, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // append stores messages that arrived together and publishes them.
 func (r *room) append(tasks []task) {
-	ctx, cancel := budget(context.Background())
+	ctx, cancel := context.WithTimeout(r.hub.work, storeBudget)
 	defer cancel()
 	drafts := make([]Draft, len(tasks))
 	for i, t := range tasks {
 		drafts[i] = Draft{Ctx: t.ctx, Message: &t.post.message}
 	}
-	err := r.hub.store.Append(ctx, r.id, drafts)
+	var err error = errClosing
+	if ctx.Err() == nil {
+		err = r.hub.store.Append(ctx, r.id, drafts)
+	}
 	for _, t := range tasks {
 		p := t.post
 		if err == nil {
@@ -391,7 +398,7 @@ func (r *room) append(tasks []task) {
 
 // join makes m a member and hands it the history.
 func (r *room) join(ctx context.Context, m *Member, since *int64) error {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := r.budget(ctx)
 	defer cancel()
 	history, err := r.ready(ctx, since)
 	if err != nil {
@@ -527,7 +534,7 @@ func (r *room) leave(ctx context.Context, m *Member) {
 
 // delete deletes the room and says so.
 func (r *room) delete(ctx context.Context) error {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := r.budget(ctx)
 	defer cancel()
 	generation, err := r.hub.store.DeleteRoom(ctx, r.id)
 	if errors.Is(err, ErrNotFound) {

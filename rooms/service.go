@@ -28,9 +28,11 @@ type Service interface {
 	Users(ctx context.Context) ([]User, error)
 
 	// Join makes conn a member of the room, which is created if need be, and hands it the history and then every
-	// event, with nothing missed or repeated between them.
+	// event, with nothing missed or repeated between them. It waits for its turn whatever becomes of ctx; if ctx has ended
+	// by then, nothing happens.
 	Join(ctx context.Context, conn *Conn, req Join) (*Member, error)
-	// Leave ends the membership. Leaving twice is nothing.
+	// Leave ends the membership. Leaving twice is nothing. It waits until the room has let go of the member; an error says
+	// that the rooms were closed meanwhile.
 	Leave(ctx context.Context, m *Member) error
 	// Send stores post and publishes it. It returns when the post is in the room's line, which may take as long as the
 	// line is full; an error then means that done is not called. done is called once, from the room's goroutine, when

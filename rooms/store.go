@@ -39,7 +39,7 @@ type Store interface {
 
 	// Ping reports whether the store can read and write now.
 	Ping(ctx context.Context) error
-	// Close waits for what is under way and releases the store. No other call may follow.
+	// Close waits for what is under way, not for ever where that can hang, and releases the store. No other call may follow.
 	Close() error
 }
 

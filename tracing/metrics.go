@@ -227,6 +227,14 @@ func (m *metrics) gauges(counts func() rooms.Counts) {
 	)
 }
 
+// linesLost registers the count of lines that a sink of the trace log has lost.
+func (m *metrics) linesLost(sink string, lines func() int64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "traceroom_trace_lines_lost_total", Help: "Lines of the trace log that could not be written, by where to.",
+		ConstLabels: prometheus.Labels{"sink": sink},
+	}, func() float64 { return float64(lines()) }))
+}
+
 // handler serves the Prometheus text format, and OpenMetrics with exemplars to who asks for it.
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: m.registry})

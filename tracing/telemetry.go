@@ -133,6 +133,9 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 // Counts has the sizes that counts reports among the metrics. Call it once.
 func (t *Telemetry) Counts(counts func() rooms.Counts) { t.metrics.gauges(counts) }
 
+// TraceLinesLost has the lines of the trace log that this sink has lost among the metrics. Call it once for each sink.
+func (t *Telemetry) TraceLinesLost(sink string, lines func() int64) { t.metrics.linesLost(sink, lines) }
+
 // RelayLost notes that the other nodes cannot be reached.
 func (t *Telemetry) RelayLost() { t.metrics.connected.Set(0) }
 

@@ -53,6 +53,9 @@ type Server struct {
 	socketIO *socketIO
 	ready    atomic.Bool
 	draining atomic.Bool
+
+	leaving context.Context // ends when Drain begins
+	leave   context.CancelFunc
 }
 
 // New returns a Server that is not ready yet: see Ready. Close must be called.
@@ -63,6 +66,7 @@ func New(cfg Config) *Server {
 		}
 	}
 	s := &Server{cfg: cfg, mux: &routes{ServeMux: http.NewServeMux()}}
+	s.leaving, s.leave = context.WithCancel(context.Background())
 	s.sockets = newSockets(s)
 	s.socketIO = newSocketIO(s, s.sockets.pool)
 	// TODO(cors): answer preflight requests and send Access-Control-Allow-Origin for configured origins. Until then
@@ -190,9 +194,11 @@ func isSocketIO(r *http.Request) bool {
 func (s *Server) Ready(ready bool) { s.ready.Store(ready) }
 
 // Drain takes no more connections, tells every client that the server is going away, and waits until all have been
-// written what was meant for them and are closed, or until ctx ends; then it closes those that are left.
+// written what was meant for them and are closed, or until ctx ends; then it closes those that are left. It does not wait
+// for the Service for longer than that, or a little: a connection that still leaves its room is waited for by Close.
 func (s *Server) Drain(ctx context.Context) {
 	s.draining.Store(true)
+	s.leave()
 	var both sync.WaitGroup
 	both.Go(func() {
 		if err := s.socketIO.io.Close(ctx); err != nil {
@@ -203,8 +209,16 @@ func (s *Server) Drain(ctx context.Context) {
 	both.Wait()
 }
 
-// Close ends the goroutines of a server that has been drained.
+// Close ends the goroutines of a server that has been drained. It waits for what they have asked of the Service.
 func (s *Server) Close() { s.sockets.close() }
+
+// join joins a room, unless the server has begun to drain before the connection's turn comes.
+func (s *Server) join(ctx context.Context, conn *rooms.Conn, req rooms.Join) (*rooms.Member, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.leaving, cancel)()
+	return s.cfg.Service.Join(ctx, conn, req)
+}
 
 // instance tells this process's connections from those of others, in 24 random bits.
 func instance() string {

@@ -130,7 +130,7 @@ func (c *socket) upgrade(w http.ResponseWriter, r *http.Request, answered func(i
 // begin joins the room and starts to read. ctx is that of the request; it is not kept.
 func (c *socket) begin(ctx context.Context, req rooms.Join) {
 	c.ctx = tracing.Detach(ctx)
-	m, err := c.sockets.server.cfg.Service.Join(ctx, c.conn, req)
+	m, err := c.sockets.server.join(ctx, c.conn, req)
 	if err != nil {
 		e := rooms.AsError(err)
 		c.tell(e, "")

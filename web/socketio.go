@@ -257,7 +257,7 @@ func (c *session) joinRoom(ctx context.Context, req rooms.Join) error {
 	if before != nil {
 		c.leaveRoom(ctx, before)
 	}
-	m, err := c.sio.server.cfg.Service.Join(ctx, c.conn, req)
+	m, err := c.sio.server.join(ctx, c.conn, req)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil && c.removed != m { // else the room has been deleted since: there is no membership to leave

@@ -106,6 +106,7 @@ func (ss *sockets) sweep() {
 	}
 }
 
+// drain waits for the readers until ctx ends, and closes the connections that are left then.
 func (ss *sockets) drain(ctx context.Context) {
 	for i := range ss.parts {
 		ss.parts[i].mu.Lock()
@@ -121,11 +122,12 @@ func (ss *sockets) drain(ctx context.Context) {
 		for i := range ss.parts {
 			ss.part(i, func(c *socket) { c.out.Close() })
 		}
-		<-done
 	}
 }
 
+// close waits for the readers of a server that has been drained, and ends the other goroutines.
 func (ss *sockets) close() {
+	ss.readers.Wait()
 	close(ss.stop)
 	ss.swept.Wait()
 	ss.pool.Close()

@@ -27,6 +27,8 @@ type Options struct {
 	Dir  string   // where database and trace log are; a folder of the test's own if empty
 	Args []string // flags, behind which those above give way
 	Env  []string // NAME=value, besides the few variables that every program needs
+	// Stdout is the program's standard output, instead of what Program.Stdout returns.
+	Stdout *os.File
 }
 
 // Program is a running program. Its methods are for the goroutine of the test, unless they say otherwise.
@@ -132,14 +134,22 @@ func (p *Program) start(t testing.TB, addr string) {
 	t.Helper()
 	p.cmd = command(t, p.opts, addr)
 	p.exited = make(chan struct{})
-	stdout, err := p.cmd.StdoutPipe()
-	require.NoError(t, err)
+	var readers sync.WaitGroup
+	var stdout io.Reader
+	var err error
+	if p.opts.Stdout != nil {
+		p.cmd.Stdout = p.opts.Stdout
+	} else {
+		stdout, err = p.cmd.StdoutPipe()
+		require.NoError(t, err)
+	}
 	stderr, err := p.cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
 	listening := make(chan string, 1)
-	var readers sync.WaitGroup
-	readers.Go(func() { p.collect(stdout, &p.stdout, func([]byte) {}) })
+	if stdout != nil {
+		readers.Go(func() { p.collect(stdout, &p.stdout, func([]byte) {}) })
+	}
 	readers.Go(func() {
 		p.collect(stderr, &p.stderr, func(line []byte) {
 			var said struct{ Msg, Addr string }

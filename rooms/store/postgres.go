@@ -24,6 +24,8 @@ const (
 	// postgresTurns how many of them append.
 	postgresConns = 16
 	postgresTurns = 4
+	// closePatience is how long Close waits for the appends that are under way, and then for the connections to close.
+	closePatience = 500 * time.Millisecond
 )
 
 // postgresStore is rooms.Store on PostgreSQL. Any number of nodes may share a database: a room's sequence numbers are
@@ -38,6 +40,9 @@ type postgresStore struct {
 	opts    Options
 	pool    *pgxpool.Pool
 	sweeper *background
+
+	appending context.Context // ends when Close gives up the appends that are under way
+	giveUp    context.CancelFunc
 }
 
 var _ rooms.Store = (*postgresStore)(nil)
@@ -80,6 +85,7 @@ func openPostgres(ctx context.Context, databaseURL string, opts Options) (_ room
 		return nil, oneLine(err)
 	}
 	s := &postgresStore{opts: opts, pool: pool}
+	s.appending, s.giveUp = context.WithCancel(context.Background())
 	s.group = newGroup(min(postgresTurns, max(1, int(config.MaxConns)/2)), s.commit)
 	s.sweeper = startBackground(0, s.sweep, opts.Failed)
 	s.sweeper.wake() // an earlier process may have left something
@@ -159,11 +165,23 @@ func (s *postgresStore) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close implements rooms.Store.
+// Close implements rooms.Store. It takes about twice closePatience at most: a PostgreSQL that does not answer is left as
+// it is, and what became of the messages that it was sent is not known.
 func (s *postgresStore) Close() error {
-	if s.group.close() {
-		s.sweeper.stop()
-		s.pool.Close()
+	hurry := time.AfterFunc(closePatience, s.giveUp)
+	first := s.group.close()
+	hurry.Stop()
+	if !first {
+		return nil
+	}
+	s.giveUp() // nothing is under way
+	s.sweeper.stop()
+	closed := make(chan struct{})
+	go func() { s.pool.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(closePatience):
+		s.opts.Failed(errors.New("PostgreSQL does not answer; its connections are left to time out"))
 	}
 	return nil
 }

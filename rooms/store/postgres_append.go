@@ -42,6 +42,7 @@ func (s *postgresStore) Append(ctx context.Context, roomID string, drafts []room
 func (s *postgresStore) commit(ctx context.Context, calls []*call) {
 	ctx, cancel := bound(ctx)
 	defer cancel()
+	defer context.AfterFunc(s.appending, cancel)()
 	for _, c := range calls {
 		for _, d := range c.drafts {
 			d.Message.ID = rooms.NewID() // by which settle knows it

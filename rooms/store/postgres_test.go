@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -123,4 +124,31 @@ func TestPostgresTracer(t *testing.T) {
 	require.NoError(t, s.Append(ctx, "a", []rooms.Draft{{Message: storetest.NewMessage("a", "x")}}))
 	require.NoError(t, s.Close())
 	require.Equal(t, []string{sqlAppend}, tr.seen["append"])
+}
+
+// TestPostgresCloseWhileItIsSilent closes a store whose PostgreSQL has stopped to answer in the middle of an append.
+func TestPostgresCloseWhileItIsSilent(t *testing.T) {
+	server := pgtest.Start(t)
+	url := server.Database(t)
+	failed := make(chan error, 10)
+	s, err := Open(t.Context(), url, Options{Failed: func(err error) { failed <- err }})
+	require.NoError(t, err)
+	storetest.CreateRoom(t, s, "a")
+	storetest.Append(t, s, "a", "stored")
+	server.Pause()
+	appended := make(chan error, 1)
+	go func() {
+		appended <- s.Append(context.Background(), "a", []rooms.Draft{{Ctx: context.Background(), Message: &rooms.Message{RoomID: "a", ClientID: "c", Text: "in doubt"}}})
+	}()
+	require.Eventually(t, func() bool { return s.(*postgresStore).pool.Stat().AcquiredConns() == 1 }, waitFor, tick)
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	select {
+	case err := <-closed:
+		require.NoError(t, err)
+	case <-time.After(waitFor): // the driver alone waits 15 s for an answer
+		t.Fatal("Close waits for PostgreSQL")
+	}
+	require.ErrorIs(t, <-appended, rooms.ErrUnavailable)
+	require.ErrorContains(t, <-failed, "does not answer")
 }

@@ -18,6 +18,8 @@ const (
 	durationSlack = 2000
 	// Within so much of its first line (ms), a log that is not whole may tell of children whose parents stand before it.
 	edge = 1000
+	// maxHoles bounds the holes that are remembered, the newest.
+	maxHoles = 16
 )
 
 // A Problem is something in a log that should not be there.
@@ -46,6 +48,8 @@ type Report struct {
 	Spans    int64     `json:"spans"`
 	Roots    int64     `json:"roots"`    // spans without a parent in the log
 	Open     int64     `json:"open"`     // spans without an EXIT, allowed or not
+	Lost     int64     `json:"lost"`     // lines that the log says it could not write
+	Killed   int64     `json:"killed"`   // runs of the server whose log does not end with its stopping
 	Found    int64     `json:"found"`    // problems
 	Problems []Problem `json:"problems"` // the first of them, at most what was asked for
 }
@@ -61,7 +65,9 @@ type CheckOptions struct {
 	Name string
 }
 
-// Check reads a trace log to its end and reports what is wrong with it. It holds a bounded number of spans, so a parent that
+// Check reads a trace log to its end and reports what is wrong with it. Lines that the log says it could not write are not
+// missed. A server that was killed, which a half line, a start without the end of what was before, or a run without its end
+// tell, leaves spans open and may tear a line; that is no fault of the log's. It holds a bounded number of spans, so a parent that
 // ended long before (131,072 later ends) counts as missing. The error is the reader's, or ctx's.
 func Check(ctx context.Context, log io.Reader, o CheckOptions) (Report, error) {
 	c := newCheck(o)
@@ -96,6 +102,7 @@ type checked struct {
 	parentName *name // nil when the parent is not known
 	enter      place
 	exit       int64 // the EXIT's line; 0 while open
+	holed      bool  // lines are missing behind its ENTER: its EXIT may be one of them
 	start, end int64 // ms
 	micros     int64
 
@@ -150,9 +157,23 @@ type check struct {
 	closed  spanList
 	free    *checked
 	first   int64 // the first line's timestamp
+	last    int64 // the newest line's timestamp
 	carried int64 // lines that lean on what stands before the log, let pass
+	holes   []hole
+	run     stage
+	torn    *Problem // a bad line, which may be what a kill or a full disk has left of one
+	heard   *complaints
 	err     error
 }
+
+// stage is how far the server's run that a log tells of has come.
+type stage uint8
+
+const (
+	joined  stage = iota // the log has no beginning of it
+	started              // it has
+	drained              // the server has stopped
+)
 
 func newCheck(o CheckOptions) *check {
 	return &check{CheckOptions: o, spans: make(map[spanKey]*checked), report: Report{Problems: []Problem{}}}
@@ -160,10 +181,62 @@ func newCheck(o CheckOptions) *check {
 
 // complaints makes bad lines problems.
 func (c *check) complaints(w io.Writer) *complaints {
-	return &complaints{w: w, heard: func(at place, why error) {
+	c.heard = &complaints{w: w, heard: func(at place, why error) {
 		c.report.Lines++
-		c.add(Problem{File: at.file, Line: at.line, Rule: RuleLine, Detail: why.Error()})
-	}}
+		c.settleTorn(false)
+		c.torn = &Problem{File: at.file, Line: at.line, Rule: RuleLine, Detail: why.Error()}
+	}, hole: c.hole}
+	return c.heard
+}
+
+// settleTorn decides on a bad line by what comes behind it.
+func (c *check) settleTorn(fine bool) {
+	if c.torn != nil && !fine {
+		c.add(*c.torn)
+	}
+	c.torn = nil
+}
+
+// hole notes that lines are missing.
+func (c *check) hole(_ place, h hole) {
+	c.report.Lines++
+	c.report.Lost += h.lines
+	c.settleTorn(true)
+	if len(c.holes) == maxHoles {
+		c.holes = append(c.holes[:0], c.holes[1:]...)
+	}
+	c.holes = append(c.holes, h)
+	for s := c.open.front; s != nil; s = s.next {
+		s.holed = true
+	}
+}
+
+// inHole reports whether a line of this time may be one of those that are missing.
+func (c *check) inHole(stamp int64) bool {
+	for _, h := range c.holes {
+		if stamp >= h.from-edge && stamp <= h.to+stampSlack {
+			return true
+		}
+	}
+	return false
+}
+
+// begins notes that the server starts: what was before it is over.
+func (c *check) begins() {
+	c.ends(c.run == started || c.run == joined && c.report.Lines > 0)
+	c.run = started
+}
+
+// ends gives up what is open when a run is over; killed: without an end of it.
+func (c *check) ends(killed bool) {
+	if killed {
+		c.report.Killed++
+	}
+	for c.open.front != nil {
+		s := c.open.front
+		s.holed = s.holed || killed && s.start >= c.last-patience
+		c.giveUp(s, "no EXIT")
+	}
 }
 
 func (c *check) add(p Problem) {
@@ -187,7 +260,13 @@ func (c *check) line(l *line, at place) error {
 	if c.report.Lines == 0 || c.first == 0 {
 		c.first = l.stamp
 	}
+	starts := l.event == enter && l.parent == 0 && string(l.module) == "app" && string(l.function) == "start"
+	c.settleTorn(starts)
+	if starts {
+		c.begins()
+	}
 	c.report.Lines++
+	c.last = l.stamp
 	if l.event == enter {
 		c.enter(l, at)
 	} else {
@@ -219,6 +298,7 @@ func (c *check) enter(l *line, at place) {
 		c.report.Roots++
 		switch {
 		case n.remote:
+		case len(c.holes) > 0 && l.stamp <= c.holes[len(c.holes)-1].to+patience:
 		case c.AllowOpen && l.stamp <= c.first+edge:
 			c.carried++
 		default:
@@ -242,6 +322,8 @@ func (c *check) exit(l *line, at place) {
 	case s == nil && c.AllowOpen && l.stamp-max(0, l.micros)/1000 <= c.first+stampSlack:
 		c.carried++ // began before the log
 		return
+	case s == nil && c.inHole(l.stamp-max(0, l.micros)/1000):
+		return // its ENTER is missing
 	case s == nil:
 		c.problem(RuleExit, at, k, n, "an EXIT without an ENTER")
 		return
@@ -250,6 +332,9 @@ func (c *check) exit(l *line, at place) {
 		return
 	case s.name != n:
 		c.problem(RuleExit, at, k, n, "the EXIT of what %s began on line %d", s.name.full, s.enter.line)
+	}
+	if n.module == "app" && n.function == "drain" {
+		c.run = drained
 	}
 	s.exit, s.end, s.micros = at.line, l.stamp, l.micros
 	c.open.remove(s)
@@ -287,16 +372,15 @@ func (c *check) exit(l *line, at place) {
 func (c *check) idle() error { return nil }
 
 func (c *check) end() error {
-	for c.open.front != nil {
-		c.giveUp(c.open.front, "no EXIT")
-	}
+	c.settleTorn(false)
+	c.ends(c.run == started || c.heard.torn != nil) // or it still runs
 	return c.err
 }
 
 // giveUp counts a span as open for good.
 func (c *check) giveUp(s *checked, why string) {
 	c.report.Open++
-	if !c.AllowOpen {
+	if !c.AllowOpen && !s.holed {
 		c.problem(RuleExit, s.enter, s.key, s.name, "%s", why)
 	}
 	c.open.remove(s)

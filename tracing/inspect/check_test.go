@@ -183,3 +183,84 @@ func TestCheckNamesAsManyAsAsked(t *testing.T) {
 	require.Equal(t, 4, strings.Count(out, "\n"))
 	require.Contains(t, out, "500 problems in 500 lines, 500 spans (the first 3 are named)")
 }
+
+var runs int // so far, so that each has spans of its own
+
+// wholeRun is a server's log from its start to its end, with the given lines between them.
+func wholeRun(between ...string) []string {
+	runs++
+	ids := fmt.Sprintf(`"trace_id":"4bf92f3577b34da6a3ce929d%08x","span_id":`, runs)
+	lines := []string{
+		`{"timestamp":1000,"event":"ENTER","thread":"main","module":"app","function":"start","args":"{}",` + ids + `"00000000000000a1"}`,
+		`{"timestamp":1000,"event":"EXIT","thread":"main","module":"app","function":"start","result":"{}","durationMicros":5,"durationMillis":0,` + ids + `"00000000000000a1"}`,
+	}
+	lines = append(lines, between...)
+	return append(lines,
+		`{"timestamp":90000,"event":"ENTER","thread":"main","module":"app","function":"drain","args":"{}",`+ids+`"00000000000000a2"}`,
+		`{"timestamp":90000,"event":"EXIT","thread":"main","module":"app","function":"drain","result":"{}","durationMicros":5,"durationMillis":0,`+ids+`"00000000000000a2"}`)
+}
+
+func opened(at, id int, parent string) string {
+	return fmt.Sprintf(`{"timestamp":%d,"event":"ENTER","thread":"http","module":"store","function":"append","args":"{}","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"%016x"%s}`, at, id, parent)
+}
+
+func ended(at, id, millis int) string {
+	return fmt.Sprintf(`{"timestamp":%d,"event":"EXIT","thread":"http","module":"store","function":"append","result":"{}","durationMicros":%d,"durationMillis":%d,"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"%016x"}`, at, millis*1000, millis, id)
+}
+
+func TestCheckKnowsOfHolesAndKills(t *testing.T) {
+	const (
+		lost  = `{"timestamp":5000,"event":"LOST","thread":"main","module":"app","function":"log","lines":7,"from":4000,"to":5000}`
+		child = `,"parent_span_id":"00000000000000ff"`
+	)
+	join := func(lines ...string) string { return strings.Join(lines, "\n") + "\n" }
+	run := func(between ...string) string { return join(wholeRun(between...)...) }
+	killed := func(between ...string) string {
+		lines := wholeRun(between...)
+		return join(lines[:len(lines)-2]...)
+	}
+	for name, c := range map[string]struct {
+		log   string
+		found int
+	}{
+		"nothing":                                   {run(), 0},
+		"an EXIT is missing":                        {run(opened(3900, 1, "")), 1},
+		"its EXIT is in a hole":                     {run(opened(3900, 1, ""), lost), 0},
+		"its EXIT is missing behind the hole":       {run(lost, opened(5100, 1, "")), 1},
+		"its ENTER is in a hole":                    {run(lost, ended(5200, 1, 700)), 0},
+		"its ENTER is missing before the hole":      {run(lost, ended(5200, 1, 3000)), 1},
+		"its ENTER is missing behind the hole":      {run(lost, ended(5200, 1, 50)), 1},
+		"its ENTER is missing, and there is a hole": {run(ended(4500, 1, 100), lost), 1},
+		"its parent is in a hole":                   {run(lost, opened(5100, 1, child), ended(5101, 1, 1)), 0},
+		"its parent is missing":                     {run(opened(3900, 1, child), ended(3901, 1, 1), lost), 1},
+		"half a line before a hole":                 {run(opened(3900, 1, "")[:50], lost), 0},
+		"half a line":                               {run(opened(3900, 1, "")[:50]), 1},
+		"killed":                                    {killed(opened(3900, 1, "")), 0},
+		"killed in the middle of a line":            {killed(opened(3900, 1, "")) + opened(3901, 2, "")[:70], 0},
+		"killed, and started again":                 {killed(opened(3900, 1, "")) + run(), 0},
+		"torn, and started again":                   {killed(opened(3900, 1, "")) + opened(3901, 2, "")[:70] + "\n" + run(), 0},
+		"torn, and started again in the line":       {killed(opened(3900, 1, "")) + opened(3901, 2, "")[:70] + run(), 0},
+		"killed twice":                              {killed(opened(3900, 1, "")) + killed(opened(3900, 2, "")) + run(), 0},
+		"killed, but open for too long":             {killed(opened(3900, 1, ""), opened(70_000, 2, ""), ended(70_001, 2, 1)), 1},
+		"stopped with something open, and started":  {run(opened(3900, 1, "")) + run(), 1},
+		"a rotated log of a server that was killed": {join(opened(3900, 1, "")) + run(), 0},
+		"no JSON before a start":                    {killed() + "\x00\x00\x00\n" + run(), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := Check(context.Background(), strings.NewReader(c.log), CheckOptions{MaxProblems: 9})
+			require.NoError(t, err)
+			require.EqualValues(t, c.found, r.Found, "%v", r.Problems)
+			if strings.Contains(c.log, "LOST") {
+				require.EqualValues(t, 7, r.Lost)
+			}
+			_, errs, status := call(t, nil, "check", logFile(t, []byte(c.log)))
+			require.Equal(t, c.found > 0, status == StatusFindings, errs)
+		})
+	}
+	out, _, _ := call(t, nil, "check", logFile(t, []byte(killed(opened(3900, 1, ""), lost))))
+	require.Contains(t, out, "ok: ")
+	require.Contains(t, out, "1 server killed or still running; 7 lines could not be written and are missing")
+	_, errs, status := call(t, nil, "top", logFile(t, []byte(run(lost))))
+	require.Zero(t, status)
+	require.Contains(t, errs, "7 lines could not be written to the log and are missing")
+}

@@ -355,7 +355,7 @@ func (q *SessionCommand) Run(ctx context.Context, s *Streams, c *Command) error 
 // CheckCommand is `inspect check`.
 type CheckCommand struct {
 	Files       []string `arg:"" optional:"" name:"file" help:"Trace logs; - is standard input."`
-	AllowOpen   bool     `help:"Take a log that begins or ends in the middle: one that is being written, was cut by a crash, or is part of a rotated one."`
+	AllowOpen   bool     `help:"Take a log that begins or ends in the middle: one that is part of a rotated one, or of which only a part is there."`
 	MaxProblems int      `default:"100" placeholder:"N" help:"Name at most so many problems; all are counted."`
 }
 
@@ -382,13 +382,7 @@ func (k *CheckCommand) Run(ctx context.Context, s *Streams, c *Command) error {
 	}
 	err = r.read(ctx, chk)
 	if at := r.complaints.torn; err == nil && at != nil {
-		if k.AllowOpen {
-			r.complaints.note(fmt.Sprintf("line %d is not whole: the log ends in it", at.line))
-		} else {
-			chk.report.Lines++
-			chk.add(Problem{File: at.file, Line: at.line, Rule: RuleLine, Detail: "the log ends in the middle of this line"})
-			err = chk.err
-		}
+		r.complaints.note(fmt.Sprintf("line %d is not whole: the log ends in it", at.line))
 	}
 	if err != nil {
 		return r.finish(err)
@@ -435,6 +429,12 @@ func (p paint) verdict(r *Report, carried int64, k *CheckCommand) []byte {
 		plural(r.Lines, "line"), plural(r.Spans, "span"), plural(r.Roots, "root"))
 	if r.Open > 0 {
 		b = fmt.Appendf(b, "; %s open at the end", group(r.Open))
+	}
+	if r.Killed > 0 {
+		b = fmt.Appendf(b, "; %s killed or still running", plural(r.Killed, "server"))
+	}
+	if r.Lost > 0 {
+		b = fmt.Appendf(b, "; %s could not be written and are missing", plural(r.Lost, "line"))
 	}
 	if carried > 0 {
 		b = fmt.Appendf(b, "; %s lean on what stands before the log", plural(carried, "line"))

@@ -24,6 +24,8 @@ type complaints struct {
 	bad   int64
 	torn  *place // the last line, which the log ends in the middle of
 	heard func(at place, why error)
+	hole  func(at place, h hole)
+	holes int64 // lines that are missing
 }
 
 // maxComplaints is how many bad lines are named; the rest are counted.
@@ -43,6 +45,14 @@ func (c *complaints) line(at place, why error) {
 	}
 }
 
+// missing tells of lines that the log's writer could not write.
+func (c *complaints) missing(at place, h hole) {
+	c.holes += h.lines
+	if c.hole != nil {
+		c.hole(at, h)
+	}
+}
+
 // note tells something that is no fault of the log's.
 func (c *complaints) note(s string) { fmt.Fprintf(c.w, "inspect: %s\n", s) }
 
@@ -50,6 +60,9 @@ func (c *complaints) note(s string) { fmt.Fprintf(c.w, "inspect: %s\n", s) }
 func (c *complaints) end() {
 	if c.torn != nil && c.heard == nil {
 		c.note(fmt.Sprintf("%s ends in the middle of line %d: it is still being written, or its writer was killed", c.torn.file, c.torn.line))
+	}
+	if c.holes > 0 && c.heard == nil {
+		c.note(fmt.Sprintf("%s could not be written to the log and are missing", plural(c.holes, "line")))
 	}
 	if c.bad > 0 && c.heard == nil {
 		c.note(fmt.Sprintf("%s could not be read", plural(c.bad, "line")))
@@ -89,6 +102,10 @@ func read(ctx context.Context, src source, r reading, c *complaints) error {
 			continue
 		}
 		if why := p.parse(b, &l); why != nil {
+			if h, ok := parseHole(b); ok {
+				c.missing(in.at, h)
+				continue
+			}
 			switch glued, ok := afterTear(b); {
 			case ok && p.parse(glued, &l) == nil:
 				c.line(in.at, fmt.Errorf("half a line before a whole one: %w", why))

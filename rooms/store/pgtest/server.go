@@ -242,6 +242,56 @@ func (s *Server) Crash() {
 	_ = s.leash.Close()
 }
 
+// Pause stops the server's processes where they are, as when its machine stands still: connections stay, and nothing is
+// answered until Resume. It needs Linux's /proc. The server is resumed at the end of the test.
+func (s *Server) Pause() {
+	s.t.Helper()
+	s.t.Cleanup(s.Resume)
+	s.signal(syscall.SIGSTOP)
+}
+
+// Resume has the server go on after Pause.
+func (s *Server) Resume() {
+	s.t.Helper()
+	if s.ended != nil {
+		s.signal(syscall.SIGCONT)
+	}
+}
+
+// signal signals all processes of the server, the first before those that it has started.
+func (s *Server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
+	children := make(map[int][]int)
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		// PID (NAME) STATE PARENT …: the name may hold anything.
+		pid, _, _ := strings.Cut(string(text), " ")
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		if id, err := strconv.Atoi(pid); err == nil && len(fields) > 1 {
+			if parent, err := strconv.Atoi(fields[1]); err == nil {
+				children[parent] = append(children[parent], id)
+			}
+		}
+	}
+	if len(children) == 0 {
+		s.t.Fatal("pgtest: /proc does not tell of processes")
+	}
+	var each func(pid int)
+	each = func(pid int) {
+		_ = syscall.Kill(pid, sig) // it may have ended
+		for _, child := range children[pid] {
+			each(child)
+		}
+	}
+	for _, pid := range children[s.pid] {
+		each(pid)
+	}
+}
+
 func (s *Server) await() {
 	s.t.Helper()
 	select {
