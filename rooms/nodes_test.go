@@ -499,6 +499,27 @@ func TestARoomCreatedAnewIsNotTakenForTheOldOne(t *testing.T) {
 	}, nodesWait, nodesTick)
 }
 
+// A node that waits for a message learns that it is not there any more, as the whole room is: nobody is shown what came
+// after it as if that were all.
+func TestAMessageOfADeletedRoomIsNotShownWithoutThoseBeforeIt(t *testing.T) {
+	hubs, db := nodesThatLook(t, seldom, 2, func(ev *rooms.Event) []time.Duration {
+		if ev.Kind == rooms.EventMessage && ev.Message.Seq == 2 {
+			return []time.Duration{50 * time.Millisecond}
+		}
+		return nil
+	})
+	a, _ := join(t, hubs[0], "room", "a")
+	_, s := join(t, hubs[1], "room", "b")
+	require.NoError(t, say(hubs[0], a, "lost"))
+	require.NoError(t, say(hubs[0], a, "late"))
+	db.away.Store(true) // until the room is deleted
+	require.NoError(t, hubs[0].DeleteRoom(t.Context(), "room"))
+	db.away.Store(false)
+	require.Eventually(t, func() bool { return s.gone() == 1 }, nodesWait, nodesTick)
+	messages, _ := s.told()
+	require.Empty(t, messages)
+}
+
 // Who sends to a room that was deleted where it could not be heard is told, and so are all its members here.
 func TestSendingToARoomDeletedElsewhere(t *testing.T) {
 	hubs, _ := nodesThatLook(t, seldom, 2, func(*rooms.Event) []time.Duration { return nil })
