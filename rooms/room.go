@@ -392,40 +392,61 @@ func (r *room) append(tasks []task) {
 func (r *room) join(ctx context.Context, m *Member, since *int64) error {
 	ctx, cancel := budget(ctx)
 	defer cancel()
+	for {
+		if in, err := r.enter(ctx, m, since); in || err != nil {
+			return err
+		}
+	}
+}
+
+// enter is one attempt to join. It reports false if the room was deleted in the middle of it.
+func (r *room) enter(ctx context.Context, m *Member, since *int64) (bool, error) {
 	if err := r.load(ctx); err != nil {
-		return err
+		return false, err
 	}
 	if !r.loaded {
 		info, _, err := r.hub.createRoom(ctx, r.id, r.id)
 		if err != nil {
-			return err
+			return false, err
 		}
 		r.adopt(ctx, info)
 	}
 	history, err := r.history(ctx, since)
 	if err != nil {
-		return err
+		return false, err
+	}
+	life := r.life
+	n := len(history.History)
+	switch {
+	case n > 0 && history.History[0].Generation != r.gen:
+		r.gone(ctx)
+	case n == 0 && r.want > 0 && (since == nil || *since < r.want):
+		// What there should be was deleted, message by message or with the room.
+		if _, err := r.exists(ctx); err != nil {
+			return false, err
+		}
 	}
 	// The store may be ahead of what this node has been told. The others get that now, so that from here on all of the
 	// room's members have seen the same.
-	if n := len(history.History); n > 0 {
-		for _, message := range history.History {
-			if message.Seq > r.seq {
-				r.hold(stored(ctx, message))
-			}
+	for _, message := range history.History {
+		if r.loaded && message.Seq > r.seq {
+			r.hold(stored(ctx, message))
 		}
-		if err := r.fill(ctx); err != nil {
-			return err
-		}
-		if !r.tell(m, history) {
-			return &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
-		}
+	}
+	if err := r.fill(ctx); err != nil {
+		return false, err
+	}
+	if r.life != life {
+		return false, nil
+	}
+	if n > 0 && !r.tell(m, history) {
+		return false, &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
 	}
 	r.add(m)
 	if r.clients[m.ClientID] == 1 {
 		m.counted = r.hub.presence.Enter(ctx, m.participant(r.gen))
 	}
-	return nil
+	return true, nil
 }
 
 // history reads what a member is shown on joining.
