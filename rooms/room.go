@@ -65,7 +65,8 @@ type room struct {
 	patience  *time.Timer    // bounds its waits
 	spare     []task         // the slice that tasks is not, for reuse
 	early     []arrival      // as spare, for arrivals
-	scratch   []byte         // where events are encoded
+	scratch   []byte         // where events are encoded, and
+	ends      []int          // where in it each of them ends
 }
 
 // audience is the members that speak one wire format.
@@ -392,61 +393,72 @@ func (r *room) append(tasks []task) {
 func (r *room) join(ctx context.Context, m *Member, since *int64) error {
 	ctx, cancel := budget(ctx)
 	defer cancel()
-	for {
-		if in, err := r.enter(ctx, m, since); in || err != nil {
-			return err
-		}
-	}
-}
-
-// enter is one attempt to join. It reports false if the room was deleted in the middle of it.
-func (r *room) enter(ctx context.Context, m *Member, since *int64) (bool, error) {
-	if err := r.load(ctx); err != nil {
-		return false, err
-	}
-	if !r.loaded {
-		info, _, err := r.hub.createRoom(ctx, r.id, r.id)
-		if err != nil {
-			return false, err
-		}
-		r.adopt(ctx, info)
-	}
-	history, err := r.history(ctx, since)
+	history, err := r.ready(ctx, since)
 	if err != nil {
-		return false, err
+		return err
 	}
-	life := r.life
-	n := len(history.History)
-	switch {
-	case n > 0 && history.History[0].Generation != r.gen:
-		r.gone(ctx)
-	case n == 0 && r.want > 0 && (since == nil || *since < r.want):
-		// What there should be was deleted, message by message or with the room.
-		if _, err := r.exists(ctx); err != nil {
-			return false, err
-		}
-	}
-	// The store may be ahead of what this node has been told. The others get that now, so that from here on all of the
-	// room's members have seen the same.
-	for _, message := range history.History {
-		if r.loaded && message.Seq > r.seq {
-			r.hold(stored(ctx, message))
-		}
-	}
-	if err := r.fill(ctx); err != nil {
-		return false, err
-	}
-	if r.life != life {
-		return false, nil
-	}
-	if n > 0 && !r.tell(m, history) {
-		return false, &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
+	if len(history.History) > 0 && !r.tell(m, history) {
+		return &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
 	}
 	r.add(m)
 	if r.clients[m.ClientID] == 1 {
 		m.counted = r.hub.presence.Enter(ctx, m.participant(r.gen))
 	}
-	return true, nil
+	return nil
+}
+
+// ready returns what a member is shown that joins now, and brings the room to where that ends: the store may be ahead of
+// what this node has been told. The others get now what they lack, so that from here on all of the room's members have
+// seen the same, and nobody is handed again what the history showed or the client had before.
+func (r *room) ready(ctx context.Context, since *int64) (*Event, error) {
+	for {
+		if err := r.load(ctx); err != nil {
+			return nil, err
+		}
+		if !r.loaded {
+			info, _, err := r.hub.createRoom(ctx, r.id, r.id)
+			if err != nil {
+				return nil, err
+			}
+			r.adopt(ctx, info)
+		}
+		history, err := r.history(ctx, since)
+		if err != nil {
+			return nil, err
+		}
+		life := r.life
+		if err := r.verify(ctx, history.History, since); err != nil {
+			return nil, err
+		}
+		for _, message := range history.History {
+			if r.loaded && message.Seq > r.seq {
+				r.hold(stored(ctx, message))
+			}
+		}
+		if r.participants.Load() == 0 {
+			r.skip()
+		} else if err := r.fill(ctx); err != nil {
+			return nil, err
+		}
+		if r.loaded && r.life == life {
+			return history, nil
+		}
+		// It was deleted meanwhile: it is created anew, unless another node has done so.
+	}
+}
+
+// verify sees whether the room was deleted before its history, which is after since, was read: it may be that of a room
+// that was created anew.
+func (r *room) verify(ctx context.Context, history []*Message, since *int64) error {
+	switch {
+	case len(history) > 0 && history[0].Generation != r.gen:
+		r.gone(ctx)
+	case len(history) == 0 && (since == nil && r.want > 0 || since != nil && *since < r.want):
+		// What there should be was deleted, message by message or with the room.
+		_, err := r.exists(ctx)
+		return err
+	}
+	return nil
 }
 
 // history reads what a member is shown on joining.
@@ -569,7 +581,7 @@ func (r *room) deleted() {
 	for _, a := range r.audiences {
 		for _, m := range a.members {
 			m.audience = nil
-			m.Conn.Sink.Removed(r.id, RemovedDeleted)
+			m.Conn.Sink.Removed(m, RemovedDeleted)
 		}
 	}
 	r.audiences = nil

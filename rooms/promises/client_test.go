@@ -120,7 +120,7 @@ func (c *conn) see(l told) {
 }
 
 // Removed has a client that reads be told why; who does not is told when it reads again.
-func (c *conn) Removed(_ string, why rooms.Removal) {
+func (c *conn) Removed(_ *rooms.Member, why rooms.Removal) {
 	c.node.pass()
 	c.world.mu.Lock()
 	defer c.world.mu.Unlock()
