@@ -152,9 +152,9 @@ func checkPlans(t *testing.T, checks, least, most int, open func(*testing.T, *re
 
 func memory(_ *testing.T, r *record) database { return newDisk(r) }
 
-func TestSeveralNodesKeepTheirPromises(t *testing.T) { checkPlans(t, 1000, 2, 3, memory) }
+func TestSeveralNodesKeepTheirPromises(t *testing.T) { checkPlans(t, 600, 2, 3, memory) }
 
-func TestANodeKeepsItsPromisesThroughRestarts(t *testing.T) { checkPlans(t, 60, 1, 1, openFile) }
+func TestANodeKeepsItsPromisesThroughRestarts(t *testing.T) { checkPlans(t, 50, 1, 1, openFile) }
 
 // requireKept runs a plan, which once broke a promise, some times.
 func requireKept(t *testing.T, p plan) {
