@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 BIN := $(CURDIR)/.bin
 GOLANGCI := $(BIN)/golangci-lint-2.15.0
+GOVULNCHECK := $(BIN)/govulncheck-1.9.0
 
 .PHONY: help
 help: ## list what can be made
@@ -32,6 +33,17 @@ $(GOLANGCI):
 	mkdir -p $(BIN)
 	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	mv $(BIN)/golangci-lint $@
+
+# What is checked is what a build with Go's defaults makes: with the toolchain that go.mod names.
+.PHONY: vulncheck
+vulncheck: $(GOVULNCHECK) ## look for known vulnerabilities in what the code calls
+	@toolchain=$$(go mod edit -json | sed -nE 's/.*"Toolchain": "(.*)".*/\1/p'); \
+	GOTOOLCHAIN=$${toolchain:-local} $(GOVULNCHECK) -db "$$(./.ci/vulndb)" -test ./...
+
+$(GOVULNCHECK):
+	mkdir -p $(BIN)
+	GOBIN=$(BIN) go install golang.org/x/vuln/cmd/govulncheck@v1.9.0
+	mv $(BIN)/govulncheck $@
 
 .PHONY: fuzz
 FUZZTIME ?= 30s

@@ -148,6 +148,19 @@ type oneByOne struct {
 	mu    sync.Mutex
 	away  atomic.Bool
 	reads atomic.Int64
+	// What, if not nil, is called once, when next somebody reads with the method.
+	beforeNewest, beforeAfter atomic.Pointer[func()]
+}
+
+func once(p *atomic.Pointer[func()]) {
+	if f := p.Swap(nil); f != nil {
+		(*f)()
+	}
+}
+
+func (s *oneByOne) Newest(ctx context.Context, id string, seq int64, limit int) ([]*rooms.Message, error) {
+	once(&s.beforeNewest)
+	return s.Store.Newest(ctx, id, seq, limit)
 }
 
 var errAway = errors.New("the store is away")
@@ -163,6 +176,7 @@ func (s *oneByOne) Append(ctx context.Context, id string, drafts []rooms.Draft) 
 
 func (s *oneByOne) After(ctx context.Context, id string, seq int64, limit int) ([]*rooms.Message, error) {
 	s.reads.Add(1)
+	once(&s.beforeAfter)
 	if s.away.Load() {
 		return nil, errAway
 	}
@@ -517,6 +531,60 @@ func TestARoomCreatedAnewIsNotTakenForTheOldOne(t *testing.T) {
 		m, _ := s.told()
 		return slices.Equal(m, []string{"1 new ", "2 newer ref-newer", "3 newest "})
 	}, nodesWait, nodesTick)
+}
+
+// A node that waits for a message learns that it is not there any more, as the whole room is: nobody is shown what came
+// after it as if that were all.
+func TestAMessageOfADeletedRoomIsNotShownWithoutThoseBeforeIt(t *testing.T) {
+	hubs, db := nodesThatLook(t, seldom, 2, func(ev *rooms.Event) []time.Duration {
+		if ev.Kind == rooms.EventMessage && ev.Message.Seq == 2 {
+			return []time.Duration{50 * time.Millisecond}
+		}
+		return nil
+	})
+	a, _ := join(t, hubs[0], "room", "a")
+	_, s := join(t, hubs[1], "room", "b")
+	require.NoError(t, say(hubs[0], a, "lost"))
+	require.NoError(t, say(hubs[0], a, "late"))
+	db.away.Store(true) // until the room is deleted
+	require.NoError(t, hubs[0].DeleteRoom(t.Context(), "room"))
+	db.away.Store(false)
+	require.Eventually(t, func() bool { return s.gone() == 1 }, nodesWait, nodesTick)
+	messages, _ := s.told()
+	require.Empty(t, messages)
+}
+
+// Whoever joins gets what the new room has, and who was in the old one is told that it is gone.
+func TestJoiningWhileTheRoomIsDeletedAndMadeAnewElsewhere(t *testing.T) {
+	for name, moment := range map[string]func(s *oneByOne) *atomic.Pointer[func()]{
+		"before its history is read":            func(s *oneByOne) *atomic.Pointer[func()] { return &s.beforeNewest },
+		"while the others are shown the newest": func(s *oneByOne) *atomic.Pointer[func()] { return &s.beforeAfter },
+	} {
+		t.Run(name, func(t *testing.T) {
+			hubs, db := nodesThatLook(t, seldom, 2, func(*rooms.Event) []time.Duration { return nil })
+			a, _ := join(t, hubs[0], "room", "a")
+			_, there := join(t, hubs[1], "room", "b")
+			for i := range rooms.HistoryLength + 10 {
+				require.NoError(t, say(hubs[0], a, fmt.Sprint("old", i)))
+			}
+			anew := func() {
+				require.NoError(t, hubs[0].DeleteRoom(t.Context(), "room"))
+				a, _ = join(t, hubs[0], "room", "a")
+				require.NoError(t, say(hubs[0], a, "new"))
+			}
+			moment(db).Store(&anew)
+			_, s := join(t, hubs[1], "room", "c")
+			require.NoError(t, say(hubs[0], a, "newer"))
+			hubs[1].CatchUp()
+			require.Eventually(t, func() bool { m, _ := s.told(); return len(m) >= 2 }, nodesWait, nodesTick)
+			messages, _ := s.told()
+			require.Equal(t, []string{"1 new ", "2 newer "}, messages)
+			require.Equal(t, 1, there.gone())
+			messages, _ = there.told()
+			require.NotContains(t, messages, "1 new ")
+			require.Zero(t, s.gone())
+		})
+	}
 }
 
 // Who sends to a room that was deleted where it could not be heard is told, and so are all its members here.

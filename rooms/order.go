@@ -228,13 +228,31 @@ func (r *room) fill(ctx context.Context) error {
 			r.hub.hooks.CaughtUp(r.id, len(arrivals))
 		}
 		if len(arrivals) == 0 {
-			r.seq = upTo // what is missing was deleted
+			// What is missing was deleted, or the whole room, of which the members must not be shown what they would have
+			// to take for all of it.
+			if there, err := r.exists(ctx); err != nil || !there {
+				return err
+			}
+			r.seq = upTo
 			continue
 		}
 		r.seq = arrivals[len(arrivals)-1].ev.Message.Seq
 		r.deliver(arrivals)
 	}
 	return nil
+}
+
+// exists asks the store whether the room is still there, and tells the members if it is not.
+func (r *room) exists(ctx context.Context) (bool, error) {
+	if !r.hub.shared {
+		return true, nil
+	}
+	info, err := r.hub.store.Room(ctx, r.id)
+	if errors.Is(err, ErrNotFound) || err == nil && info.Generation != r.gen {
+		r.gone(ctx)
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // stored is a message that was read from the store, as an arrival.

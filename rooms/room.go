@@ -433,8 +433,12 @@ func (r *room) ready(ctx context.Context, since *int64) (*Event, error) {
 		if err != nil {
 			return nil, err
 		}
+		life := r.life
+		if err := r.verify(ctx, history.History, since); err != nil {
+			return nil, err
+		}
 		for _, message := range history.History {
-			if message.Seq > r.seq {
+			if r.loaded && message.Seq > r.seq {
 				r.hold(stored(ctx, message))
 			}
 		}
@@ -443,11 +447,25 @@ func (r *room) ready(ctx context.Context, since *int64) (*Event, error) {
 		} else if err := r.fill(ctx); err != nil {
 			return nil, err
 		}
-		if r.loaded {
+		if r.loaded && r.life == life {
 			return history, nil
 		}
-		// It was deleted meanwhile: it is created anew.
+		// It was deleted meanwhile: it is created anew, unless another node has done so.
 	}
+}
+
+// verify sees whether the room was deleted before its history, which is after since, was read: it may be that of a room
+// that was created anew.
+func (r *room) verify(ctx context.Context, history []*Message, since *int64) error {
+	switch {
+	case len(history) > 0 && history[0].Generation != r.gen:
+		r.gone(ctx)
+	case len(history) == 0 && (since == nil && r.want > 0 || since != nil && *since < r.want):
+		// What there should be was deleted, message by message or with the room.
+		_, err := r.exists(ctx)
+		return err
+	}
+	return nil
 }
 
 // history reads what a member is shown on joining.

@@ -28,6 +28,7 @@ type group struct {
 	line   chan *call
 	turns  chan *turn // those that are free
 	commit func(ctx context.Context, calls []*call)
+	spare  sync.Pool // of *call
 
 	life   sync.RWMutex // held for reading by every call; guards closed
 	closed bool
@@ -51,12 +52,11 @@ const (
 	withdrawn // by its caller; whoever finds it in line discards it
 )
 
-var callPool = sync.Pool{New: func() any { return &call{done: make(chan error, 1)} }}
-
 // newGroup returns a group with this many transactions at once. commit sets err of each call; it is told the context
 // of one of the callers, for its values alone.
 func newGroup(turns int, commit func(context.Context, []*call)) *group {
 	g := &group{line: make(chan *call, maxWaiting), turns: make(chan *turn, turns), commit: commit}
+	g.spare.New = func() any { return &call{done: make(chan error, 1)} }
 	for range turns {
 		g.turns <- &turn{}
 	}
@@ -78,18 +78,18 @@ func (g *group) append(ctx context.Context, roomID string, drafts []rooms.Draft)
 		return errClosed
 	}
 
-	c := callPool.Get().(*call)
+	c := g.spare.Get().(*call)
 	c.roomID, c.drafts = roomID, drafts
 	c.state.Store(waiting)
 	select {
 	case g.line <- c:
 	case <-ctx.Done():
-		c.release()
+		g.release(c)
 		return ctx.Err()
 	}
 	select {
 	case err := <-c.done:
-		c.release()
+		g.release(c)
 		return err
 	case t := <-g.turns:
 		runtime.Gosched()
@@ -103,7 +103,7 @@ func (g *group) append(ctx context.Context, roomID string, drafts []rooms.Draft)
 		}
 	}
 	err := <-c.done
-	c.release()
+	g.release(c)
 	return err
 }
 
@@ -117,7 +117,7 @@ func (g *group) run(ctx context.Context, t *turn) {
 				t.calls = append(t.calls, c)
 				messages += len(c.drafts)
 			} else {
-				c.release()
+				g.release(c)
 			}
 			continue
 		default:
@@ -143,7 +143,8 @@ func (g *group) close() bool {
 	return !was
 }
 
-func (c *call) release() {
+// release keeps c for a later append.
+func (g *group) release(c *call) {
 	c.roomID, c.drafts, c.err = "", nil, nil
-	callPool.Put(c)
+	g.spare.Put(c)
 }

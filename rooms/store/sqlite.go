@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -122,7 +123,7 @@ func (s *sqliteStore) openFile(ctx context.Context, path, synchronous string) er
 			// This VFS holds an exclusive lock on the file for as long as it is open, so that no other process may
 			// number messages, and, as nobody else may look, keeps the WAL's index in its own memory, which is faster.
 			// Windows has none like it: there nothing stops a second process.
-			query.Set("vfs", "unix-excl")
+			query.Set("vfs", cmp.Or(s.opts.vfs, "unix-excl"))
 		}
 		uri.RawQuery = query.Encode()
 		return openPool(uri.String(), size)

@@ -25,6 +25,8 @@ type Options struct {
 	// Failed is called with errors of work that no caller waits for: removing the messages of a deleted room,
 	// checkpoints. The work is tried again later. It must not block.
 	Failed func(err error)
+
+	vfs string // SQLite's file layer, instead of unix-excl
 }
 
 // Open opens the store that databaseURL names and brings its schema up to date.

@@ -1,0 +1,242 @@
+package promises
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/traceroom/traceroom/rooms"
+)
+
+// client is somebody who comes and goes, by one connection at a time, and resumes where it was. world.mu guards its fields.
+type client struct {
+	name, room string
+	conn       *conn // the newest; nil: there was none
+	since, gen int64 // the newest message that it was shown; since is fresh if there is none
+}
+
+// maxUnread is how many events wait for a client that does not read.
+const maxUnread = 24
+
+// conn is a client's connection to a node, and a rooms.Sink. What the client and the server do about it takes place in work,
+// one after the other. world.mu guards the fields below it.
+type conn struct {
+	id     int
+	client *client
+	node   *node
+	world  *world
+	work   chan func()
+	member *rooms.Member // owned by work
+
+	open    bool
+	stalled bool
+	leaving bool // ends when all that waits has been read
+	unread  []*rooms.Bundle
+	weight  int
+}
+
+var _ rooms.Sink = (*conn)(nil)
+
+// told is what a connection is told, as it is written: one a line.
+type told struct {
+	Kind      rooms.EventKind
+	Gen, Seq  int64
+	Text, Ref string
+	History   []told
+	Truncated bool
+}
+
+// lines is a rooms.Format.
+type lines struct{}
+
+func (lines) Transport() string { return "websocket" }
+
+func (lines) Append(dst []byte, ev *rooms.Event, ref string) []byte {
+	l := told{Kind: ev.Kind, Ref: ref, Truncated: ev.Truncated}
+	switch ev.Kind {
+	case rooms.EventMessage:
+		l.Gen, l.Seq, l.Text = ev.Message.Generation, ev.Message.Seq, ev.Message.Text
+	case rooms.EventHistory:
+		for _, m := range ev.History {
+			l.History = append(l.History, told{Gen: m.Generation, Seq: m.Seq, Text: m.Text})
+		}
+	}
+	line, err := json.Marshal(l)
+	if err != nil {
+		panic(err)
+	}
+	return append(append(dst, line...), '\n')
+}
+
+func (c *conn) Format() rooms.Format { return lines{} }
+
+func (c *conn) Push(b *rooms.Bundle) bool {
+	c.node.pass()
+	c.world.mu.Lock()
+	defer c.world.mu.Unlock()
+	switch {
+	case !c.open:
+		b.Done(fmt.Sprint(c.id), false)
+	case c.stalled && c.weight+b.Len() > maxUnread:
+		return false
+	case c.stalled:
+		c.unread = append(c.unread, b)
+		c.weight += b.Len()
+	default:
+		c.read(b)
+	}
+	return true
+}
+
+// read has the client see b; world.mu is held.
+func (c *conn) read(b *rooms.Bundle) {
+	for line := range bytes.Lines(b.Bytes()) {
+		var l told
+		if err := json.Unmarshal(line, &l); err != nil {
+			panic(err)
+		}
+		switch l.Kind {
+		case rooms.EventMessage:
+			c.see(l)
+		case rooms.EventHistory:
+			whole := !l.Truncated && (c.client.since != fresh || len(l.History) < rooms.HistoryLength)
+			c.world.record.add(event{Kind: history, Conn: c.id, Seq: int64(len(l.History)), Whole: whole})
+			for _, m := range l.History {
+				c.see(m)
+			}
+		case rooms.EventRoomDeleted:
+			c.world.record.add(event{Kind: deleted, Conn: c.id})
+			c.client.since, c.client.gen = fresh, 0
+		}
+	}
+	b.Done(fmt.Sprint(c.id), true)
+}
+
+func (c *conn) see(l told) {
+	c.world.record.add(event{Kind: shown, Conn: c.id, Gen: l.Gen, Seq: l.Seq, Text: l.Text, Ref: l.Ref})
+	c.client.since, c.client.gen = l.Seq, l.Gen
+}
+
+// Removed has a client that reads be told why; who does not is told when it reads again.
+func (c *conn) Removed(_ *rooms.Member, why rooms.Removal) {
+	c.node.pass()
+	c.world.mu.Lock()
+	defer c.world.mu.Unlock()
+	if c.open && c.stalled && why == rooms.RemovedDeleted {
+		c.leaving = true
+		return
+	}
+	c.end()
+}
+
+// end cuts the connection: nothing that waits is read any more; world.mu is held.
+func (c *conn) end() {
+	if !c.open {
+		return
+	}
+	c.open = false
+	c.world.record.add(event{Kind: ended, Conn: c.id})
+	for _, b := range c.unread {
+		b.Done(fmt.Sprint(c.id), false)
+	}
+	c.unread = nil
+	c.work <- c.leave
+}
+
+// stall has the client read nothing, or go on.
+func (c *conn) stall(is bool) {
+	c.stalled = is
+	if is || !c.open {
+		return
+	}
+	for _, b := range c.unread {
+		c.read(b)
+	}
+	c.unread, c.weight = nil, 0
+	if c.leaving {
+		c.end()
+	}
+}
+
+// live runs work until it is closed.
+func (c *conn) live() {
+	for f := range c.work {
+		c.node.pass()
+		f()
+	}
+}
+
+// join and what follows are run by live.
+func (c *conn) join() {
+	w := c.world
+	w.mu.Lock()
+	if !c.open {
+		w.mu.Unlock()
+		return
+	}
+	since := c.client.since
+	w.record.add(event{Kind: joining, Conn: c.id, Room: c.client.room, Since: since, Gen: c.client.gen})
+	w.mu.Unlock()
+	ask := rooms.Join{RoomID: c.client.room, ClientID: c.client.name}
+	if since != fresh {
+		ask.Since = &since
+	}
+	m, err := c.node.Join(context.Background(), &rooms.Conn{ID: fmt.Sprint(c.id), Transport: "websocket", Sink: c}, ask)
+	c.node.pass()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		c.end()
+		return
+	}
+	c.member = m
+	if c.open {
+		w.record.add(event{Kind: joined, Conn: c.id, Whole: len(c.unread) == 0})
+	}
+}
+
+func (c *conn) leave() {
+	if c.member != nil {
+		_ = c.node.Leave(context.Background(), c.member)
+		c.member = nil
+	}
+}
+
+func (c *conn) send() {
+	w := c.world
+	w.mu.Lock()
+	open := c.open
+	w.mu.Unlock()
+	if open && c.member != nil {
+		c.node.send(c.id, rooms.Post{RoomID: c.client.room, ClientID: c.client.name, Ref: fmt.Sprint("ref", c.id), From: c.member})
+	}
+}
+
+// send sends a post with a text of its own, for connection id.
+func (n *node) send(id int, p rooms.Post) {
+	w := n.world
+	p.Text, p.Transport = fmt.Sprint("text", w.texts.Add(1)), "websocket"
+	if p.Ref != "" {
+		p.Ref += p.Text
+	}
+	w.record.add(event{Kind: sent, Conn: id, Room: p.RoomID, Text: p.Text, Ref: p.Ref})
+	refuse := func(err error) {
+		if errors.Is(err, rooms.ErrNotFound) {
+			w.record.add(event{Kind: refused, Conn: id, Text: p.Text})
+		}
+	}
+	err := n.Send(context.Background(), p, func(m *rooms.Message, err error) {
+		switch {
+		case !n.pass(): // nobody is told anything
+		case err != nil:
+			refuse(err)
+		default:
+			w.record.add(event{Kind: acked, Conn: id, Gen: m.Generation, Seq: m.Seq, Text: p.Text})
+		}
+	})
+	if err != nil && n.pass() {
+		refuse(err)
+	}
+}

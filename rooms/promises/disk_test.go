@@ -1,0 +1,284 @@
+package promises
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/rooms/store/storetest"
+)
+
+// disk is a database in memory that nodes share, each by a rooms.Store of its own. It outlives them.
+type disk struct {
+	mu          sync.Mutex
+	rooms       map[string]*storedRoom
+	generations int64
+	places      map[string]place // of messages, by their ids
+	byPlace     map[place]*rooms.Message
+	users       []rooms.User
+	// record is told what is stored and deleted, in its order. It may be nil.
+	record *record
+}
+
+// storedRoom is a room and its messages, by number - 1; nil: deleted.
+type storedRoom struct {
+	rooms.Room
+	messages []*rooms.Message
+}
+
+func newDisk(r *record) *disk {
+	return &disk{rooms: make(map[string]*storedRoom), places: make(map[string]place), byPlace: make(map[place]*rooms.Message), record: r}
+}
+
+func (d *disk) note(e event) {
+	if d.record != nil {
+		d.record.add(e)
+	}
+}
+
+// diskStore is one node's Store on a disk.
+type diskStore struct {
+	*disk
+	closed chan struct{}
+}
+
+var _ rooms.Store = (*diskStore)(nil)
+
+func (d *disk) open() *diskStore { return &diskStore{d, make(chan struct{})} }
+
+var errClosed = errors.New("the store is closed")
+
+// begin takes the lock, which the caller releases unless there is an error.
+func (s *diskStore) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	select {
+	case <-s.closed:
+		s.mu.Unlock()
+		return errClosed
+	default:
+		return nil
+	}
+}
+
+func (s *diskStore) CreateRoom(ctx context.Context, room rooms.Room) (rooms.Room, bool, error) {
+	if err := s.begin(ctx); err != nil {
+		return rooms.Room{}, false, err
+	}
+	defer s.mu.Unlock()
+	if old := s.rooms[room.ID]; old != nil {
+		return old.Room, false, nil
+	}
+	s.generations++
+	room.Generation = s.generations
+	s.rooms[room.ID] = &storedRoom{Room: room}
+	return room, true, nil
+}
+
+func (s *diskStore) Room(ctx context.Context, id string) (rooms.Room, error) {
+	if err := s.begin(ctx); err != nil {
+		return rooms.Room{}, err
+	}
+	defer s.mu.Unlock()
+	if r := s.rooms[id]; r != nil {
+		return r.Room, nil
+	}
+	return rooms.Room{}, rooms.NotFound("room", "room_id", id)
+}
+
+func (s *diskStore) Rooms(ctx context.Context) ([]rooms.Room, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	var list []rooms.Room
+	for _, r := range s.rooms {
+		list = append(list, r.Room)
+	}
+	slices.SortFunc(list, func(a, b rooms.Room) int { return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID)) })
+	return list, nil
+}
+
+func (s *diskStore) DeleteRoom(ctx context.Context, id string) (int64, error) {
+	if err := s.begin(ctx); err != nil {
+		return 0, err
+	}
+	defer s.mu.Unlock()
+	r := s.rooms[id]
+	if r == nil {
+		return 0, rooms.NotFound("room", "room_id", id)
+	}
+	delete(s.rooms, id)
+	for _, m := range r.messages {
+		if m != nil {
+			delete(s.places, m.ID)
+		}
+	}
+	s.note(event{Kind: removed, Room: id, Gen: r.Generation})
+	return r.Generation, nil
+}
+
+func (s *diskStore) Heads(ctx context.Context, ids []string) (map[string]rooms.Head, int, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, 0, err
+	}
+	defer s.mu.Unlock()
+	heads := make(map[string]rooms.Head)
+	for _, id := range ids {
+		if r := s.rooms[id]; r != nil {
+			heads[id] = rooms.Head{Generation: r.Generation, LastSeq: r.LastSeq}
+		}
+	}
+	return heads, len(s.rooms), nil
+}
+
+func (s *diskStore) Append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	r := s.rooms[roomID]
+	if r == nil {
+		return rooms.NotFound("room", "room_id", roomID)
+	}
+	for _, d := range drafts {
+		if p := d.Message.ParentID; p != "" && uuid.Validate(p) != nil {
+			return errors.New("the parent's id is none")
+		}
+	}
+	for _, d := range drafts {
+		r.LastSeq++
+		r.Messages++
+		d.Message.ID, d.Message.Generation, d.Message.Seq = rooms.NewID(), r.Generation, r.LastSeq
+		m := *d.Message
+		r.messages = append(r.messages, &m)
+		at := place{m.Generation, m.Seq}
+		s.places[m.ID], s.byPlace[at] = at, &m
+		s.note(event{Kind: stored, Room: roomID, Gen: m.Generation, Seq: m.Seq, Text: m.Text})
+	}
+	return nil
+}
+
+// after is the messages above seq.
+func (r *storedRoom) after(seq int64) (list []*rooms.Message) {
+	if r == nil {
+		return nil
+	}
+	for _, m := range r.messages[min(max(seq, 0), r.LastSeq):] {
+		if m != nil {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+func (s *diskStore) After(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	list := s.rooms[roomID].after(seq)
+	return list[:min(max(limit, 0), len(list))], nil
+}
+
+func (s *diskStore) Newest(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	list := s.rooms[roomID].after(seq)
+	return list[len(list)-min(max(limit, 0), len(list)):], nil
+}
+
+func (s *diskStore) Message(ctx context.Context, id string) (*rooms.Message, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	if at, ok := s.places[id]; ok {
+		return s.byPlace[at], nil
+	}
+	return nil, rooms.NotFound("message", "message_id", id)
+}
+
+func (s *diskStore) DeleteMessage(ctx context.Context, id string) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	at, ok := s.places[id]
+	if !ok {
+		return rooms.NotFound("message", "message_id", id)
+	}
+	r := s.rooms[s.byPlace[at].RoomID]
+	r.messages[at.seq-1] = nil
+	r.Messages--
+	delete(s.places, id)
+	s.note(event{Kind: erased, Room: r.ID, Gen: at.gen, Seq: at.seq})
+	return nil
+}
+
+func (s *diskStore) CreateUser(ctx context.Context, user rooms.User) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	if slices.ContainsFunc(s.users, func(u rooms.User) bool { return u.Handle == user.Handle }) {
+		return &rooms.Error{Code: rooms.CodeConflict, Field: "handle", Detail: "the handle is taken"}
+	}
+	s.users = append(s.users, user)
+	return nil
+}
+
+func (s *diskStore) User(ctx context.Context, id string) (rooms.User, error) {
+	list, err := s.Users(ctx)
+	if i := slices.IndexFunc(list, func(u rooms.User) bool { return u.ID == id }); i >= 0 {
+		return list[i], nil
+	}
+	return rooms.User{}, cmp.Or(err, error(rooms.NotFound("user", "user_id", id)))
+}
+
+func (s *diskStore) Users(ctx context.Context) ([]rooms.User, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	list := slices.Clone(s.users)
+	slices.SortFunc(list, func(a, b rooms.User) int { return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID)) })
+	return list, nil
+}
+
+func (s *diskStore) Ping(ctx context.Context) error {
+	err := s.begin(ctx)
+	if err == nil {
+		s.mu.Unlock()
+	}
+	return err
+}
+
+func (s *diskStore) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.closed)
+	return nil
+}
+
+// TestDisk keeps the store of these tests honest.
+func TestDisk(t *testing.T) {
+	storetest.Suite{
+		New: func(*testing.T) func() rooms.Store {
+			d := newDisk(nil)
+			return func() rooms.Store { return d.open() }
+		},
+		Persistent: true, Shared: true,
+		Spoil: func(m *rooms.Message) { m.IsReply, m.ParentID = true, "no such id" },
+	}.Run(t)
+}
