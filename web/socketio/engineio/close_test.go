@@ -20,7 +20,7 @@ func TestClosingTheServerSendsAllClientsAway(t *testing.T) {
 	require.Equal(t, "4x", upgraded.read())
 	polling := h.poll()
 	answer := polling.getLater()
-	h.waitPolling(answer)
+	polling.waitPolling(answer)
 	between := h.poll()
 	h.poll() // never heard of again
 	probing := h.poll()

@@ -2,8 +2,10 @@ package engineio_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/traceroom/traceroom/web/socketio/engineio"
@@ -78,36 +80,34 @@ func TestThePongOfAPollingPingMayComeOverTheWebSocket(t *testing.T) {
 }
 
 func TestAClientIsNotTimedOutWhileItsMessageIsHandled(t *testing.T) {
-	h := serve(t, quick())
-	h.block = make(chan struct{})
-	s, _ := h.open()
-	s.write("4x")
-	require.Equal(t, "2", s.read())
-	s.write("3")
-	select {
-	case e := <-h.ended:
-		require.FailNow(t, "timed out", e.reason)
-	case <-time.After(700 * time.Millisecond):
-	}
-	close(h.block)
-	require.Equal(t, "4x", s.read())
-	require.Equal(t, "2", s.read(), "the heartbeat goes on")
+	synctest.Test(t, func(t *testing.T) {
+		h := serveInBubble(t, quick())
+		h.block = make(chan struct{})
+		s, _ := h.open()
+		s.write("4x")
+		require.Equal(t, "2", s.read())
+		go func() { _ = s.ws.WriteMessage(websocket.TextMessage, []byte("3")) }() // nobody reads it yet
+		time.Sleep(time.Minute)
+		require.Empty(t, h.ended)
+		close(h.block)
+		require.Equal(t, "4x", s.read())
+		require.Equal(t, "2", s.read(), "the heartbeat goes on")
+	})
 }
 
 func TestASessionsDeadline(t *testing.T) {
-	h := serve(t, calm())
-	h.poll()
-	h.poll()
-	h.session(0).SetDeadline(time.Now().Add(100 * time.Millisecond))
-	h.session(1).SetDeadline(time.Now().Add(time.Second))
-	h.session(1).SetDeadline(time.Time{})
-	e := h.end()
-	require.Equal(t, h.session(0).ID(), e.id)
-	require.Equal(t, engineio.ForcedClose, e.reason)
-	require.ErrorIs(t, e.err, engineio.ErrDeadline)
-	select {
-	case <-h.ended:
-		require.FailNow(t, "a deadline that was taken away")
-	case <-time.After(1200 * time.Millisecond):
-	}
+	synctest.Test(t, func(t *testing.T) {
+		h := serveInBubble(t, calm())
+		h.open()
+		h.open()
+		h.session(0).SetDeadline(time.Now().Add(100 * time.Millisecond))
+		h.session(1).SetDeadline(time.Now().Add(time.Second))
+		h.session(1).SetDeadline(time.Time{})
+		e := h.end()
+		require.Equal(t, h.session(0).ID(), e.id)
+		require.Equal(t, engineio.ForcedClose, e.reason)
+		require.ErrorIs(t, e.err, engineio.ErrDeadline)
+		time.Sleep(10 * time.Minute)
+		require.Empty(t, h.ended, "a deadline that was taken away")
+	})
 }

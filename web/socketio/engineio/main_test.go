@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -32,6 +33,8 @@ type host struct {
 	t    testing.TB
 	eio  *engineio.Server
 	http *httptest.Server
+
+	dialer websocket.Dialer
 
 	mu       sync.Mutex
 	sessions []*engineio.Session
@@ -83,6 +86,47 @@ func calm() engineio.Options {
 
 func serve(t testing.TB, opts engineio.Options, also ...func(*engineio.Session)) *host {
 	t.Helper()
+	return serveOn(t, nil, opts, also...)
+}
+
+// serveInBubble is serve for a test that runs in a bubble: nothing of the operating system's is waited for. Only open and
+// dial reach the server.
+func serveInBubble(t testing.TB, opts engineio.Options) *host {
+	t.Helper()
+	return serveOn(t, &pipes{calls: make(chan net.Conn), closed: make(chan struct{})}, opts)
+}
+
+// pipes is a net.Listener, and how to reach it.
+type pipes struct {
+	calls  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.calls:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
+	here, there := net.Pipe()
+	select {
+	case p.calls <- there:
+		return here, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func serveOn(t testing.TB, l *pipes, opts engineio.Options, also ...func(*engineio.Session)) *host {
+	t.Helper()
 	h := &host{t: t, ended: make(chan end, 10_000), got: make(chan string, 1000), blocked: make(chan struct{}, 1)}
 	h.eio = engineio.NewServer(opts, func(s *engineio.Session) engineio.Handler {
 		h.mu.Lock()
@@ -93,7 +137,13 @@ func serve(t testing.TB, opts engineio.Options, also ...func(*engineio.Session))
 		}
 		return echo{h, s}
 	})
-	h.http = httptest.NewServer(h.eio)
+	h.http = httptest.NewUnstartedServer(h.eio)
+	if l != nil {
+		h.dialer.NetDialContext = l.dial
+		_ = h.http.Listener.Close()
+		h.http.Listener = l
+	}
+	h.http.Start()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
@@ -220,7 +270,7 @@ type socket struct {
 
 func (h *host) dial(query string) socket {
 	h.t.Helper()
-	ws, resp, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(h.url(query), "http"), nil)
+	ws, resp, err := h.dialer.Dial("ws"+strings.TrimPrefix(h.url(query), "http"), nil)
 	require.NoError(h.t, err)
 	resp.Body.Close()
 	h.t.Cleanup(func() { ws.Close() })

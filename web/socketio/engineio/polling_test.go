@@ -50,11 +50,7 @@ func TestAPollWaitsForSomethingToSay(t *testing.T) {
 	h := serve(t, calm())
 	c := h.poll()
 	answer := c.getLater()
-	select {
-	case r := <-answer:
-		require.FailNow(t, "answered", r.body)
-	case <-time.After(50 * time.Millisecond):
-	}
+	c.waitPolling(answer)
 	require.True(t, h.session(0).Send([]byte("now")))
 	require.Equal(t, "4now", h.wait(answer).body)
 }
@@ -168,7 +164,7 @@ func TestClosingByTheClientSendsItsPollHome(t *testing.T) {
 	h := serve(t, calm())
 	c := h.poll()
 	answer := c.getLater()
-	h.waitPolling(answer)
+	c.waitPolling(answer)
 	require.Equal(t, "ok", c.post("1"+sep+"4ignored").body)
 	require.Equal(t, "6", h.wait(answer).body)
 	require.Equal(t, engineio.TransportClose, h.end().reason)
@@ -176,13 +172,14 @@ func TestClosingByTheClientSendsItsPollHome(t *testing.T) {
 	require.Empty(t, h.got)
 }
 
-// waitPolling gives a poll time to arrive: nothing else shows that it waits.
-func (h *host) waitPolling(answer <-chan reply) {
-	h.t.Helper()
+// waitPolling waits until a poll of the client's waits.
+func (c client) waitPolling(answer <-chan reply) {
+	c.t.Helper()
+	require.Eventually(c.t, c.byID(c.sid).PollWaits, patience, time.Millisecond)
 	select {
 	case r := <-answer:
-		require.FailNow(h.t, "the poll did not wait", r.body)
-	case <-time.After(50 * time.Millisecond):
+		require.FailNow(c.t, "the poll did not wait", r.body)
+	default:
 	}
 }
 
@@ -295,7 +292,7 @@ func TestCloseAnswersAWaitingPoll(t *testing.T) {
 	h := serve(t, calm())
 	c := h.poll()
 	answer := c.getLater()
-	h.waitPolling(answer)
+	c.waitPolling(answer)
 	h.session(0).Close(engineio.ForcedClose)
 	require.Equal(t, "1", h.wait(answer).body)
 	require.Equal(t, engineio.ForcedClose, h.end().reason)

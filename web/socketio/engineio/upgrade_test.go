@@ -18,7 +18,7 @@ func TestAnUpgrade(t *testing.T) {
 	h := serve(t, calm())
 	c := h.poll()
 	waiting := c.getLater()
-	h.waitPolling(waiting)
+	c.waitPolling(waiting)
 	s := c.probed()
 	require.Equal(t, "6", h.wait(waiting).body, "the poll was not sent home")
 	require.Equal(t, "6", c.get().body)
@@ -39,7 +39,7 @@ func TestAPollThatStillWaitsWhenTheUpgradeCompletesIsSentHome(t *testing.T) {
 	c := h.poll()
 	s := c.dial("EIO=4&transport=websocket&sid=" + c.sid)
 	waiting := c.getLater()
-	h.waitPolling(waiting)
+	c.waitPolling(waiting)
 	// An impatient client sends all at once.
 	s.write("2probe")
 	s.write("5")
@@ -176,7 +176,7 @@ func TestAnUpgradeThatFailsLeavesTheSessionPolling(t *testing.T) {
 	alive := func(t *testing.T) {
 		t.Helper()
 		answer := c.getLater()
-		h.waitPolling(answer)
+		c.waitPolling(answer)
 		require.Equal(t, "ok", c.post("4x").body)
 		require.Equal(t, "4x", h.wait(answer).body)
 	}
@@ -201,16 +201,11 @@ func TestAnUpgradeThatFailsLeavesTheSessionPolling(t *testing.T) {
 	t.Run("closed after the probe", func(t *testing.T) {
 		s := c.probed()
 		require.NoError(t, s.ws.NetConn().Close())
-		require.Eventually(t, func() bool {
-			answer := c.getLater()
-			select {
-			case <-answer: // let no poll wait: the server has not seen yet that the probe is gone
-				return false
-			case <-time.After(300 * time.Millisecond): // longer than a poll waits during an upgrade
-			}
-			h.session(0).Send(nil)
-			return h.wait(answer).body == "4"
-		}, patience, time.Millisecond)
+		require.Eventually(t, func() bool { return !h.session(0).Probed() }, patience, time.Millisecond)
+		answer := c.getLater()
+		c.waitPolling(answer)
+		h.session(0).Send(nil)
+		require.Equal(t, "4", h.wait(answer).body)
 		alive(t)
 	})
 	t.Run("no upgrade packet in time", func(t *testing.T) {
@@ -268,7 +263,7 @@ func TestAnUpgradeWithoutAProbeSendsAPollHomeToo(t *testing.T) {
 	h := serve(t, calm())
 	c := h.poll()
 	waiting := c.getLater()
-	h.waitPolling(waiting)
+	c.waitPolling(waiting)
 	s := c.dial("EIO=4&transport=websocket&sid=" + c.sid)
 	s.write("5")
 	require.Equal(t, "6", h.wait(waiting).body)

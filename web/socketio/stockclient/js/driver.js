@@ -33,6 +33,7 @@ const ops = {
     const transport = () => socket.io.engine.transport.name;
     const upgradable = () => socket.io.engine.once("upgrade", () => tell("upgrade", { transport: transport() }));
     socket.io.on("open", upgradable);
+    socket.io.on("ping", () => tell("ping")); // answered already
     socket.on("connect", () => tell("connect", { id: socket.id, transport: transport() }));
     socket.on("connect_error", (e) => tell("connect_error", { message: e.message, data: e.data }));
     socket.on("disconnect", (reason) => tell("disconnect", { reason }));
