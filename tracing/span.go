@@ -93,6 +93,7 @@ func (s *span) put(a attr) {
 
 // add sets an attribute that no operation has. mu is held, or nobody else has the span.
 func (s *span) add(kv attribute.KeyValue) {
+	kv.Value = boundedValue(kv.Value)
 	r := s.rarely()
 	if i := slices.IndexFunc(r.foreign, func(old attribute.KeyValue) bool { return old.Key == kv.Key }); i >= 0 {
 		r.foreign = slices.Clone(r.foreign)
@@ -215,7 +216,7 @@ func (s *span) setStatus(code codes.Code, description string) {
 	if code != codes.Error {
 		description = ""
 	}
-	r.status = sdktrace.Status{Code: code, Description: description}
+	r.status = sdktrace.Status{Code: code, Description: bounded(description)}
 }
 
 // AddEvent implements trace.Span.
@@ -234,7 +235,7 @@ func (s *span) AddEvent(name string, opts ...trace.EventOption) {
 		r.dropped++
 		return
 	}
-	r.events = append(r.events, sdktrace.Event{Name: name, Attributes: config.Attributes(), Time: config.Timestamp()})
+	r.events = append(r.events, sdktrace.Event{Name: bounded(name), Attributes: boundedAttributes(config.Attributes()), Time: config.Timestamp()})
 }
 
 // RecordError implements trace.Span, as an event in the form of the semantic conventions.
@@ -242,8 +243,7 @@ func (s *span) RecordError(err error, opts ...trace.EventOption) {
 	if err == nil {
 		return
 	}
-	s.AddEvent(semconv.ExceptionEventName, append(opts, trace.WithAttributes(
-		semconv.ExceptionType(typeName(err)), semconv.ExceptionMessage(err.Error())))...)
+	s.AddEvent(semconv.ExceptionEventName, append(opts, exception(err))...)
 }
 
 // AddLink implements trace.Span.
@@ -252,7 +252,7 @@ func (s *span) AddLink(l trace.Link) {
 	defer s.mu.Unlock()
 	if !s.over {
 		r := s.rarely()
-		r.links = append(r.links, sdktrace.Link{SpanContext: l.SpanContext, Attributes: l.Attributes})
+		r.links = append(r.links, sdktrace.Link{SpanContext: l.SpanContext, Attributes: boundedAttributes(l.Attributes)})
 	}
 }
 
