@@ -21,14 +21,14 @@ const (
 // bounded is s, cut if it is too long for a span.
 func bounded(s string) string {
 	if len(s) > maxText {
-		return cut(s)
+		return cut(s, maxText)
 	}
 	return s
 }
 
-// cut is the beginning of s, which is longer than maxText, and cutMark. It is a copy: s can be freed.
-func cut(s string) string {
-	end := maxText - len(cutMark)
+// cut is the beginning of s, which is longer than size bytes, and cutMark, within size bytes. It is a copy: s can be freed.
+func cut(s string, size int) string {
+	end := size - len(cutMark)
 	for i := range utf8.UTFMax { // not within a character, unless s is not UTF-8
 		if utf8.RuneStart(s[end-i]) {
 			end -= i
@@ -43,7 +43,7 @@ func boundedValue(v attribute.Value) attribute.Value {
 	switch v.Type() {
 	case attribute.STRING:
 		if s := v.AsString(); len(s) > maxText {
-			return attribute.StringValue(cut(s))
+			return attribute.StringValue(cut(s, maxText))
 		}
 	case attribute.STRINGSLICE:
 		n := 0

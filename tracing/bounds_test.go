@@ -113,7 +113,7 @@ func TestEveryTextOfASpanIsCut(t *testing.T) {
 		require.Len(t, got.Events(), 2, name)
 		require.Contains(t, got.Attributes(), attribute.String("short", "s"), name)
 		require.Contains(t, got.Attributes(), attribute.Int("n", 5), name)
-		require.Contains(t, got.Attributes(), attribute.String("foreign", cut(long)), name)
+		require.Contains(t, got.Attributes(), attribute.String("foreign", cut(long, maxText)), name)
 	}
 	failed := w.tracer.startAt(t.Context(), time.Now(), &opGetRoom)
 	failed.end(&rooms.Error{Code: rooms.CodeInvalid, Detail: long})

@@ -211,7 +211,7 @@ func (v *seenTrace) summary() traceSummary {
 		if s.status.Code == codes.Error {
 			sum.Failed++
 			if sum.Error == "" {
-				sum.Error = s.status.Description
+				sum.Error = listed(s.status.Description)
 			}
 		}
 		for _, a := range s.attrs {
@@ -229,11 +229,22 @@ func (v *seenTrace) summary() traceSummary {
 				continue
 			}
 			if *to == "" {
-				*to = a.Value.String()
+				*to = listed(a.Value.String())
 			}
 		}
 	}
 	return sum
+}
+
+// maxListed is how many bytes lists of traces, which may be long, show of one text. Ids, other than those that were refused
+// because of their length, are shorter.
+const maxListed = 256
+
+func listed(s string) string {
+	if len(s) > maxListed {
+		return cut(s, maxListed)
+	}
+	return s
 }
 
 // body is all of the trace. others are all traces in memory, for the links between them.

@@ -36,6 +36,7 @@ type span struct {
 	parentFlags trace.TraceFlags
 	remote      bool              // the parent is of another process
 	known       uint8             // how many attributes it started with
+	weight      uint32            // in bytes, as live has noted it
 	state       *trace.TraceState // nil: none
 	start       time.Time
 	among       *liveTrace // the trace among the newest; live's

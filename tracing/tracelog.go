@@ -124,6 +124,7 @@ func (m *line) enter(t told, at time.Time, text string, withText bool) []byte {
 	if withText {
 		fields := appendFields(m.fields[:0], t.all(), args)
 		fields = append(fields[:len(fields)-1], `,"text":`...) // a receive has other fields before it
+		text = text[:min(len(text), (maxField+1)*utf8.UTFMax)] // enough to be cut
 		m.fields = append(appendQuoted(fields, text), '}')
 		b = appendCut(b, m.fields)
 	} else {
