@@ -89,7 +89,8 @@ const exemplarEvery = time.Second / 4
 func (h *exemplarHistogram) observe(seconds float64, sc trace.SpanContext, now time.Time) {
 	if sc.IsSampled() {
 		at, due := now.UnixNano(), h.next.Load()
-		if at >= due && h.next.CompareAndSwap(due, at+int64(exemplarEvery)) {
+		// A time far ahead is from before the clock was set back.
+		if (at >= due || due-at > int64(exemplarEvery)) && h.next.CompareAndSwap(due, at+int64(exemplarEvery)) {
 			h.Observer.(prometheus.ExemplarObserver).ObserveWithExemplar(seconds, prometheus.Labels{
 				"trace_id": sc.TraceID().String(), "span_id": sc.SpanID().String(),
 			})
@@ -196,7 +197,7 @@ func (m *metrics) delivered(ev *rooms.Event, d rooms.Delivered, sc trace.SpanCon
 		}
 		series.deliveries.Add(float64(by.Written))
 		if ev.Kind == rooms.EventMessage && by.Written > 0 {
-			series.latency.observe(by.Last.Sub(ev.Received).Seconds(), sc, by.Last)
+			series.latency.observe(max(0, by.Last.Sub(ev.Received).Seconds()), sc, by.Last)
 		}
 	}
 }
@@ -250,7 +251,8 @@ func (p operationTimes) OnEnd(s sdktrace.ReadOnlySpan) {
 	if s.Status().Code == codes.Error {
 		h = p.m.other.failed
 	}
-	h.observe(s.EndTime().Sub(s.StartTime()).Seconds(), s.SpanContext(), s.EndTime())
+	end := endOf(s)
+	h.observe(end.Sub(s.StartTime()).Seconds(), s.SpanContext(), end)
 }
 
 // began implements observer.

@@ -152,8 +152,8 @@ func (s *span) endAt(at time.Time, err error, attrs ...attr) {
 		s.put(keyErrorType.text(string(rooms.AsError(err).Code)))
 		s.setStatus(codes.Error, err.Error())
 	}
-	// By the monotonic clock: the other may be set while the span is open.
-	s.took = at.Sub(s.start)
+	// By the monotonic clock, if both times have it: the other may be set while the span is open.
+	s.took = max(0, at.Sub(s.start))
 	s.over = true
 	s.mu.Unlock()
 	for _, o := range s.tracer.observers {
@@ -416,6 +416,17 @@ func (t *Telemetry) fault(span *span, err error) {
 		}
 		t.log.Error(e.Detail, fields...)
 	}
+}
+
+// endOf is when s ended, which is never before it started, or zero if it has not ended. Who ends a span of a library may say
+// when, by whatever clock.
+func endOf(s sdktrace.ReadOnlySpan) time.Time {
+	end := s.EndTime()
+	if end.IsZero() {
+		return end
+	}
+	start := s.StartTime()
+	return start.Add(max(0, end.Sub(start)))
 }
 
 // typeName is the type of err as the semantic conventions have it in exception.type.

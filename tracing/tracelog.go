@@ -51,7 +51,8 @@ func (l *traceLog) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) {
 func (l *traceLog) OnEnd(s sdktrace.ReadOnlySpan) {
 	m := lines.Get().(*line)
 	defer lines.Put(m)
-	l.write(m.exit(m.tell(s, s.Attributes()), s.EndTime(), s.EndTime().Sub(s.StartTime()), s.Status()))
+	end := endOf(s)
+	l.write(m.exit(m.tell(s, s.Attributes()), end, end.Sub(s.StartTime()), s.Status()))
 }
 
 // began implements observer.

@@ -33,7 +33,7 @@ func requireWeights(t *testing.T, l *live) {
 			require.Len(t, one.weights, len(one.spans))
 			for i, s := range one.spans {
 				sum += int(one.weights[i])
-				weight := 0
+				var weight int
 				if own, ok := s.(*span); ok {
 					weight = own.weigh()
 				} else {
