@@ -22,6 +22,9 @@ import (
 	"github.com/traceroom/traceroom/web/page"
 )
 
+// maxHeader is how long a request's line and headers may be together, in bytes.
+const maxHeader = 16 << 10
+
 // defaultRooms exist from the start.
 var defaultRooms = []struct{ id, name string }{{"general", "General"}, {"go", "Go"}, {"random", "Random"}}
 
@@ -96,6 +99,7 @@ func (n *node) start(ctx context.Context) (err error) {
 	n.http = &http.Server{
 		Handler:           http.HandlerFunc(n.answer),
 		ReadHeaderTimeout: 5 * time.Second,
+		MaxHeaderBytes:    maxHeader - 4096, // to which net/http adds 4096
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          zap.NewStdLog(n.log),
 	}
@@ -139,9 +143,9 @@ func (n *node) start(ctx context.Context) (err error) {
 		Traces: n.telemetry.TracesHandler(), Log: n.log, Version: version, Limits: s.webLimits(), Connecting: n.telemetry.Connecting,
 	})
 	n.http.RegisterOnShutdown(n.telemetry.EndViews)
-	handler := n.telemetry.HTTP(n.web.Handler(), n.web.Route, func(r *http.Request) bool {
+	handler := web.Bounded(n.telemetry.HTTP(n.web.Handler(), n.web.Route, func(r *http.Request) bool {
 		return web.IsSocket(r) || web.IsView(r)
-	})
+	}), n.telemetry.Refused)
 	n.handler.Store(&handler)
 	return nil
 }

@@ -106,7 +106,7 @@ type Event struct {
 	Truncated    bool       // EventHistory: there were more than MaxResume
 	Trace        TraceContext
 
-	// Transport names what brought the event ("websocket", "socket.io", "http") and Received when.
+	// Transport names what brought the event ("websocket", "socket.io", "http") and Received when, by this node's clock.
 	Transport string
 	Received  time.Time
 	// Relayed is when another node published the event, by that node's clock; zero for this node's own.

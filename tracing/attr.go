@@ -67,7 +67,8 @@ type attr struct {
 	number int64 // if key.number
 }
 
-func (k *key) text(v string) attr { return attr{key: k, text: v} }
+// text is an attribute with v, cut if it is too long.
+func (k *key) text(v string) attr { return attr{key: k, text: bounded(v)} }
 
 func (k *key) int(v int) attr { return attr{key: k, number: int64(v)} }
 

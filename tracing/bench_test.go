@@ -25,7 +25,7 @@ func (discarding) UploadTraces(context.Context, []*tracepb.ResourceSpans) error 
 func observing(tb testing.TB) *Telemetry {
 	tb.Helper()
 	m := newMetrics()
-	export, err := newOTLPExport(tb.Context(), discarding{}, resource.Empty(), exportLimits{queue: 1 << 20, batch: 2048, delay: time.Hour, timeout: time.Second}, m.spansDropped)
+	export, err := newOTLPExport(tb.Context(), discarding{}, resource.Empty(), exportLimits{queue: 1 << 20, batch: 2048, bytes: maxExport, delay: time.Hour, timeout: time.Second}, m.spansDropped)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, export.Shutdown(context.Background())) })
 	sampler, _, err := samplerFromEnv(func(string) string { return "" })

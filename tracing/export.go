@@ -51,7 +51,7 @@ func newExport(ctx context.Context, getenv func(string) string, res *resource.Re
 	default:
 		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL: %q is neither http/protobuf nor grpc", protocol)
 	}
-	limits := exportLimits{queue: 16384, batch: 2048, delay: time.Second, timeout: 30 * time.Second}
+	limits := exportLimits{queue: 16384, batch: 2048, bytes: maxExport, delay: time.Second, timeout: 30 * time.Second}
 	if err := limits.read(getenv); err != nil {
 		return nil, err
 	}
@@ -62,8 +62,16 @@ func newExport(ctx context.Context, getenv func(string) string, res *resource.Re
 // SDK's queue of 2048 spans within milliseconds.
 type exportLimits struct {
 	queue, batch   int // spans
+	bytes          int // that spans may take while they wait, to be sent and while they are
 	delay, timeout time.Duration
 }
+
+// Bounds of what waits to be exported, whatever spans hold.
+const (
+	maxExport   = 16 << 20 // bytes
+	maxBatch    = 3 << 20  // bytes of one batch: receivers by gRPC take messages of up to 4 MiB
+	maxSpareCap = 2 << 20  // bytes of memory that is kept for the next batch
+)
 
 func (l *exportLimits) read(getenv func(string) string) error {
 	for name, set := range map[string]func(n int){
@@ -90,7 +98,7 @@ func (l *exportLimits) read(getenv func(string) string) error {
 // ends: building protobuf structures from it and marshalling these by reflection was the largest part of what tracing
 // cost. Sending, with its configuration by OTEL_EXPORTER_OTLP_* and its retries, is OpenTelemetry's own client's.
 //
-// mu guards filling, ready, waiting and closed; it is locked before a span's own lock. One goroutine, started by
+// mu guards filling, ready, spare, waiting, bytes and closed; it is locked before a span's own lock. One goroutine, started by
 // newOTLPExport and ended by Shutdown, sends.
 type otlpExport struct {
 	client   otlptrace.Client
@@ -106,13 +114,14 @@ type otlpExport struct {
 	ready   []*spanBatch
 	spare   []scopeSpans // memory of a batch that has been sent
 	waiting int          // spans in filling, ready, and being sent
+	bytes   int          // that they take
 	closed  bool
 }
 
 // spanBatch is encoded spans by their scope: there are two or three.
 type spanBatch struct {
-	scopes []scopeSpans
-	n      int
+	scopes   []scopeSpans
+	n, bytes int // spans, and what they take
 }
 
 // scopeSpans is a ResourceSpans message with the spans of one scope.
@@ -146,8 +155,9 @@ func (e *otlpExport) OnEnd(s sdktrace.ReadOnlySpan) {
 		return
 	}
 	if place := e.place(s.InstrumentationScope()); place != nil {
+		before := len(place.message)
 		place.message = appendSpan(place.message, s)
-		e.placed()
+		e.placed(place, before)
 	}
 }
 
@@ -160,8 +170,9 @@ func (e *otlpExport) ended(s *span) {
 		return
 	}
 	if place := e.place(s.tracer.scope); place != nil {
+		before := len(place.message)
 		place.message = appendOperation(place.message, s)
-		e.placed()
+		e.placed(place, before)
 	}
 }
 
@@ -177,11 +188,21 @@ func (e *otlpExport) place(scope instrumentation.Scope) *scopeSpans {
 	return e.filling.of(scope, e.resource)
 }
 
-// placed counts a span that has been appended, and unlocks mu.
-func (e *otlpExport) placed() {
+// placed counts a span that has been appended behind the bytes that were there before, and unlocks mu. One that is too many
+// bytes is taken away again.
+func (e *otlpExport) placed(place *scopeSpans, before int) {
+	size := len(place.message) - before
+	if e.bytes+size > e.limits.bytes {
+		place.message = place.message[:before]
+		e.mu.Unlock()
+		e.dropped.Inc()
+		return
+	}
 	e.filling.n++
+	e.filling.bytes += size
 	e.waiting++
-	full := e.filling.n >= e.limits.batch
+	e.bytes += size
+	full := e.filling.n >= e.limits.batch || e.filling.bytes >= maxBatch
 	if full {
 		e.ready = append(e.ready, e.filling)
 		e.filling = e.empty()
@@ -263,12 +284,18 @@ func (e *otlpExport) upload(all bool) {
 			e.dropped.Add(float64(b.n))
 			otel.Handle(fmt.Errorf("exporting %d spans: %w", b.n, err))
 		}
-		for i := range b.scopes {
-			b.scopes[i].message = b.scopes[i].message[:b.scopes[i].empty]
+		spare := b.scopes
+		for i := range spare {
+			spare[i].message = spare[i].message[:spare[i].empty]
+			if cap(spare[i].message) > maxSpareCap {
+				spare = nil
+				break
+			}
 		}
 		e.mu.Lock()
 		e.waiting -= b.n
-		e.spare = b.scopes
+		e.bytes -= b.bytes
+		e.spare = spare
 		e.mu.Unlock()
 	}
 }

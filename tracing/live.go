@@ -13,9 +13,11 @@ import (
 
 // Bounds of what is kept of the newest traces, besides their number.
 const (
-	liveTraceSpans = 256 // spans of one trace: the older half is let go of when there are more
-	liveMeanSpans  = 8   // spans for each trace that may be kept, on average
-	liveViewers    = 32  // streams at once
+	liveTraceSpans = 256     // spans of one trace: the older half is let go of when there are more
+	liveMeanSpans  = 8       // spans for each trace that may be kept, on average
+	liveMeanBytes  = 1 << 10 // for each of these spans, on average
+	liveLeastBytes = 1 << 20 // for the spans of a kind of traces, however few of these may be kept
+	liveViewers    = 32      // streams at once
 )
 
 // liveKind is what a trace began with. Each kind has room of its own, so that a busy room does not push out the
@@ -68,6 +70,7 @@ type live struct {
 type liveList struct {
 	newest, oldest *liveTrace
 	traces, spans  int
+	bytes          int // that the spans take
 	most           int // traces
 }
 
@@ -78,6 +81,8 @@ type liveTrace struct {
 	changed      uint64 // live.clock when a span began last
 	letGo        int    // spans
 	spans        []sdktrace.ReadWriteSpan
+	weights      []uint32 // of the spans, in bytes
+	bytes        int      // all weights
 	newer, older *liveTrace
 }
 
@@ -95,18 +100,25 @@ func newLive(traces int, m *metrics, res *resource.Resource, notice string) *liv
 
 // OnStart implements sdktrace.SpanProcessor.
 func (l *live) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) {
-	l.begin(s.SpanContext().TraceID(), nil, s)
+	l.begin(s.SpanContext().TraceID(), nil, s, uint32(weigh(s)+liveGrowth))
 }
 
 // began implements observer.
-func (l *live) began(_ context.Context, s *span) { s.among = l.begin(s.trace, s.among, s) }
+func (l *live) began(_ context.Context, s *span) {
+	s.weight = uint32(s.weigh() + liveGrowth)
+	s.among = l.begin(s.trace, s.among, s, s.weight)
+}
 
-// ended implements observer.
-func (*live) ended(*span) {}
+// ended implements observer. Few spans have grown by more than was allowed for.
+func (l *live) ended(s *span) {
+	if weight := uint32(s.weigh()); weight > s.weight {
+		l.grown(s.trace, s.id, weight)
+	}
+}
 
 // begin notes a span of the trace with this id, and returns where; if it is known where its parent is, that spares a
 // search.
-func (l *live) begin(id trace.TraceID, t *liveTrace, s sdktrace.ReadWriteSpan) *liveTrace {
+func (l *live) begin(id trace.TraceID, t *liveTrace, s sdktrace.ReadWriteSpan, weight uint32) *liveTrace {
 	l.mu.Lock()
 	l.clock++
 	if t == nil || t.id != id { // it has been let go of since
@@ -122,18 +134,60 @@ func (l *live) begin(id trace.TraceID, t *liveTrace, s sdktrace.ReadWriteSpan) *
 	if len(t.spans) == liveTraceSpans {
 		l.halve(t)
 	}
-	t.spans = append(t.spans, s)
+	t.spans, t.weights = append(t.spans, s), append(t.weights, weight)
+	t.bytes += int(weight)
 	list := &l.kept[t.kind]
 	list.spans++
-	for list.spans > list.most*liveMeanSpans && list.oldest != t {
-		l.evict(list)
-	}
+	list.bytes += int(weight)
+	l.fit(list)
 	l.mu.Unlock()
 	return t
 }
 
+// grown notes that the span with this id has come to weigh so much.
+func (l *live) grown(id trace.TraceID, span trace.SpanID, weight uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.byID[id]
+	if t == nil {
+		return
+	}
+	for i := len(t.spans) - 1; i >= 0; i-- {
+		if t.spans[i].SpanContext().SpanID() != span {
+			continue
+		}
+		if more := int(weight) - int(t.weights[i]); more > 0 {
+			list := &l.kept[t.kind]
+			t.weights[i] = weight
+			t.bytes += more
+			list.bytes += more
+			l.fit(list)
+		}
+		return
+	}
+}
+
+// fit lets go of the oldest traces until the list is within its bounds. Of the newest trace the last span stays. mu is held.
+func (l *live) fit(list *liveList) {
+	for {
+		heavy := list.bytes > list.mostBytes()
+		switch {
+		case !heavy && list.spans <= list.most*liveMeanSpans:
+			return
+		case list.oldest != list.newest:
+			l.evict(list)
+		case heavy && len(list.newest.spans) > 1:
+			l.halve(list.newest)
+		default:
+			return
+		}
+	}
+}
+
 // OnEnd implements sdktrace.SpanProcessor. The span that is kept knows that it has ended.
-func (*live) OnEnd(sdktrace.ReadOnlySpan) {}
+func (l *live) OnEnd(s sdktrace.ReadOnlySpan) {
+	l.grown(s.SpanContext().TraceID(), s.SpanContext().SpanID(), uint32(weigh(s)))
+}
 
 // Shutdown implements sdktrace.SpanProcessor.
 func (*live) Shutdown(context.Context) error { return nil }
@@ -148,7 +202,7 @@ func (l *live) place(id trace.TraceID, kind liveKind) *liveTrace {
 	if list.traces >= list.most {
 		t = l.evict(list)
 	} else {
-		t = &liveTrace{spans: make([]sdktrace.ReadWriteSpan, 0, 6)}
+		t = &liveTrace{spans: make([]sdktrace.ReadWriteSpan, 0, 6), weights: make([]uint32, 0, 6)}
 	}
 	t.id, t.kind, t.letGo = id, kind, 0
 	l.byID[id] = t
@@ -163,22 +217,34 @@ func (l *live) evict(list *liveList) *liveTrace {
 	list.remove(t)
 	list.traces--
 	list.spans -= len(t.spans)
+	list.bytes -= t.bytes
 	l.letGoTraces++
 	l.letGoSpans += uint64(len(t.spans))
 	delete(l.byID, t.id)
 	t.id = trace.TraceID{} // so that spans that know of it do not take it for theirs
 	clear(t.spans)
-	t.spans = t.spans[:0]
+	t.spans, t.weights, t.bytes = t.spans[:0], t.weights[:0], 0
 	return t
 }
 
 // halve lets go of the older half of a trace that goes on and on. mu is held.
 func (l *live) halve(t *liveTrace) {
-	const gone = liveTraceSpans / 2
-	t.spans = slices.Delete(t.spans, 0, gone)
+	gone, bytes := len(t.spans)/2, 0
+	for _, weight := range t.weights[:gone] {
+		bytes += int(weight)
+	}
+	t.spans, t.weights = slices.Delete(t.spans, 0, gone), slices.Delete(t.weights, 0, gone)
+	t.bytes -= bytes
 	t.letGo += gone
-	l.kept[t.kind].spans -= gone
-	l.letGoSpans += gone
+	list := &l.kept[t.kind]
+	list.spans -= gone
+	list.bytes -= bytes
+	l.letGoSpans += uint64(gone)
+}
+
+// mostBytes is what the spans of the list's traces may take.
+func (list *liveList) mostBytes() int {
+	return max(liveLeastBytes, list.most*liveMeanSpans*liveMeanBytes)
 }
 
 func (list *liveList) add(t *liveTrace) {

@@ -15,6 +15,7 @@ const (
 	streamMost    = 50                     // traces in one event: more nobody can read
 	streamOpen    = 500                    // traces with open spans that are looked at again
 	streamWrite   = 10 * time.Second       // the longest that a viewer may keep an event from being written
+	streamBuffer  = 64 << 10               // bytes of memory that are kept for the next event
 )
 
 // traceEvent is the event traces: those that began or changed since the last.
@@ -166,6 +167,9 @@ func (v *viewer) send(event string, data any) error {
 	_ = v.control.SetWriteDeadline(time.Now().Add(streamWrite))
 	if _, err := v.out.Write(v.buf); err != nil {
 		return err
+	}
+	if cap(v.buf) > streamBuffer {
+		v.buf = nil
 	}
 	return v.control.Flush()
 }

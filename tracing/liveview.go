@@ -128,7 +128,7 @@ type seenSpan struct {
 func seeSpan(s sdktrace.ReadOnlySpan, now time.Time) seenSpan {
 	v := seenSpan{
 		ReadOnlySpan: s, id: s.SpanContext().SpanID(), parent: s.Parent().SpanID(), remote: s.Parent().IsRemote(),
-		name: s.Name(), start: s.StartTime(), end: s.EndTime(), status: s.Status(), attrs: s.Attributes(),
+		name: s.Name(), start: s.StartTime(), end: endOf(s), status: s.Status(), attrs: s.Attributes(),
 	}
 	v.module, v.fn = names(v.name, s.InstrumentationScope().Name)
 	if v.end.IsZero() {
@@ -154,7 +154,10 @@ func (v *seenSpan) attr(key attribute.Key) string {
 	return ""
 }
 
-func (v *seenSpan) micros() float64 { return micros(v.end.Sub(v.start)) }
+func (v *seenSpan) micros() float64 { return since(v.start, v.end) }
+
+// since is the time from start to at. Times that did not all come from this process's monotonic clock may be in any order.
+func since(start, at time.Time) float64 { return micros(max(0, at.Sub(start))) }
 
 func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
@@ -199,7 +202,7 @@ func (v *seenTrace) summary() traceSummary {
 	root := &v.spans[v.root]
 	sum := traceSummary{
 		TraceID: v.id.String(), Kind: liveKindNames[v.kind], Name: root.name, Module: root.module, Operation: root.fn,
-		Thread: threadOf(root.module, connectionID(root.attrs)), Start: v.start.UnixMicro(), Duration: micros(v.end.Sub(v.start)),
+		Thread: threadOf(root.module, connectionID(root.attrs)), Start: v.start.UnixMicro(), Duration: since(v.start, v.end),
 		Spans: len(v.spans), Sampled: root.SpanContext().IsSampled(), LetGo: v.letGo,
 		Remote: root.remote, RootMissing: root.parent.IsValid() && !root.remote,
 	}
@@ -211,7 +214,7 @@ func (v *seenTrace) summary() traceSummary {
 		if s.status.Code == codes.Error {
 			sum.Failed++
 			if sum.Error == "" {
-				sum.Error = s.status.Description
+				sum.Error = listed(s.status.Description)
 			}
 		}
 		for _, a := range s.attrs {
@@ -229,11 +232,22 @@ func (v *seenTrace) summary() traceSummary {
 				continue
 			}
 			if *to == "" {
-				*to = a.Value.String()
+				*to = listed(a.Value.String())
 			}
 		}
 	}
 	return sum
+}
+
+// maxListed is how many bytes lists of traces, which may be long, show of one text. Ids, other than those that were refused
+// because of their length, are shorter.
+const maxListed = 256
+
+func listed(s string) string {
+	if len(s) > maxListed {
+		return cut(s, maxListed)
+	}
+	return s
 }
 
 // body is all of the trace. others are all traces in memory, for the links between them.
@@ -321,7 +335,7 @@ func (v *seenSpan) body(start time.Time, depth int, known map[trace.TraceID]*tak
 	b := spanBody{
 		SpanID: v.id.String(), Depth: depth, Name: v.name, Kind: v.SpanKind().String(), Module: v.module, Operation: v.fn,
 		Thread: threadOf(v.module, connectionID(v.attrs)), Scope: v.InstrumentationScope().Name,
-		Start: v.start.UnixMicro(), Offset: micros(v.start.Sub(start)), Duration: v.micros(), Open: v.open,
+		Start: v.start.UnixMicro(), Offset: since(start, v.start), Duration: v.micros(), Open: v.open,
 		Status: strings.ToLower(v.status.Code.String()), Error: v.status.Description, Attributes: attributeMap(v.attrs),
 		Events: []eventBody{}, Links: []linkBody{},
 	}
@@ -339,7 +353,7 @@ func (v *seenSpan) body(start time.Time, depth int, known map[trace.TraceID]*tak
 		b.Parent = v.parent.String()
 	}
 	for _, e := range v.Events() {
-		b.Events = append(b.Events, eventBody{e.Name, micros(e.Time.Sub(start)), attributeMap(e.Attributes)})
+		b.Events = append(b.Events, eventBody{e.Name, since(start, e.Time), attributeMap(e.Attributes)})
 	}
 	for _, l := range v.Links() {
 		link := linkBody{TraceID: l.SpanContext.TraceID().String(), SpanID: l.SpanContext.SpanID().String(), Attributes: attributeMap(l.Attributes)}

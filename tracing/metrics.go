@@ -22,6 +22,7 @@ var (
 	transports  = []string{"websocket", "socket.io"}
 	messageVias = []string{"websocket", "socket.io", "http"}
 	closeCodes  = []string{"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1009", "1011", "4001", "4003", "4008", otherCode}
+	refusals    = []string{"request_too_long"}
 	// The reasons of https://socket.io/docs/v4/server-api/#event-disconnect that can come up here.
 	disconnectReasons = []string{
 		"transport close", "transport error", "ping timeout", "parse error", "forced close", "server shutting down", "too slow",
@@ -46,6 +47,7 @@ type metrics struct {
 	deliveries   *prometheus.CounterVec
 	dropped      *prometheus.CounterVec
 	disconnects  *prometheus.CounterVec
+	refused      *prometheus.CounterVec
 	operations   *prometheus.HistogramVec
 	latency      *prometheus.HistogramVec
 	batch        prometheus.Observer
@@ -87,7 +89,8 @@ const exemplarEvery = time.Second / 4
 func (h *exemplarHistogram) observe(seconds float64, sc trace.SpanContext, now time.Time) {
 	if sc.IsSampled() {
 		at, due := now.UnixNano(), h.next.Load()
-		if at >= due && h.next.CompareAndSwap(due, at+int64(exemplarEvery)) {
+		// A time far ahead is from before the clock was set back.
+		if (at >= due || due-at > int64(exemplarEvery)) && h.next.CompareAndSwap(due, at+int64(exemplarEvery)) {
 			h.Observer.(prometheus.ExemplarObserver).ObserveWithExemplar(seconds, prometheus.Labels{
 				"trace_id": sc.TraceID().String(), "span_id": sc.SpanID().String(),
 			})
@@ -125,6 +128,7 @@ func newMetrics() *metrics {
 	m.deliveries = counter("deliveries_total", "Events written to a member's connection.", "transport")
 	m.dropped = counter("dropped_total", "Events that a member was not sent, by reason.", "reason")
 	m.disconnects = counter("disconnects_total", "Connections that ended, by close code or Socket.IO reason.", "transport", "code")
+	m.refused = counter("refused_total", "Requests that were refused before they were looked at, by reason.", "reason")
 	m.operations = histogram("operation_duration_seconds", "Time of an operation, from its span.", latencyBuckets, "operation", "outcome")
 	m.latency = histogram("delivery_latency_seconds",
 		"Time from the receipt of what was said until the last member of a transport was written it, by broadcast.", latencyBuckets, "transport")
@@ -152,6 +156,9 @@ func newMetrics() *metrics {
 	}
 	for _, r := range []string{dropSlow, dropClosed} {
 		m.dropped.WithLabelValues(r)
+	}
+	for _, r := range refusals {
+		m.refused.WithLabelValues(r)
 	}
 	for _, c := range closeCodes {
 		m.disconnects.WithLabelValues("websocket", c)
@@ -190,7 +197,7 @@ func (m *metrics) delivered(ev *rooms.Event, d rooms.Delivered, sc trace.SpanCon
 		}
 		series.deliveries.Add(float64(by.Written))
 		if ev.Kind == rooms.EventMessage && by.Written > 0 {
-			series.latency.observe(by.Last.Sub(ev.Received).Seconds(), sc, by.Last)
+			series.latency.observe(max(0, by.Last.Sub(ev.Received).Seconds()), sc, by.Last)
 		}
 	}
 }
@@ -252,7 +259,8 @@ func (p operationTimes) OnEnd(s sdktrace.ReadOnlySpan) {
 	if s.Status().Code == codes.Error {
 		h = p.m.other.failed
 	}
-	h.observe(s.EndTime().Sub(s.StartTime()).Seconds(), s.SpanContext(), s.EndTime())
+	end := endOf(s)
+	h.observe(end.Sub(s.StartTime()).Seconds(), s.SpanContext(), end)
 }
 
 // began implements observer.

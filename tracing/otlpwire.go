@@ -47,7 +47,7 @@ func appendSpan(b []byte, s sdktrace.ReadOnlySpan) []byte {
 	b = appendString(b, 5, s.Name())
 	b = appendVarint(b, 6, spanKind(s.SpanKind()))
 	b = appendTime(b, 7, s.StartTime())
-	b = appendTime(b, 8, s.EndTime())
+	b = appendTime(b, 8, endOf(s))
 	for _, kv := range s.Attributes() {
 		b = appendKeyValue(b, attributesField, kv)
 	}

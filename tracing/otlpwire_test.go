@@ -48,7 +48,7 @@ func (k *keeping) UploadTraces(_ context.Context, list []*tracepb.ResourceSpans)
 func TestSpansAreWrittenAsTheOpenTelemetryExporterWritesThem(t *testing.T) {
 	ours, theirs := &keeping{t: t}, &keeping{t: t}
 	res := resource.NewWithAttributes("https://opentelemetry.io/schemas/1.43.0", attribute.String("service.name", "x"), attribute.Int("process.pid", 7))
-	export, err := newOTLPExport(t.Context(), ours, res, exportLimits{queue: 1000, batch: 100, delay: time.Hour, timeout: time.Second}, prometheus.NewCounter(prometheus.CounterOpts{Name: "x"}))
+	export, err := newOTLPExport(t.Context(), ours, res, exportLimits{queue: 1000, batch: 100, bytes: maxExport, delay: time.Hour, timeout: time.Second}, prometheus.NewCounter(prometheus.CounterOpts{Name: "x"}))
 	require.NoError(t, err)
 	official, err := otlptrace.New(t.Context(), theirs)
 	require.NoError(t, err)
@@ -96,7 +96,7 @@ func TestSpansAreWrittenAsTheOpenTelemetryExporterWritesThem(t *testing.T) {
 func TestSpansThatDoNotFitAreCounted(t *testing.T) {
 	client := &keeping{t: t, err: errors.New("no collector")}
 	dropped := prometheus.NewCounter(prometheus.CounterOpts{Name: "x"})
-	export, err := newOTLPExport(t.Context(), client, resource.Empty(), exportLimits{queue: 10, batch: 10, delay: time.Hour, timeout: time.Second}, dropped)
+	export, err := newOTLPExport(t.Context(), client, resource.Empty(), exportLimits{queue: 10, batch: 10, bytes: maxExport, delay: time.Hour, timeout: time.Second}, dropped)
 	require.NoError(t, err)
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(export))
 	for range 50 {

@@ -3,6 +3,7 @@ package tracing
 import (
 	"context"
 	"encoding/hex"
+	"strings"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -11,7 +12,40 @@ import (
 )
 
 // propagator reads and writes W3C trace context (https://www.w3.org/TR/trace-context/).
-var propagator = propagation.TraceContext{}
+var propagator = boundedPropagator{}
+
+// maxState is how many bytes of a tracestate are taken: as many as W3C has everyone pass on.
+const maxState = 512
+
+// boundedPropagator is propagation.TraceContext that takes no more than maxState bytes of a tracestate.
+type boundedPropagator struct{ propagation.TraceContext }
+
+// Extract implements propagation.TextMapPropagator.
+func (p boundedPropagator) Extract(ctx context.Context, from propagation.TextMapCarrier) context.Context {
+	return p.TraceContext.Extract(ctx, boundedState{from})
+}
+
+// boundedState is a carrier whose tracestate is bounded.
+type boundedState struct{ propagation.TextMapCarrier }
+
+// Get implements propagation.TextMapCarrier.
+func (c boundedState) Get(name string) string {
+	value := c.TextMapCarrier.Get(name)
+	if name == "tracestate" && value != "" {
+		return cutState(value)
+	}
+	return value
+}
+
+// cutState is state without the members at its end that do not fit into maxState bytes. It is a copy: what is left of a
+// query does not keep all of it in memory.
+func cutState(state string) string {
+	if len(state) > maxState {
+		end := strings.LastIndexByte(state[:maxState+1], ',')
+		state = state[:max(end, 0)]
+	}
+	return strings.Clone(state)
+}
 
 // carrier is a TraceContext as propagator wants it.
 type carrier rooms.TraceContext

@@ -36,6 +36,7 @@ type span struct {
 	parentFlags trace.TraceFlags
 	remote      bool              // the parent is of another process
 	known       uint8             // how many attributes it started with
+	weight      uint32            // in bytes, as live has noted it
 	state       *trace.TraceState // nil: none
 	start       time.Time
 	among       *liveTrace // the trace among the newest; live's
@@ -93,6 +94,7 @@ func (s *span) put(a attr) {
 
 // add sets an attribute that no operation has. mu is held, or nobody else has the span.
 func (s *span) add(kv attribute.KeyValue) {
+	kv.Value = boundedValue(kv.Value)
 	r := s.rarely()
 	if i := slices.IndexFunc(r.foreign, func(old attribute.KeyValue) bool { return old.Key == kv.Key }); i >= 0 {
 		r.foreign = slices.Clone(r.foreign)
@@ -150,8 +152,8 @@ func (s *span) endAt(at time.Time, err error, attrs ...attr) {
 		s.put(keyErrorType.text(string(rooms.AsError(err).Code)))
 		s.setStatus(codes.Error, err.Error())
 	}
-	// By the monotonic clock: the other may be set while the span is open.
-	s.took = at.Sub(s.start)
+	// By the monotonic clock, if both times have it: the other may be set while the span is open.
+	s.took = max(0, at.Sub(s.start))
 	s.over = true
 	s.mu.Unlock()
 	for _, o := range s.tracer.observers {
@@ -215,7 +217,7 @@ func (s *span) setStatus(code codes.Code, description string) {
 	if code != codes.Error {
 		description = ""
 	}
-	r.status = sdktrace.Status{Code: code, Description: description}
+	r.status = sdktrace.Status{Code: code, Description: bounded(description)}
 }
 
 // AddEvent implements trace.Span.
@@ -234,7 +236,7 @@ func (s *span) AddEvent(name string, opts ...trace.EventOption) {
 		r.dropped++
 		return
 	}
-	r.events = append(r.events, sdktrace.Event{Name: name, Attributes: config.Attributes(), Time: config.Timestamp()})
+	r.events = append(r.events, sdktrace.Event{Name: bounded(name), Attributes: boundedAttributes(config.Attributes()), Time: config.Timestamp()})
 }
 
 // RecordError implements trace.Span, as an event in the form of the semantic conventions.
@@ -242,8 +244,7 @@ func (s *span) RecordError(err error, opts ...trace.EventOption) {
 	if err == nil {
 		return
 	}
-	s.AddEvent(semconv.ExceptionEventName, append(opts, trace.WithAttributes(
-		semconv.ExceptionType(typeName(err)), semconv.ExceptionMessage(err.Error())))...)
+	s.AddEvent(semconv.ExceptionEventName, append(opts, exception(err))...)
 }
 
 // AddLink implements trace.Span.
@@ -252,7 +253,7 @@ func (s *span) AddLink(l trace.Link) {
 	defer s.mu.Unlock()
 	if !s.over {
 		r := s.rarely()
-		r.links = append(r.links, sdktrace.Link{SpanContext: l.SpanContext, Attributes: l.Attributes})
+		r.links = append(r.links, sdktrace.Link{SpanContext: l.SpanContext, Attributes: boundedAttributes(l.Attributes)})
 	}
 }
 
@@ -415,6 +416,17 @@ func (t *Telemetry) fault(span *span, err error) {
 		}
 		t.log.Error(e.Detail, fields...)
 	}
+}
+
+// endOf is when s ended, which is never before it started, or zero if it has not ended. Who ends a span of a library may say
+// when, by whatever clock.
+func endOf(s sdktrace.ReadOnlySpan) time.Time {
+	end := s.EndTime()
+	if end.IsZero() {
+		return end
+	}
+	start := s.StartTime()
+	return start.Add(max(0, end.Sub(start)))
 }
 
 // typeName is the type of err as the semantic conventions have it in exception.type.

@@ -25,6 +25,9 @@ const (
 	httpScope = otelhttp.ScopeName
 )
 
+// serverName is the server.address of requests.
+const serverName = "traceroom"
+
 // Config is what Telemetry is made of.
 type Config struct {
 	ServiceName string // unless OTEL_SERVICE_NAME says otherwise
@@ -151,6 +154,9 @@ func (t *Telemetry) RelayFailed() { t.metrics.relayErrors.Inc() }
 // BatchStored notes that a transaction has stored n messages.
 func (t *Telemetry) BatchStored(n int) { t.metrics.batch.Observe(float64(n)) }
 
+// Refused notes that a request was refused before it was looked at, and why.
+func (t *Telemetry) Refused(reason string) { t.metrics.refused.WithLabelValues(reason).Inc() }
+
 // MetricsHandler serves GET /metrics.
 func (t *Telemetry) MetricsHandler() http.Handler { return t.metrics.handler() }
 
@@ -158,13 +164,25 @@ func (t *Telemetry) MetricsHandler() http.Handler { return t.metrics.handler() }
 // "/rooms/{room_id}": it names the span from the start. Requests for which skip is true are left alone.
 func (t *Telemetry) HTTP(next http.Handler, route func(*http.Request) string, skip func(*http.Request) bool) http.Handler {
 	handler := otelhttp.NewHandler(next, "http",
-		otelhttp.WithTracerProvider(t.traces), otelhttp.WithMeterProvider(t.meters), otelhttp.WithPropagators(propagator),
+		otelhttp.WithTracerProvider(boundedProvider{t.traces}), otelhttp.WithMeterProvider(t.meters), otelhttp.WithPropagators(propagator),
+		// Not the host that the request names, and no port: clients may name any, and each would be a series of its own.
+		otelhttp.WithServerName(serverName+":0"),
 		otelhttp.WithFilter(func(r *http.Request) bool { return !skip(r) }),
-		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + route(r) }))
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return methodName(r.Method) + " " + route(r) }))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !skip(r) {
 			r.Pattern = route(r) // from which otelhttp takes the span's http.route, at its start
 		}
 		handler.ServeHTTP(w, r)
 	})
+}
+
+// methodName is a request's method as it stands in the name of its span: clients may make methods up.
+func methodName(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return method
+	}
+	return "HTTP"
 }

@@ -51,7 +51,8 @@ func (l *traceLog) OnStart(_ context.Context, s sdktrace.ReadWriteSpan) {
 func (l *traceLog) OnEnd(s sdktrace.ReadOnlySpan) {
 	m := lines.Get().(*line)
 	defer lines.Put(m)
-	l.write(m.exit(m.tell(s, s.Attributes()), s.EndTime(), s.EndTime().Sub(s.StartTime()), s.Status()))
+	end := endOf(s)
+	l.write(m.exit(m.tell(s, s.Attributes()), end, end.Sub(s.StartTime()), s.Status()))
 }
 
 // began implements observer.
@@ -124,6 +125,7 @@ func (m *line) enter(t told, at time.Time, text string, withText bool) []byte {
 	if withText {
 		fields := appendFields(m.fields[:0], t.all(), args)
 		fields = append(fields[:len(fields)-1], `,"text":`...) // a receive has other fields before it
+		text = text[:min(len(text), (maxField+1)*utf8.UTFMax)] // enough to be cut
 		m.fields = append(appendQuoted(fields, text), '}')
 		b = appendCut(b, m.fields)
 	} else {

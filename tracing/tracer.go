@@ -101,6 +101,8 @@ func (s *span) descend(ctx context.Context) (sampled bool) {
 	if p, ok := parent.(*span); ok {
 		s.trace, s.parent, s.connection, s.state, s.among = p.trace, p.id, p.connection, p.state, p.among
 		s.parentFlags = p.flags
+		// A clock that is set while a trace is under way does not take its spans apart: all are by the first one's.
+		s.start = p.start.Add(s.start.Sub(p.start))
 		s.flags = p.flags &^ trace.FlagsSampled
 		return p.flags.IsSampled()
 	}

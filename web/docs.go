@@ -54,6 +54,7 @@ const about = `A chat server that shows what it does while it does it. Create ro
 - ` + "`timestamp`" + ` and ` + "`created_at`" + ` are Unix milliseconds; ` + "`created_date`" + ` and ` + "`last_updated_date`" + ` are RFC 3339, in UTC.
 - Ids of rooms, clients and users are 1 to 64 of ` + "`A-Z a-z 0-9 _ . -`" + `. A text has 1 to 4096 characters.
 - A request with a ` + "`traceparent`" + ` (W3C Trace Context) is part of that trace.
+- A request line and headers are at most 16 KiB together, else the answer is 431; a path is at most 256 bytes and at most 4 KiB with its query, else it is 414.
 - A method that a call does not take is answered with 405; ` + "`Allow`" + ` says which it takes.
 - Browsers may use the API from pages of the same origin only. There is no login.`
 
@@ -178,7 +179,7 @@ func describeOthers(doc *huma.OpenAPI) {
 			{Name: "client_id", In: "path", Required: true, Description: "Who connects", Schema: str("user123")},
 			{Name: "since", In: "query", Description: "Resume after this sequence number", Schema: &huma.Schema{Type: huma.TypeInteger, Format: "int64", Minimum: &nothing}},
 			{Name: "traceparent", In: "query", Description: "W3C trace context, for clients that cannot set headers", Schema: &huma.Schema{Type: huma.TypeString}},
-			{Name: "tracestate", In: "query", Description: "Goes with `traceparent`", Schema: &huma.Schema{Type: huma.TypeString}},
+			{Name: "tracestate", In: "query", Description: "Goes with `traceparent`. Of more than 512 bytes, members at the end are dropped", Schema: &huma.Schema{Type: huma.TypeString}},
 			{Name: "Connection", In: "header", Required: true, Schema: str("Upgrade")},
 			{Name: "Upgrade", In: "header", Required: true, Schema: str("websocket")},
 			{Name: "Sec-WebSocket-Version", In: "header", Required: true, Schema: str("13", "13")},

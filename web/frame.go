@@ -18,7 +18,7 @@ const (
 	codeRateLimited rooms.Code = "rate_limited"
 )
 
-// maxRef is the length in bytes of the longest ref, and maxTrace that of trace context that is looked at.
+// maxRef is the length in bytes of the longest ref, and maxTrace that of a traceparent that is looked at.
 const (
 	maxRef   = 128
 	maxTrace = 512
@@ -69,8 +69,8 @@ func (f frame) check() (frame, error) {
 	if f.Type != "message" && f.Type != "typing" {
 		return f, &rooms.Error{Code: codeUnknownType, Field: "type", Detail: "type must be message or typing"}
 	}
-	// Trace context that is too long is as good as none.
-	if len(f.TraceParent) > maxTrace || len(f.TraceState) > maxTrace {
+	// A traceparent that is too long is as good as none. Of a tracestate, as much is taken as tracing bounds it to.
+	if len(f.TraceParent) > maxTrace {
 		f.TraceParent, f.TraceState = "", ""
 	}
 	return f, nil

@@ -20,7 +20,7 @@ func (r *rate) allow(now time.Time) bool {
 		return true
 	}
 	if !r.last.IsZero() {
-		r.tokens = min(burstSeconds*r.perSecond, r.tokens+now.Sub(r.last).Seconds()*r.perSecond)
+		r.tokens = min(burstSeconds*r.perSecond, r.tokens+max(0, now.Sub(r.last).Seconds())*r.perSecond)
 	}
 	r.last = now
 	if r.tokens < 1 {

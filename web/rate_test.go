@@ -28,6 +28,15 @@ func TestARateAllowsItsBurstAndThenItsRate(t *testing.T) {
 	require.Equal(t, 0, allowed(&r, 5, now.Add(time.Hour)))
 }
 
+func TestARateIsNotPutOutByTheClock(t *testing.T) {
+	r := newRate(50)
+	now := time.Unix(1_000_000, 0)
+	require.Equal(t, 10, allowed(&r, 10, now))
+	require.Equal(t, 190, allowed(&r, 500, now.Add(-time.Hour)), "the clock was set back")
+	require.Equal(t, 1, allowed(&r, 5, now.Add(-time.Hour+20*time.Millisecond)))
+	require.Equal(t, 200, allowed(&r, 500, now.Add(time.Hour)), "and ahead")
+}
+
 func TestARateOfZeroIsNone(t *testing.T) {
 	r := newRate(0)
 	require.Equal(t, 10_000, allowed(&r, 10_000, time.Unix(1, 0)))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"go.uber.org/zap"
@@ -124,7 +125,8 @@ func (s *Server) rooms(api huma.API) {
 		if id == "" {
 			return nil, problemOf(rooms.CheckID("room_id", id))
 		}
-		room, created, err := s.cfg.Service.CreateRoom(ctx, id, name)
+		// The room outlives the request's query, of which these may be parts.
+		room, created, err := s.cfg.Service.CreateRoom(ctx, strings.Clone(id), strings.Clone(name))
 		if err != nil {
 			return nil, problemOf(err)
 		}

@@ -288,15 +288,16 @@ func (c *socket) handle(f frame, now time.Time) error {
 		ctx = tracing.Extract(ctx, rooms.TraceContext{Parent: f.TraceParent, State: f.TraceState})
 	}
 	service := c.sockets.server.cfg.Service
+	ref := f.Ref // all that is kept of the frame until the message is stored
 	if f.Type == "typing" {
 		return service.Typing(ctx, c.member)
 	}
 	return service.Send(ctx, rooms.Post{
-		RoomID: c.member.RoomID, ClientID: c.member.ClientID, Text: f.Text, Ref: f.Ref,
+		RoomID: c.member.RoomID, ClientID: c.member.ClientID, Text: f.Text, Ref: ref,
 		Transport: c.conn.Transport, Received: now, From: c.member,
 	}, func(_ *rooms.Message, err error) {
 		if err != nil {
-			c.tell(rooms.AsError(err), f.Ref)
+			c.tell(rooms.AsError(err), ref)
 		}
 	})
 }

@@ -207,7 +207,7 @@ func parseRequest(raw json.RawMessage, socketID string) (req rooms.Join, trace r
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return req, trace, missing
 	}
-	if len(r.TraceParent) <= maxTrace && len(r.TraceState) <= maxTrace {
+	if len(r.TraceParent) <= maxTrace {
 		trace = rooms.TraceContext{Parent: r.TraceParent, State: r.TraceState}
 	}
 	req.RoomID, req.ClientID = first(r.ChatroomID, r.RoomID), first(r.UserID, r.ClientID)

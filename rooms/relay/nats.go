@@ -219,6 +219,7 @@ func (n *NATS) receive() {
 				n.opts.Failed(err)
 				continue
 			}
+			ev.Received = received(ev, time.Now())
 			ev.Trace.Parent, ev.Trace.State = header(msg, headerParent), header(msg, headerState)
 			_ = n.local.Publish(context.Background(), ev) // does not fail
 		}

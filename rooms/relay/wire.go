@@ -91,6 +91,25 @@ func parseEvent(roomID string, p []byte) (*rooms.Event, error) {
 	return ev, nil
 }
 
+// maxAge is how old an event of another node may be by the clocks. What is older was behind a clock that was set, or that is
+// another: nothing waits for so long on its way.
+const maxAge = 30 * time.Second
+
+// received is when ev, which another node received and sent, was received, by this node's clock, which shows now. The clocks
+// of other machines are not trusted: what is not possible by them counts as no time.
+func received(ev *rooms.Event, now time.Time) time.Time {
+	if ev.Received.IsZero() {
+		return ev.Received
+	}
+	var age time.Duration
+	for _, part := range []time.Duration{ev.Relayed.Sub(ev.Received), now.Sub(ev.Relayed)} { // there, and on the way
+		if part > 0 && part <= maxAge {
+			age += part
+		}
+	}
+	return now.Add(-age)
+}
+
 // reader reads fields until one is not there; then all that follow are zero.
 type reader struct {
 	p      []byte

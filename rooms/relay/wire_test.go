@@ -54,3 +54,28 @@ func BenchmarkEvent(b *testing.B) {
 		}
 	}
 }
+
+// An event of another node is as old as the clocks say, as far as that is possible.
+func TestWhenAnEventWasReceivedIsByThisNodesClock(t *testing.T) {
+	now := time.Now()
+	for name, test := range map[string]struct {
+		there, way, age time.Duration // from receipt to sending, by the other clock; from sending until now, by both
+	}{
+		"right clocks":                 {3 * time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond},
+		"their clock an hour ahead":    {3 * time.Millisecond, -time.Hour, 3 * time.Millisecond},
+		"their clock an hour behind":   {3 * time.Millisecond, time.Hour, 3 * time.Millisecond},
+		"set back before it was sent":  {-time.Hour, 2 * time.Millisecond, 2 * time.Millisecond},
+		"set ahead before it was sent": {time.Hour, 2 * time.Millisecond, 2 * time.Millisecond},
+		"a store that took long":       {10 * time.Second, 2 * time.Millisecond, 10*time.Second + 2*time.Millisecond},
+	} {
+		sent := now.Add(-test.way)
+		p := appendEvent(nil, &rooms.Event{Kind: rooms.EventTyping, Received: sent.Add(-test.there)}, sent)
+		ev, err := parseEvent("a", p)
+		require.NoError(t, err)
+		got := received(ev, now)
+		require.InDelta(t, test.age, now.Sub(got), float64(2*time.Microsecond), name)
+	}
+	ev, err := parseEvent("a", appendEvent(nil, &rooms.Event{Kind: rooms.EventLeft}, now))
+	require.NoError(t, err)
+	require.True(t, received(ev, now).IsZero(), "it was not said")
+}

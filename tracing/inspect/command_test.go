@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -262,4 +263,20 @@ func TestSessionOfNobody(t *testing.T) {
 	require.Equal(t, StatusFindings, status)
 	require.Empty(t, out)
 	require.Contains(t, errs, "nothing of connection 3f9a2b-99")
+}
+
+// A clock that was set back while the log was written takes nobody's time away.
+func TestNoTimeIsBelowZeroWhenTheClockWasSetBack(t *testing.T) {
+	pair := func(n, at, end int) string {
+		ids := fmt.Sprintf(`"trace_id":"%032x","span_id":"%016x"`, n, n)
+		return fmt.Sprintf(`{"timestamp":%d,"event":"ENTER","thread":"conn-1","module":"rooms","function":"receive","args":"{\"connection_id\":\"ab-1\"}",%s}`+"\n"+
+			`{"timestamp":%d,"event":"EXIT","thread":"conn-1","module":"rooms","function":"receive","result":"{}",%s}`+"\n", at, ids, end, ids)
+	}
+	const hour = 3_600_000
+	log := logFile(t, []byte(pair(1, 10*hour, 10*hour+5)+pair(2, 9*hour, 9*hour+5)+pair(3, 9*hour+10, 8*hour)))
+	for _, args := range [][]string{{}, {"session", "ab-1"}, {"top"}, {"--json"}, {"top", "--json"}, {"session", "ab-1", "--json"}} {
+		out, errs, status := call(t, nil, append(args, log)...)
+		require.Zero(t, status, errs)
+		require.NotRegexp(t, `[\s+:]-[0-9]`, out, args)
+	}
 }

@@ -114,7 +114,7 @@ func (t *tree) row(v *view, i int, start int64, width int, marks bool) {
 	default:
 		b = append(b, "  "...)
 	}
-	b = t.as(b, dim, string(right(nil, 8, "+"+group(r.start-start))))
+	b = t.as(b, dim, string(right(nil, 8, "+"+group(max(0, r.start-start)))))
 	took := "open"
 	if r.ended {
 		took = "?"
