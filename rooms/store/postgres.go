@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -35,9 +36,11 @@ const (
 // Lock order in the database: rooms in the order of their ids, then messages.
 type postgresStore struct {
 	*group
-	opts    Options
-	pool    *pgxpool.Pool
-	sweeper *background
+	numbering
+	opts      Options
+	pool      *pgxpool.Pool
+	sweeper   *background
+	forgetter *background
 }
 
 var _ rooms.Store = (*postgresStore)(nil)
@@ -64,6 +67,11 @@ func openPostgres(ctx context.Context, databaseURL string, opts Options) (_ room
 		}
 	}
 	config.ConnConfig.Tracer = opts.Tracer
+	// A commit that is answered is on the disk, whatever the server's configuration says.
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`)
+		return err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, oneLine(err)
@@ -80,9 +88,14 @@ func openPostgres(ctx context.Context, databaseURL string, opts Options) (_ room
 		return nil, oneLine(err)
 	}
 	s := &postgresStore{opts: opts, pool: pool}
+	if err := pool.QueryRow(ctx, `SELECT left(id, 8) || '.' FROM cluster`).Scan(&s.numbering); err != nil {
+		return nil, oneLine(err)
+	}
 	s.group = newGroup(min(postgresTurns, max(1, int(config.MaxConns)/2)), s.commit)
 	s.sweeper = startBackground(0, s.sweep, opts.Failed)
+	s.forgetter = startBackground(forgetEvery, s.forget, opts.Failed)
 	s.sweeper.wake() // an earlier process may have left something
+	s.forgetter.wake()
 	return s, nil
 }
 
@@ -163,6 +176,7 @@ func (s *postgresStore) Ping(ctx context.Context) error {
 func (s *postgresStore) Close() error {
 	if s.group.close() {
 		s.sweeper.stop()
+		s.forgetter.stop()
 		s.pool.Close()
 	}
 	return nil

@@ -25,6 +25,10 @@ type Options struct {
 	// Failed is called with errors of work that no caller waits for: removing the messages of a deleted room,
 	// checkpoints. The work is tried again later. It must not block.
 	Failed func(err error)
+
+	// Tests set these.
+	now    func() time.Time
+	bootID func() string // see bootID
 }
 
 // Open opens the store that databaseURL names and brings its schema up to date.
@@ -44,6 +48,12 @@ func Open(ctx context.Context, databaseURL string, opts Options) (rooms.Store, e
 	}
 	if opts.Failed == nil {
 		opts.Failed = func(error) {}
+	}
+	if opts.now == nil {
+		opts.now = time.Now
+	}
+	if opts.bootID == nil {
+		opts.bootID = bootID
 	}
 	scheme, rest, ok := strings.Cut(databaseURL, "://")
 	if !ok {
