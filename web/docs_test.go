@@ -610,7 +610,9 @@ func TestAsyncAPISaysWhatTheServerSends(t *testing.T) {
 			event(rooms.EventMessage, "7", func(ev *rooms.Event) { ev.Message, ev.Trace = full, full.Trace }),
 			event(rooms.EventMessage, "", func(ev *rooms.Event) { ev.Message = least })},
 		{"history",
-			event(rooms.EventHistory, "", func(ev *rooms.Event) { ev.History, ev.Epoch, ev.Truncated, ev.Reset = []*rooms.Message{least, full}, "3f9a2b41.0.1", true, true }),
+			event(rooms.EventHistory, "", func(ev *rooms.Event) {
+				ev.History, ev.Epoch, ev.Truncated, ev.Reset = []*rooms.Message{least, full}, "3f9a2b41.0.1", true, true
+			}),
 			event(rooms.EventHistory, "", func(ev *rooms.Event) { ev.Epoch = "3f9a2b41.0.1" })},
 		{"typing", event(rooms.EventTyping, "", about), event(rooms.EventTyping, "", about)},
 		{"user_joined", event(rooms.EventJoined, "", about), event(rooms.EventJoined, "", about)},
