@@ -179,9 +179,7 @@ func (r *room) release() {
 // close sees to a gap, if there is one: it is waited for, and then read from the store.
 func (r *room) close() {
 	if r.seq >= r.want || r.participants.Load() == 0 {
-		if r.seq < r.want {
-			r.seq, r.held = r.want, slices.Delete(r.held, 0, len(r.held)) // there is nobody to tell
-		}
+		r.skip()
 		r.gap.end()
 		return
 	}
@@ -196,6 +194,13 @@ func (r *room) close() {
 			return
 		}
 		r.gap.end()
+	}
+}
+
+// skip goes on behind want without telling: there is nobody to tell, or nothing to be told.
+func (r *room) skip() {
+	if r.seq < r.want {
+		r.seq, r.held = r.want, slices.Delete(r.held, 0, len(r.held))
 	}
 }
 
@@ -240,7 +245,7 @@ const maxEchoes = 256
 // repeat has the sender of a repeated message told when all that comes before the message has been delivered.
 func (r *room) repeat(a arrival) {
 	m := a.ev.from
-	if m == nil || m.audience == nil || m.room != r || a.ev.Generation != r.gen || len(r.echoes) >= maxEchoes {
+	if m == nil || m.room != r || m.audience == nil || a.ev.Generation != r.gen || len(r.echoes) >= maxEchoes {
 		return
 	}
 	a.ev.Trace = a.ev.Message.Trace

@@ -358,6 +358,8 @@ func meaning(doc *huma.OpenAPI, op *huma.Operation, status int) (text string, ex
 	case status == http.StatusServiceUnavailable && op.OperationID == "post-message":
 		text = "The message is not stored, or it is not known whether it is. With the same `Idempotency-Key` it is safe to send it again."
 		example.Detail = rooms.NotKnown(nil).Detail
+	case status == http.StatusServiceUnavailable && op.Method != http.MethodGet:
+		text = "The server cannot do this now, or does not know whether it was done; try again."
 	case status == http.StatusUnprocessableEntity && op.RequestBody != nil && op.RequestBody.Required:
 		name := doc.Components.Schemas.SchemaFromRef(op.RequestBody.Content["application/json"].Schema.Ref).Required[0]
 		field, example.Detail = "body."+name, name+": is required"
