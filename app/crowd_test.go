@@ -165,7 +165,7 @@ func TestAfterAKillEverythingThatAnyoneWasShownIsThere(t *testing.T) {
 					}
 					var seen tally
 					for n := 0; ; n++ {
-						if c.Write(apptest.Message{Type: "message", Text: fmt.Sprintf("%d-%d-%d", round, i, n), Ref: "mine"}) != nil {
+						if c.Write(apptest.Message{Type: "message", Text: fmt.Sprintf("%d-%d-%d", round, i, n), Ref: fmt.Sprintf("%d-%d", round, n)}) != nil {
 							<-killed
 							return
 						}

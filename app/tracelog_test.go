@@ -160,7 +160,7 @@ func converse(p *apptest.Program, room, client string, messages int) error {
 	}
 	defer c.Drop()
 	for i := range messages {
-		m := apptest.Message{Type: "message", Text: fmt.Sprint(i), Ref: "r"}
+		m := apptest.Message{Type: "message", Text: fmt.Sprint(i), Ref: fmt.Sprint("r", i)}
 		if i == 0 {
 			m.TraceParent = traceparent(frameTrace, "01")
 		}
@@ -176,7 +176,7 @@ func converse(p *apptest.Program, room, client string, messages int) error {
 	return c.Wait(func(frames []apptest.Frame) bool {
 		n := 0
 		for _, f := range frames {
-			if f.Ref == "r" {
+			if strings.HasPrefix(f.Ref, "r") {
 				n++
 			}
 		}

@@ -120,12 +120,13 @@ class Visit {
     this.seq = undefined; // of the newest message read; not known before the first
     this.waiting = new Map(); // when what was said and has not come back was said, by ref
     this.count = 0;
+    this.visit = Date.now().toString(36); // the same person may come again soon: refs must differ
     // Some lose their connection once.
     this.breakAt = Math.random() < 0.2 ? Date.now() + (leaveAt - Date.now()) * Math.random() : Infinity;
   }
 
   connect() {
-    const since = this.seq === undefined ? '' : `?since=${this.seq}`;
+    const since = this.seq === undefined ? '' : `?since=${this.seq}&epoch=${this.epoch}`;
     const began = Date.now();
     const ws = new WebSocket(`${base.replace(/^http/, 'ws')}/ws/${this.room}/${this.person}${since}`, null, {
       tags: { name: `${base}/ws/{room_id}/{client_id}` },
@@ -158,6 +159,8 @@ class Visit {
   read(frame) {
     switch (frame.type) {
       case 'history':
+        this.epoch = frame.epoch;
+        if (frame.reset) this.seq = undefined;
         for (const message of frame.messages) {
           this.took(message.seq);
         }
@@ -213,7 +216,7 @@ class Visit {
   }
 
   say(line, count) {
-    const ref = String(++this.count);
+    const ref = `${this.visit}-${++this.count}`;
     this.waiting.set(ref, Date.now());
     this.ws.send(JSON.stringify({ type: 'message', text: line, ref }));
     said.add(1);

@@ -79,7 +79,7 @@ func TestAStoreThatHangsDoesNotHoldUpTheEnd(t *testing.T) {
 				posted := make(chan error, posts)
 				for i := range posts {
 					require.NoError(t, hub.Send(t.Context(), rooms.Post{RoomID: "lobby", ClientID: "ada", Text: fmt.Sprint(i), From: m},
-						func(_ *rooms.Message, err error) { posted <- err }))
+						func(_ *rooms.Message, _ bool, err error) { posted <- err }))
 					synctest.Wait() // they are stored one by one
 				}
 				joined, left, deleted := make(chan error, joins), make(chan error, 1), make(chan error, 1)
@@ -140,7 +140,7 @@ func TestClosingWaitsForTheStoreWhileItHasTime(t *testing.T) {
 		s.hangs.Store(true)
 		posted := make(chan error, 1)
 		require.NoError(t, hub.Send(t.Context(), rooms.Post{RoomID: "lobby", ClientID: "ada", Text: "hello", From: m},
-			func(_ *rooms.Message, err error) { posted <- err }))
+			func(_ *rooms.Message, _ bool, err error) { posted <- err }))
 		time.AfterFunc(900*time.Millisecond, func() { close(s.letGo) })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

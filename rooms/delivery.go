@@ -184,12 +184,17 @@ func (r *room) deliver(batch []arrival) {
 	}
 	d.finish()
 	for _, m := range slow {
-		r.mute(m)
-		if r.hub.hooks.MemberDropped != nil {
-			r.hub.hooks.MemberDropped(batch[0].ctx, m)
-		}
-		m.Conn.Sink.Removed(m, RemovedSlow)
+		r.drop(batch[0].ctx, m)
 	}
+}
+
+// drop removes a member whose queue is full.
+func (r *room) drop(ctx context.Context, m *Member) {
+	r.mute(m)
+	if r.hub.hooks.MemberDropped != nil {
+		r.hub.hooks.MemberDropped(ctx, m)
+	}
+	m.Conn.Sink.Removed(m, RemovedSlow)
 }
 
 // excluded returns the members that are not told of ev, because it is about their client.

@@ -55,6 +55,14 @@ func NotFound(what, field, id string) *Error {
 	return &Error{Code: CodeNotFound, Field: field, Detail: what + " " + id + " does not exist"}
 }
 
+// NotKnown is the Error for a message of which is not known whether it was stored, because of cause.
+func NotKnown(cause error) *Error {
+	return &Error{
+		Code: CodeUnavailable, Cause: cause,
+		Detail: "whether the message was stored is not known; sent again with the same ref or Idempotency-Key, it is stored once",
+	}
+}
+
 // AsError returns err as an *Error. What is not one is a fault of the server's: CodeUnavailable with err as its cause.
 func AsError(err error) *Error {
 	var e *Error

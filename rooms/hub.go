@@ -311,21 +311,32 @@ func (h *Hub) DeleteRoom(ctx context.Context, id string) error {
 }
 
 // Messages implements Service.
-func (h *Hub) Messages(ctx context.Context, roomID string, since *int64, limit int) ([]*Message, error) {
-	if _, err := h.stored(ctx, roomID); err != nil {
-		return nil, err
+func (h *Hub) Messages(ctx context.Context, roomID string, q Query) (Page, error) {
+	for {
+		room, err := h.stored(ctx, roomID)
+		if err != nil {
+			return Page{}, err
+		}
+		page := Page{Epoch: room.Epoch, Reset: q.Since != nil && resets(*q.Since, q.Epoch, room)}
+		if q.Since != nil && !page.Reset {
+			page.Messages, err = h.store.After(ctx, roomID, *q.Since, q.Limit)
+		} else {
+			page.Messages, err = h.store.Newest(ctx, roomID, 0, q.Limit)
+		}
+		if err != nil {
+			return Page{}, AsError(err)
+		}
+		if n := len(page.Messages); n == 0 || page.Messages[n-1].Generation == room.Generation {
+			return page, nil
+		}
+		// The room was deleted and made anew between the two.
 	}
-	var messages []*Message
-	var err error
-	if since != nil {
-		messages, err = h.store.After(ctx, roomID, *since, limit)
-	} else {
-		messages, err = h.store.Newest(ctx, roomID, 0, limit)
-	}
-	if err != nil {
-		return nil, AsError(err)
-	}
-	return messages, nil
+}
+
+// resets reports whether a client that has the messages up to since, of this epoch, has something else than what the room
+// holds.
+func resets(since int64, epoch string, room Room) bool {
+	return since > room.LastSeq || epoch != "" && epoch != room.Epoch
 }
 
 // Message implements Service.
@@ -407,7 +418,7 @@ func (h *Hub) Join(ctx context.Context, conn *Conn, req Join) (*Member, error) {
 	// goroutine does has its own bounds.
 	err := h.do(ctx, nil, req.RoomID, func(r *room) error {
 		m.room = r
-		return r.join(ctx, m, req.Since)
+		return r.join(ctx, m, req)
 	})
 	if err != nil {
 		return nil, AsError(err)
@@ -448,12 +459,20 @@ func (h *Hub) Leave(ctx context.Context, m *Member) error {
 }
 
 // Send implements Service.
-func (h *Hub) Send(ctx context.Context, p Post, done func(*Message, error)) error {
+func (h *Hub) Send(ctx context.Context, p Post, done func(*Message, bool, error)) error {
 	if err := CheckText("text", p.Text, MaxTextLength); err != nil {
+		return err
+	}
+	if err := CheckRef("ref", p.Ref); err != nil {
 		return err
 	}
 	if h.closing.Load() {
 		return errClosing
+	}
+	if p.ParentID != "" {
+		if err := h.checkParent(ctx, p); err != nil {
+			return err
+		}
 	}
 	if p.Received.IsZero() {
 		p.Received = time.Now()
@@ -483,38 +502,52 @@ func (h *Hub) Send(ctx context.Context, p Post, done func(*Message, error)) erro
 }
 
 // PostMessage implements Service.
-func (h *Hub) PostMessage(ctx context.Context, p Post) (*Message, error) {
+func (h *Hub) PostMessage(ctx context.Context, p Post) (m *Message, repeated bool, err error) {
 	if _, err := h.User(ctx, p.ClientID); errors.Is(err, ErrNotFound) {
-		return nil, NotFound("user", "user_id", p.ClientID)
+		return nil, false, NotFound("user", "user_id", p.ClientID)
 	} else if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if _, err := h.stored(ctx, p.RoomID); err != nil {
-		return nil, err
-	}
-	if p.ParentID != "" {
-		parent, err := h.Message(ctx, p.ParentID)
-		if errors.Is(err, ErrNotFound) || err == nil && parent.RoomID != p.RoomID {
-			return nil, NotFound("message", "parent_message_id", p.ParentID)
-		}
-		if err != nil {
-			return nil, err
-		}
+		return nil, false, err
 	}
 	type result struct {
-		m   *Message
-		err error
+		m        *Message
+		repeated bool
+		err      error
 	}
 	ch := make(chan result, 1)
-	if err := h.Send(ctx, p, func(m *Message, err error) { ch <- result{m, err} }); err != nil {
-		return nil, AsError(err)
+	if err := h.Send(ctx, p, func(m *Message, repeated bool, err error) { ch <- result{m, repeated, err} }); err != nil {
+		return nil, false, AsError(err)
 	}
 	select {
 	case r := <-ch:
-		return r.m, r.err
+		return r.m, r.repeated, r.err
 	case <-ctx.Done():
-		return nil, AsError(ctx.Err())
+		return nil, false, NotKnown(ctx.Err())
 	}
+}
+
+// checkParent returns an *Error unless the message that p answers is in its room. If that has been deleted since p was
+// stored, p is still what is repeated.
+func (h *Hub) checkParent(ctx context.Context, p Post) error {
+	parent, err := h.Message(ctx, p.ParentID)
+	if err == nil && parent.RoomID == p.RoomID {
+		return nil
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if p.Ref != "" {
+		_, err := h.store.Sent(ctx, p.RoomID, p.ClientID, p.Ref)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return AsError(err)
+		}
+	}
+	return NotFound("message", "parent_message_id", p.ParentID)
 }
 
 // Typing implements Service.

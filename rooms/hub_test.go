@@ -173,7 +173,7 @@ func TestMessagesAreEncodedOnceForAllAndOnceForTheirSender(t *testing.T) {
 	post := func(i int, text, ref string) {
 		require.NoError(t, n.Send(t.Context(), rooms.Post{
 			RoomID: "lobby", ClientID: members[i].ClientID, Text: text, Ref: ref, From: members[i],
-		}, func(_ *rooms.Message, err error) {
+		}, func(_ *rooms.Message, _ bool, err error) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -213,8 +213,8 @@ func TestAClientIsOneParticipantHoweverManyItsConnections(t *testing.T) {
 	require.NoError(t, n.Leave(t.Context(), one))
 	require.NoError(t, n.Leave(t.Context(), one), "twice is nothing")
 	require.NoError(t, n.Leave(t.Context(), two))
-	require.Eventually(t, func() bool { return len(bob.all()) == 2 }, waitFor, tick)
-	require.Equal(t, []told{{Kind: "user_joined", Client: "ada", Count: 2}, {Kind: "user_left", Client: "ada", Count: 1}}, bob.all())
+	require.Eventually(t, func() bool { return len(bob.all()) == 3 }, waitFor, tick)
+	require.Equal(t, []told{{Kind: "user_joined", Client: "ada", Count: 2}, {Kind: "user_left", Client: "ada", Count: 1}}, bob.all()[1:])
 }
 
 func TestAFullQueueRemovesItsMemberAndNoOther(t *testing.T) {
@@ -273,7 +273,7 @@ func TestWhatIsNotStoredIsNotDelivered(t *testing.T) {
 	s.fails.Store(false)
 	require.NoError(t, n.send("lobby", "bob", "kept", "r", m))
 	requireAll(t, bob, 1, 1)
-	require.Equal(t, "kept", bob.all()[0].Text)
+	require.Equal(t, "kept", bob.all()[1].Text)
 }
 
 func TestASenderWaitsWhileTheRoomsLineIsFull(t *testing.T) {
@@ -282,7 +282,7 @@ func TestASenderWaitsWhileTheRoomsLineIsFull(t *testing.T) {
 	bob, m := n.join(t, "lobby", "bob", -1)
 	var acknowledged atomic.Int32
 	post := rooms.Post{RoomID: "lobby", ClientID: "bob", Text: "x", From: m}
-	done := func(*rooms.Message, error) { acknowledged.Add(1) }
+	done := func(*rooms.Message, bool, error) { acknowledged.Add(1) }
 	for range 4 {
 		require.NoError(t, n.Send(t.Context(), post, done))
 	}
@@ -302,7 +302,7 @@ func TestClosingWaitsForWhatIsInLine(t *testing.T) {
 	_, m := n.join(t, "lobby", "bob", -1)
 	var stored atomic.Int32
 	for range 10 {
-		require.NoError(t, n.Send(t.Context(), rooms.Post{RoomID: "lobby", ClientID: "bob", Text: "x", From: m}, func(_ *rooms.Message, err error) {
+		require.NoError(t, n.Send(t.Context(), rooms.Post{RoomID: "lobby", ClientID: "bob", Text: "x", From: m}, func(_ *rooms.Message, _ bool, err error) {
 			if err == nil {
 				stored.Add(1)
 			}

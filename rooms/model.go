@@ -9,11 +9,15 @@ const (
 	MaxIDLength   = 64
 	MaxNameLength = 128
 	MaxTextLength = 4096
+	MaxRefLength  = 64
 
 	// HistoryLength is how many messages a member is shown on joining, and MaxResume how many at the most when it
 	// resumes after a sequence number.
 	HistoryLength = 100
 	MaxResume     = 1000
+
+	// RefAge is how long a message's ref is remembered.
+	RefAge = 10 * time.Minute
 )
 
 // Room is a room as it is listed. Participants counts clients, not connections.
@@ -23,7 +27,11 @@ type Room struct {
 	CreatedAt time.Time
 	// Generation tells rooms of one id apart: a room that is created anew after its deletion has a higher one. A Store
 	// gives it out, from 1.
-	Generation   int64
+	Generation int64
+	// Epoch tells a room's numberings apart: as long as it is the same, a sequence number stands for the same message. It
+	// differs from that of every other room, of a room that had the id before, and of this one before a power failure that may
+	// have taken its newest messages. A Store gives it out: 1 to 32 of a-z 0-9 . and -
+	Epoch        string
 	LastSeq      int64 // of the newest message ever stored, deleted ones included; 0 in a new room
 	Messages     int   // stored and not deleted
 	Participants int   // filled in by Service; a Store leaves it 0
@@ -104,6 +112,8 @@ type Event struct {
 	Message      *Message   // EventMessage
 	History      []*Message // EventHistory, oldest first
 	Truncated    bool       // EventHistory: there were more than MaxResume
+	Epoch        string     // EventHistory: the room's
+	Reset        bool       // EventHistory: it does not follow on what the client has, which is of another epoch
 	Trace        TraceContext
 
 	// Transport names what brought the event ("websocket", "socket.io", "http") and Received when, by this node's clock.

@@ -293,7 +293,7 @@ func say(h *rooms.Hub, m *rooms.Member, text string) error {
 	done := make(chan error, 1)
 	err := h.Send(context.Background(), rooms.Post{
 		RoomID: m.RoomID, ClientID: m.ClientID, Text: text, Ref: "ref-" + text, Transport: "websocket", Received: time.Now(), From: m,
-	}, func(_ *rooms.Message, err error) { done <- err })
+	}, func(_ *rooms.Message, _ bool, err error) { done <- err })
 	if err != nil {
 		return err
 	}
@@ -432,13 +432,13 @@ func TestJoiningWhileAMessageWaits(t *testing.T) {
 	a, _ := join(t, hubs[0], "room", "a")
 	b, s := join(t, hubs[1], "room", "b")
 	for i := range 10 {
-		require.NoError(t, say(hubs[0], a, "unheard"))
-		require.NoError(t, say(hubs[1], b, "mine"))
+		require.NoError(t, say(hubs[0], a, fmt.Sprint("unheard", i)))
+		require.NoError(t, say(hubs[1], b, fmt.Sprint("mine", i)))
 		_, late := join(t, hubs[1], "room", fmt.Sprint("late", i))
 		messages, _ := late.told()
 		require.Len(t, messages, 2*i+2)
 		messages, _ = s.told()
-		require.Equal(t, []string{fmt.Sprintf("%d unheard ", 2*i+1), fmt.Sprintf("%d mine ref-mine", 2*i+2)}, messages[2*i:])
+		require.Equal(t, []string{fmt.Sprintf("%d unheard%d ", 2*i+1, i), fmt.Sprintf("%d mine%d ref-mine%d", 2*i+2, i, i)}, messages[2*i:])
 	}
 }
 

@@ -67,6 +67,7 @@ func (r *room) deliverArrivals() {
 	if len(arrivals) == 0 {
 		r.early = arrivals
 		r.close()
+		r.echo()
 		return
 	}
 	sortMessages(arrivals)
@@ -92,6 +93,7 @@ func (r *room) deliverArrivals() {
 		r.early = arrivals[:0]
 	}
 	r.close()
+	r.echo()
 }
 
 // current reports whether a is about the room as it is. What is about a later generation says that this one was deleted.
@@ -253,6 +255,36 @@ func (r *room) exists(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// maxEchoes is how many senders of repeated messages wait to be told. Who comes beyond is not told, and may send again.
+const maxEchoes = 256
+
+// repeat has the sender of a repeated message told when all that comes before the message has been delivered.
+func (r *room) repeat(a arrival) {
+	m := a.ev.from
+	if m == nil || m.room != r || m.audience == nil || a.ev.Generation != r.gen || len(r.echoes) >= maxEchoes {
+		return
+	}
+	a.ev.Trace = a.ev.Message.Trace
+	r.want = max(r.want, a.ev.Message.Seq) // another node may have stored it
+	r.echoes = append(r.echoes, a)
+}
+
+// echo tells the senders of repeated messages whose turn has come.
+func (r *room) echo() {
+	if len(r.echoes) == 0 {
+		return
+	}
+	r.echoes = slices.DeleteFunc(r.echoes, func(a arrival) bool {
+		if a.ev.Message.Seq > r.seq {
+			return false
+		}
+		if m := a.ev.from; m.audience != nil && !r.tell(m, a.ev, a.ev.Ref) {
+			r.drop(a.ctx, m)
+		}
+		return true
+	})
 }
 
 // stored is a message that was read from the store, as an arrival.

@@ -24,6 +24,8 @@ type told struct {
 	Count     int
 	History   []int64
 	Truncated bool
+	Epoch     string
+	Reset     bool
 }
 
 // lines is a rooms.Format: one JSON value a line.
@@ -32,7 +34,7 @@ type lines struct{}
 func (lines) Transport() string { return "websocket" }
 
 func (lines) Append(dst []byte, ev *rooms.Event, ref string) []byte {
-	l := told{Kind: ev.Kind.String(), Client: ev.ClientID, Ref: ref, Count: ev.Participants, Truncated: ev.Truncated}
+	l := told{Kind: ev.Kind.String(), Client: ev.ClientID, Ref: ref, Count: ev.Participants, Truncated: ev.Truncated, Epoch: ev.Epoch, Reset: ev.Reset}
 	if ev.Message != nil {
 		l.Seq, l.Text = ev.Message.Seq, ev.Message.Text
 	}
@@ -173,7 +175,7 @@ func (n *node) join(t *testing.T, room, client string, since int64) (*recorder, 
 func (n *node) send(room, client, text, ref string, from *rooms.Member) error {
 	done := make(chan error, 1)
 	err := n.Send(context.Background(), rooms.Post{RoomID: room, ClientID: client, Text: text, Ref: ref, From: from, Transport: "websocket"},
-		func(_ *rooms.Message, err error) { done <- err })
+		func(_ *rooms.Message, _ bool, err error) { done <- err })
 	if err != nil {
 		return err
 	}

@@ -50,11 +50,13 @@ type room struct {
 	// owned
 	loaded    bool      // subscribed, and the room exists as gen
 	gen       int64     // the room's generation
+	epoch     string    // and its epoch
 	life      int       // how often the room has been deleted while it was in memory
 	present   int       // members of this life that have not left
 	seq       int64     // the newest message that was delivered here
 	want      int64     // the newest message that is known to be stored
 	held      []arrival // messages beyond seq that wait for those before them, in their order
+	echoes    []arrival // repeated messages whose senders have not been told
 	gap       gap
 	turn      int64 // of the newest change of who is in the room, and
 	count     int   // how many were after it
@@ -89,7 +91,7 @@ type pending struct {
 	from      *Member
 	transport string
 	received  time.Time
-	done      func(*Message, error)
+	done      func(*Message, bool, error)
 }
 
 func newRoom(h *Hub, id string) *room {
@@ -352,7 +354,7 @@ func (r *room) adopt(ctx context.Context, info Room) {
 		r.gone(ctx)
 	}
 	if !r.loaded {
-		r.loaded, r.gen = true, info.Generation
+		r.loaded, r.gen, r.epoch = true, info.Generation, info.Epoch
 		r.seq, r.want, r.held = info.LastSeq, info.LastSeq, r.held[:0]
 		r.turn, r.count = 0, 0
 	}
@@ -372,22 +374,28 @@ func (r *room) append(tasks []task) {
 	defer cancel()
 	drafts := make([]Draft, len(tasks))
 	for i, t := range tasks {
-		drafts[i] = Draft{Ctx: t.ctx, Message: &t.post.message}
+		drafts[i] = Draft{Ctx: t.ctx, Message: &t.post.message, Ref: t.post.ref}
 	}
 	var err error = errClosing
 	if ctx.Err() == nil {
 		err = r.hub.store.Append(ctx, r.id, drafts)
 	}
-	for _, t := range tasks {
+	for i, t := range tasks {
 		p := t.post
 		if err == nil {
-			r.hub.publish(t.ctx, &Event{
+			ev := &Event{
 				Kind: EventMessage, RoomID: r.id, Generation: p.message.Generation, ClientID: p.message.ClientID, Message: &p.message,
 				Transport: p.transport, Received: p.received, Ref: p.ref, from: p.from,
-			})
-			p.done(&p.message, nil)
+			}
+			repeated := drafts[i].Repeated
+			if repeated {
+				r.repeat(arrival{t.ctx, ev})
+			} else {
+				r.hub.publish(t.ctx, ev)
+			}
+			p.done(&p.message, repeated, nil)
 		} else {
-			p.done(nil, AsError(err))
+			p.done(nil, false, AsError(err))
 		}
 		<-r.slots
 	}
@@ -397,14 +405,15 @@ func (r *room) append(tasks []task) {
 }
 
 // join makes m a member and hands it the history.
-func (r *room) join(ctx context.Context, m *Member, since *int64) error {
+func (r *room) join(ctx context.Context, m *Member, req Join) error {
 	ctx, cancel := r.budget(ctx)
 	defer cancel()
-	history, err := r.ready(ctx, since)
+	history, err := r.ready(ctx, req)
 	if err != nil {
 		return err
 	}
-	if len(history.History) > 0 && !r.tell(m, history) {
+	// A client without a history is told the epoch.
+	if !r.tell(m, history, "") {
 		return &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
 	}
 	r.add(m)
@@ -417,7 +426,7 @@ func (r *room) join(ctx context.Context, m *Member, since *int64) error {
 // ready returns what a member is shown that joins now, and brings the room to where that ends: the store may be ahead of
 // what this node has been told. The others get now what they lack, so that from here on all of the room's members have
 // seen the same, and nobody is handed again what the history showed or the client had before.
-func (r *room) ready(ctx context.Context, since *int64) (*Event, error) {
+func (r *room) ready(ctx context.Context, req Join) (*Event, error) {
 	for {
 		if err := r.load(ctx); err != nil {
 			return nil, err
@@ -429,12 +438,12 @@ func (r *room) ready(ctx context.Context, since *int64) (*Event, error) {
 			}
 			r.adopt(ctx, info)
 		}
-		history, err := r.history(ctx, since)
+		history, err := r.history(ctx, req)
 		if err != nil {
 			return nil, err
 		}
 		life := r.life
-		if err := r.verify(ctx, history.History, since); err != nil {
+		if err := r.verify(ctx, history.History, req.Since); err != nil {
 			return nil, err
 		}
 		for _, message := range history.History {
@@ -469,10 +478,9 @@ func (r *room) verify(ctx context.Context, history []*Message, since *int64) err
 }
 
 // history reads what a member is shown on joining.
-func (r *room) history(ctx context.Context, since *int64) (*Event, error) {
-	ev := &Event{Kind: EventHistory, RoomID: r.id}
+func (r *room) history(ctx context.Context, req Join) (*Event, error) {
 	var err error
-	if since != nil && *since > r.want {
+	if req.Since != nil && *req.Since > r.want {
 		// The client may have been shown more by another node than this one has been told of.
 		info, err := r.hub.store.Room(ctx, r.id)
 		if err != nil {
@@ -480,11 +488,13 @@ func (r *room) history(ctx context.Context, since *int64) (*Event, error) {
 		}
 		r.adopt(ctx, info)
 	}
-	if since == nil || *since > r.want {
+	ev := &Event{Kind: EventHistory, RoomID: r.id, Epoch: r.epoch}
+	ev.Reset = req.Since != nil && resets(*req.Since, req.Epoch, Room{LastSeq: r.want, Epoch: r.epoch})
+	if req.Since == nil || ev.Reset {
 		ev.History, err = r.hub.store.Newest(ctx, r.id, 0, HistoryLength)
 		return ev, err
 	}
-	ev.History, err = r.hub.store.Newest(ctx, r.id, *since, MaxResume+1)
+	ev.History, err = r.hub.store.Newest(ctx, r.id, *req.Since, MaxResume+1)
 	if len(ev.History) > MaxResume {
 		ev.History, ev.Truncated = ev.History[1:], true
 	}
@@ -492,9 +502,9 @@ func (r *room) history(ctx context.Context, since *int64) (*Event, error) {
 }
 
 // tell hands ev to one member alone.
-func (r *room) tell(m *Member, ev *Event) bool {
+func (r *room) tell(m *Member, ev *Event, ref string) bool {
 	f := m.Conn.Sink.Format()
-	bytes := f.Append(nil, ev, "")
+	bytes := f.Append(nil, ev, ref)
 	return len(bytes) == 0 || m.Conn.Sink.Push(new(delivery).bundle(f, bytes, 1, 1))
 }
 
@@ -583,6 +593,7 @@ func (r *room) deleted() {
 	r.seq, r.want = 0, 0
 	clear(r.held)
 	r.held = r.held[:0]
+	r.echoes = nil
 	r.hub.members.Add(-int64(r.present))
 	r.life, r.present = r.life+1, 0
 	for _, a := range r.audiences {

@@ -15,13 +15,13 @@ type Service interface {
 	// DeleteRoom deletes the room and its messages, and tells and removes its members.
 	DeleteRoom(ctx context.Context, id string) error
 
-	// Messages returns up to limit of a room's messages, oldest first: those after *since, or the newest if since is nil.
-	Messages(ctx context.Context, roomID string, since *int64, limit int) ([]*Message, error)
+	// Messages returns some of a room's messages.
+	Messages(ctx context.Context, roomID string, q Query) (Page, error)
 	Message(ctx context.Context, id string) (*Message, error)
 	DeleteMessage(ctx context.Context, id string) error
 	// PostMessage stores and publishes post for a registered user in a room that exists and waits for it. Unknown
-	// user, room or parent: CodeNotFound.
-	PostMessage(ctx context.Context, post Post) (*Message, error)
+	// user, room or parent: CodeNotFound. repeated is as in Send.
+	PostMessage(ctx context.Context, post Post) (m *Message, repeated bool, err error)
 
 	CreateUser(ctx context.Context, name, handle string) (User, error)
 	User(ctx context.Context, id string) (User, error)
@@ -37,7 +37,10 @@ type Service interface {
 	// Send stores post and publishes it. It returns when the post is in the room's line, which may take as long as the
 	// line is full; an error then means that done is not called. done is called once, from the room's goroutine, when
 	// the message is stored and published or has failed; it must not block. Posts of one connection keep their order.
-	Send(ctx context.Context, post Post, done func(*Message, error)) error
+	//
+	// A post is repeated if its client has sent one with the same Ref to the room less than RefAge ago: then m is the message
+	// that was stored for that one, nothing else is stored, and From alone is told of m, after all that comes before it.
+	Send(ctx context.Context, post Post, done func(m *Message, repeated bool, err error)) error
 	// Typing tells the room's other members that m's client is typing.
 	Typing(ctx context.Context, m *Member) error
 	// Disconnect says that conn has ended, and why. Its memberships have been left before.
@@ -59,6 +62,21 @@ type Join struct {
 	RoomID   string
 	ClientID string
 	Since    *int64 // resume after this sequence number; nil: the history
+	Epoch    string // of the room that Since is about; empty: the client does not say
+}
+
+// Query says which messages of a room are wanted.
+type Query struct {
+	Since *int64 // those after this sequence number; nil: the newest
+	Epoch string // of the room that Since is about; empty: the client does not say
+	Limit int    // how many at the most
+}
+
+// Page is the answer to a Query.
+type Page struct {
+	Messages []*Message // oldest first
+	Epoch    string     // the room's
+	Reset    bool       // these are the newest: Since is of another epoch
 }
 
 // Post is a message as a client sent it.
@@ -68,7 +86,7 @@ type Post struct {
 	Text      string
 	IsReply   bool
 	ParentID  string
-	Ref       string
+	Ref       string // names the message among those of its client; empty: none
 	Transport string
 	Received  time.Time    // zero: when Send is called
 	Trace     TraceContext // to be stored with the message

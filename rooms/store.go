@@ -21,6 +21,10 @@ type Store interface {
 	// numbers and new ids to them. Calls for one room must not overlap on a node; calls for different rooms that arrive together share
 	// a transaction. CodeNotFound if the room does not exist. When Append has returned nil, the messages survive the
 	// process.
+	//
+	// A draft with a Ref under which the room has had a message of the same client for less than RefAge, on whatever node or
+	// before it in drafts, is not stored: its Message becomes that one, and Repeated is set. A message that has been deleted
+	// since comes with the draft's text.
 	Append(ctx context.Context, roomID string, drafts []Draft) error
 	// After returns up to limit messages with a sequence number above seq, oldest first; deleted ones are left out.
 	After(ctx context.Context, roomID string, seq int64, limit int) ([]*Message, error)
@@ -28,6 +32,8 @@ type Store interface {
 	// does not exist has none.
 	Newest(ctx context.Context, roomID string, seq int64, limit int) ([]*Message, error)
 	Message(ctx context.Context, id string) (*Message, error)
+	// Sent is the message for which Append would take another one of this client with this ref.
+	Sent(ctx context.Context, roomID, clientID, ref string) (*Message, error)
 	// DeleteMessage deletes the message; its place in the sequence stays taken.
 	DeleteMessage(ctx context.Context, id string) error
 
@@ -52,6 +58,8 @@ type Head struct {
 // Draft is a message on its way into the store. Ctx belongs to the operation that wants this one message stored: one
 // Append serves many operations, so its own context cannot speak for them.
 type Draft struct {
-	Ctx     context.Context
-	Message *Message
+	Ctx      context.Context
+	Message  *Message
+	Ref      string // the client's own name for the message; empty: none
+	Repeated bool   // written by Append
 }

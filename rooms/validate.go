@@ -3,6 +3,7 @@ package rooms
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -22,6 +23,17 @@ func CheckID(field, id string) error {
 		return invalidID(field)
 	}
 	return nil
+}
+
+// CheckRef returns an *Error that names field unless ref is empty or has at most MaxRefLength characters of UTF-8, none of
+// which is a control character.
+func CheckRef(field, ref string) error {
+	if utf8.ValidString(ref) && (len(ref) <= MaxRefLength || utf8.RuneCountInString(ref) <= MaxRefLength) &&
+		strings.IndexFunc(ref, unicode.IsControl) < 0 {
+		return nil
+	}
+	return &Error{Code: CodeInvalid, Field: field,
+		Detail: fmt.Sprintf("%s must be at most %d characters, without control characters", field, MaxRefLength)}
 }
 
 func invalidID(field string) error {

@@ -34,6 +34,7 @@ var (
 	keyConnection  = newText("chat.connection.id", "connection_id", "")
 	keySeq         = newNumber("chat.room.seq", "seq", "seq")
 	keySince       = newNumber("chat.since", "since", "")
+	keyRepeated    = newText("chat.repeated", "", "repeated") // "true": it was stored before, under its ref
 	keyEvent       = newText("chat.event", "event", "")
 	keyBatch       = newNumber("chat.batch.size", "batch", "")
 	keyCount       = newNumber("chat.count", "", "count")

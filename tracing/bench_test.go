@@ -42,8 +42,8 @@ type (
 	acceptingRelay   struct{ rooms.Relay }
 )
 
-func (acceptingService) Send(_ context.Context, _ rooms.Post, done func(*rooms.Message, error)) error {
-	done(message, nil)
+func (acceptingService) Send(_ context.Context, _ rooms.Post, done func(*rooms.Message, bool, error)) error {
+	done(message, false, nil)
 	return nil
 }
 func (acceptingStore) Append(context.Context, string, []rooms.Draft) error { return nil }
@@ -68,7 +68,7 @@ func steps(tb testing.TB) map[string]func() {
 	post := rooms.Post{RoomID: "general", ClientID: "ada", Text: "hello", Transport: "websocket"}
 	event := rooms.Event{Kind: rooms.EventMessage, RoomID: "general", ClientID: "ada", Message: message, Transport: "websocket", Received: time.Now()}
 	return map[string]func(){
-		"receive":   func() { _ = service.Send(conn, post, func(*rooms.Message, error) {}) },
+		"receive":   func() { _ = service.Send(conn, post, func(*rooms.Message, bool, error) {}) },
 		"append10":  func() { _ = store.Append(ctx, "general", drafts) },
 		"broadcast": func() { _ = relay.Publish(ctx, &event) },
 		"deliver":   func() { hooks.Delivering(ctx, &event, 200)(outcome) },

@@ -326,7 +326,7 @@ func TestTheLinesAreThoseOfTheTraceLog(t *testing.T) {
 	var posted string
 	conn := &rooms.Conn{ID: "abcdef-1", Transport: "websocket"}
 	ctx := w.connect(1)
-	_, err := service.PostMessage(ctx, rooms.Post{RoomID: "general", ClientID: "ada", Text: "hello", Transport: "websocket"})
+	_, _, err := service.PostMessage(ctx, rooms.Post{RoomID: "general", ClientID: "ada", Text: "hello", Transport: "websocket"})
 	require.NoError(t, err)
 	_, err = service.Join(ctx, conn, rooms.Join{RoomID: "general", ClientID: "ada"})
 	require.NoError(t, err)
@@ -352,8 +352,8 @@ func TestTheLinesAreThoseOfTheTraceLog(t *testing.T) {
 // silent is a Service that does what is needed to be traced.
 type silent struct{ rooms.Service }
 
-func (silent) PostMessage(_ context.Context, p rooms.Post) (*rooms.Message, error) {
-	return &rooms.Message{ID: "id", Seq: 3, RoomID: p.RoomID, Text: p.Text}, nil
+func (silent) PostMessage(_ context.Context, p rooms.Post) (*rooms.Message, bool, error) {
+	return &rooms.Message{ID: "id", Seq: 3, RoomID: p.RoomID, Text: p.Text}, false, nil
 }
 func (silent) Join(context.Context, *rooms.Conn, rooms.Join) (*rooms.Member, error) { return nil, nil }
 func (silent) DeleteRoom(_ context.Context, id string) error {

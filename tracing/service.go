@@ -42,10 +42,10 @@ func (s *tracedService) DeleteRoom(ctx context.Context, id string) (err error) {
 	return s.next.DeleteRoom(ctx, id)
 }
 
-func (s *tracedService) Messages(ctx context.Context, roomID string, since *int64, limit int) (list []*rooms.Message, err error) {
-	ctx, span := s.t.tracer.start(ctx, &opMessages, sinceAttrs(roomID, since)...)
-	defer func() { span.set(keyCount.int(len(list))); s.end(span, err) }()
-	return s.next.Messages(ctx, roomID, since, limit)
+func (s *tracedService) Messages(ctx context.Context, roomID string, q rooms.Query) (page rooms.Page, err error) {
+	ctx, span := s.t.tracer.start(ctx, &opMessages, sinceAttrs(roomID, q.Since)...)
+	defer func() { span.set(keyCount.int(len(page.Messages))); s.end(span, err) }()
+	return s.next.Messages(ctx, roomID, q)
 }
 
 func (s *tracedService) Message(ctx context.Context, id string) (m *rooms.Message, err error) {
@@ -78,17 +78,17 @@ func (s *tracedService) Users(ctx context.Context) (list []rooms.User, err error
 	return s.next.Users(ctx)
 }
 
-func (s *tracedService) PostMessage(ctx context.Context, p rooms.Post) (m *rooms.Message, err error) {
+func (s *tracedService) PostMessage(ctx context.Context, p rooms.Post) (m *rooms.Message, repeated bool, err error) {
 	ctx, span := s.receive(ctx, &p)
-	defer func() { s.received(span, p.Transport, m, err) }()
+	defer func() { s.received(span, p.Transport, m, repeated, err) }()
 	return s.next.PostMessage(ctx, p)
 }
 
-func (s *tracedService) Send(ctx context.Context, p rooms.Post, done func(*rooms.Message, error)) error {
+func (s *tracedService) Send(ctx context.Context, p rooms.Post, done func(*rooms.Message, bool, error)) error {
 	ctx, span := s.receive(ctx, &p)
-	err := s.next.Send(ctx, p, func(m *rooms.Message, err error) {
-		s.received(span, p.Transport, m, err)
-		done(m, err)
+	err := s.next.Send(ctx, p, func(m *rooms.Message, repeated bool, err error) {
+		s.received(span, p.Transport, m, repeated, err)
+		done(m, repeated, err)
 	})
 	if err != nil {
 		s.end(span, err)
@@ -110,13 +110,16 @@ func (s *tracedService) receive(ctx context.Context, p *rooms.Post) (context.Con
 	return ctx, span
 }
 
-func (s *tracedService) received(span *span, transport string, m *rooms.Message, err error) {
-	if err == nil {
+func (s *tracedService) received(span *span, transport string, m *rooms.Message, repeated bool, err error) {
+	switch {
+	case err != nil:
+		s.end(span, err)
+	case repeated:
+		span.endAt(time.Now(), nil, keyMessage.text(m.ID), keySeq.int64(m.Seq), keyRepeated.text("true"))
+	default:
 		s.t.metrics.stored(transport)
 		span.endAt(time.Now(), nil, keyMessage.text(m.ID), keySeq.int64(m.Seq))
-		return
 	}
-	s.end(span, err)
 }
 
 func (s *tracedService) Join(ctx context.Context, conn *rooms.Conn, req rooms.Join) (m *rooms.Member, err error) {

@@ -38,10 +38,13 @@ func (s *tracedStore) Append(ctx context.Context, roomID string, drafts []rooms.
 	err := s.failed(s.Store.Append(ctx, roomID, drafts))
 	now = time.Now()
 	for i, span := range spans {
-		if err != nil {
+		m := drafts[i].Message
+		switch {
+		case err != nil:
 			span.endAt(now, err)
-		} else {
-			m := drafts[i].Message
+		case drafts[i].Repeated:
+			span.endAt(now, nil, keyMessage.text(m.ID), keySeq.int64(m.Seq), keyRepeated.text("true"))
+		default:
 			span.endAt(now, nil, keyMessage.text(m.ID), keySeq.int64(m.Seq))
 		}
 	}

@@ -80,7 +80,7 @@ func observedRoom(tb testing.TB, members int) (say func()) {
 		if err == nil {
 			err = service.Send(ctx, rooms.Post{
 				RoomID: from.RoomID, ClientID: from.ClientID, Text: f.Text, Ref: f.Ref, Transport: "websocket", Received: time.Now(), From: from,
-			}, func(_ *rooms.Message, err error) { sent <- err })
+			}, func(_ *rooms.Message, _ bool, err error) { sent <- err })
 		}
 		if err == nil {
 			err = <-sent

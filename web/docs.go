@@ -178,6 +178,7 @@ func describeOthers(doc *huma.OpenAPI) {
 			{Name: "room_id", In: "path", Required: true, Description: "The room; it is created if it does not exist", Schema: str("general")},
 			{Name: "client_id", In: "path", Required: true, Description: "Who connects", Schema: str("user123")},
 			{Name: "since", In: "query", Description: "Resume after this sequence number", Schema: &huma.Schema{Type: huma.TypeInteger, Format: "int64", Minimum: &nothing}},
+			{Name: "epoch", In: "query", Description: "The epoch that `history` had, with `since`", Schema: &huma.Schema{Type: huma.TypeString}},
 			{Name: "traceparent", In: "query", Description: "W3C trace context, for clients that cannot set headers", Schema: &huma.Schema{Type: huma.TypeString}},
 			{Name: "tracestate", In: "query", Description: "Goes with `traceparent`. Of more than 512 bytes, members at the end are dropped", Schema: &huma.Schema{Type: huma.TypeString}},
 			{Name: "Connection", In: "header", Required: true, Schema: str("Upgrade")},
@@ -242,7 +243,7 @@ var meanings = map[int]struct{ text, detail, field string }{
 	http.StatusUnsupportedMediaType:  {"The body is not declared as `application/json`.", "body: unknown content type: text/plain", "body"},
 	http.StatusUnprocessableEntity:   {"A field cannot be used; `errors` names it.", "room_id must be 1 to 64 of A-Z a-z 0-9 _ . -", "room_id"},
 	http.StatusTooManyRequests:       {"The server has as many rooms as it takes.", "the server has as many rooms as it takes; delete one or join an existing one", ""},
-	http.StatusServiceUnavailable:    {"The server cannot do this now. Nothing has been done; try again.", "the server cannot do this now; try again", ""},
+	http.StatusServiceUnavailable:    {"The server cannot do this now; try again.", "the server cannot do this now; try again", ""},
 }
 
 // objects are descriptions of what calls are asked and answer with, by its name in the document.
@@ -267,6 +268,7 @@ var missing = map[string]string{
 // Ids and the time in examples.
 const (
 	exampleTime    = 1635789012345
+	exampleEpoch   = "3f9a2b41.0.1"
 	exampleUser    = "017ccd2c-6979-72f1-9c4e-5d7a1b30aa11"
 	exampleMessage = "017cdc9f-7d79-7c3a-8d15-e60f2b94cc33"
 )
@@ -280,8 +282,8 @@ func complete(doc *huma.OpenAPI) {
 	show := func(op *huma.Operation, status string, body any) {
 		op.Responses[status].Content["application/json"].Example = body
 	}
-	show(doc.Paths["/rooms"].Post, "201", roomBody{RoomID: "test", Name: "Test Room", CreatedAt: exampleTime})
-	show(doc.Paths["/rooms"].Post, "200", roomBody{RoomID: "test", Name: "Test Room", Participants: 5, Messages: 42, CreatedAt: exampleTime})
+	show(doc.Paths["/rooms"].Post, "201", roomBody{RoomID: "test", Name: "Test Room", CreatedAt: exampleTime, Epoch: exampleEpoch})
+	show(doc.Paths["/rooms"].Post, "200", roomBody{RoomID: "test", Name: "Test Room", Participants: 5, Messages: 42, CreatedAt: exampleTime, Epoch: exampleEpoch})
 	show(doc.Paths["/health"].Get, "503", healthBody{"unhealthy", "traceroom", exampleTime, "store"})
 	show(doc.Paths["/readyz"].Get, "503", readyBody{"draining"})
 	problem := &huma.Schema{Ref: "#/components/schemas/Problem"}
@@ -354,6 +356,11 @@ func meaning(doc *huma.OpenAPI, op *huma.Operation, status int) (text string, ex
 	case status == http.StatusServiceUnavailable && connects:
 		text = "The server has as many connections as it takes."
 		example.Detail = "the server has as many connections as it takes; try again later"
+	case status == http.StatusServiceUnavailable && op.OperationID == "post-message":
+		text = "The message is not stored, or it is not known whether it is. With the same `Idempotency-Key` it is safe to send it again."
+		example.Detail = rooms.NotKnown(nil).Detail
+	case status == http.StatusServiceUnavailable && op.Method != http.MethodGet:
+		text = "The server cannot do this now, or does not know whether it was done; try again."
 	case status == http.StatusUnprocessableEntity && op.RequestBody != nil && op.RequestBody.Required:
 		name := doc.Components.Schemas.SchemaFromRef(op.RequestBody.Content["application/json"].Schema.Ref).Required[0]
 		field, example.Detail = "body."+name, name+": is required"

@@ -172,13 +172,13 @@ func (brokenRooms) CreateRoom(context.Context, string, string) (rooms.Room, bool
 func (brokenRooms) Room(context.Context, string) (rooms.Room, error) { return rooms.Room{}, errBroken }
 func (brokenRooms) Rooms(context.Context) ([]rooms.Room, error)      { return nil, errBroken }
 func (brokenRooms) DeleteRoom(context.Context, string) error         { return errBroken }
-func (brokenRooms) Messages(context.Context, string, *int64, int) ([]*rooms.Message, error) {
-	return nil, errBroken
+func (brokenRooms) Messages(context.Context, string, rooms.Query) (rooms.Page, error) {
+	return rooms.Page{}, errBroken
 }
 func (brokenRooms) Message(context.Context, string) (*rooms.Message, error) { return nil, errBroken }
 func (brokenRooms) DeleteMessage(context.Context, string) error             { return errBroken }
-func (brokenRooms) PostMessage(context.Context, rooms.Post) (*rooms.Message, error) {
-	return nil, errBroken
+func (brokenRooms) PostMessage(context.Context, rooms.Post) (*rooms.Message, bool, error) {
+	return nil, false, errBroken
 }
 func (brokenRooms) CreateUser(context.Context, string, string) (rooms.User, error) {
 	return rooms.User{}, errBroken
@@ -268,7 +268,9 @@ func TestAnswersAreThoseDocumented(t *testing.T) {
 	send(d, "create-room", "", nil, `{"room_id":"test"}`)
 	chatroom := id(send(d, "create-chatroom", "", nil, `{"name":"Reading group"}`))
 	post := fmt.Sprintf(`{"message_text":"Hello!","user_id":%q,"chatroom_id":%q`, user, chatroom)
-	message := id(send(d, "post-message", "", nil, post+"}"))
+	message := id(send(d, "post-message", "", nil, post+"}", "Idempotency-Key", "a-key"))
+	require.Equal(t, message, id(send(d, "post-message", "", nil, post+"}", "Idempotency-Key", "a-key")))
+	require.Contains(t, string(send(d, "post-message", "", nil, post+"}", "Idempotency-Key", strings.Repeat("k", 65))), `"field":"Idempotency-Key"`)
 	send(d, "post-message", "", nil, post+fmt.Sprintf(`,"is_reply":true,"parent_message_id":%q}`, message))
 	send(d, "post-message", "", nil, `{"message_text":"Hello!","user_id":"nobody","chatroom_id":"general"}`)
 	for _, name := range []string{"list-rooms", "list-users", "list-chatrooms", "health", "readyz"} {
@@ -608,8 +610,10 @@ func TestAsyncAPISaysWhatTheServerSends(t *testing.T) {
 			event(rooms.EventMessage, "7", func(ev *rooms.Event) { ev.Message, ev.Trace = full, full.Trace }),
 			event(rooms.EventMessage, "", func(ev *rooms.Event) { ev.Message = least })},
 		{"history",
-			event(rooms.EventHistory, "", func(ev *rooms.Event) { ev.History, ev.Truncated = []*rooms.Message{least, full}, true }),
-			event(rooms.EventHistory, "", nil)},
+			event(rooms.EventHistory, "", func(ev *rooms.Event) {
+				ev.History, ev.Epoch, ev.Truncated, ev.Reset = []*rooms.Message{least, full}, "3f9a2b41.0.1", true, true
+			}),
+			event(rooms.EventHistory, "", func(ev *rooms.Event) { ev.Epoch = "3f9a2b41.0.1" })},
 		{"typing", event(rooms.EventTyping, "", about), event(rooms.EventTyping, "", about)},
 		{"user_joined", event(rooms.EventJoined, "", about), event(rooms.EventJoined, "", about)},
 		{"user_left", event(rooms.EventLeft, "", about), event(rooms.EventLeft, "", about)},
@@ -661,11 +665,13 @@ func TestAsyncAPISaysWhatTheServerTakes(t *testing.T) {
 	}
 	for path, limit := range map[string]int{
 		"say/payload/properties/text/maxLength":         rooms.MaxTextLength,
-		"say/payload/properties/ref/maxLength":          maxRef,
+		"say/payload/properties/ref/maxLength":          rooms.MaxRefLength,
 		"say/payload/properties/tracestate/maxLength":   maxTrace,
 		"history/payload/properties/messages/maxItems":  rooms.MaxResume,
 		"message/payload/properties/room_id/maxLength":  rooms.MaxIDLength,
 		"sio_join/payload/properties/user_id/maxLength": rooms.MaxIDLength,
+		"sio_say/payload/properties/text/maxLength":     rooms.MaxTextLength,
+		"sio_say/payload/properties/ref/maxLength":      rooms.MaxRefLength,
 	} {
 		at := c.at(t, append([]string{"components", "messages"}, strings.Split(path, "/")...)...)
 		require.Equal(t, strconv.Itoa(limit), fmt.Sprint(at), path)
@@ -744,6 +750,23 @@ func TestAsyncAPISaysWhatSocketIOTakes(t *testing.T) {
 			req, _, err := parseRequest(raw, "socket")
 			require.NoError(t, err)
 			require.Equal(t, rooms.Join{RoomID: "general", ClientID: "user123"}, req)
+		}
+	}
+	var taken []string
+	for f := range reflect.TypeFor[saying]().Fields() {
+		if !f.Anonymous {
+			taken = append(taken, f.Tag.Get("json"))
+		}
+	}
+	all, _ := c.fields(t, "sio_say")
+	require.Subset(t, append(taken, "chatroom_id", "user_id", "traceparent", "tracestate"), all)
+	for _, name := range []string{"sio_say", "sio_type"} {
+		for _, example := range c.at(t, "components", "messages", name, "examples").([]any) {
+			raw, err := json.Marshal(example.(map[string]any)["payload"])
+			require.NoError(t, err)
+			var s saying
+			require.NoError(t, json.Unmarshal(raw, &s))
+			require.Equal(t, "general", s.ChatroomID)
 		}
 	}
 	examples := c.at(t, "components", "messages", "sio_error", "examples").([]any)

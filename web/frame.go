@@ -18,11 +18,8 @@ const (
 	codeRateLimited rooms.Code = "rate_limited"
 )
 
-// maxRef is the length in bytes of the longest ref, and maxTrace that of a traceparent that is looked at.
-const (
-	maxRef   = 128
-	maxTrace = 512
-)
+// maxTrace is the length in bytes of the longest traceparent that is looked at.
+const maxTrace = 512
 
 // frame is what a client says, in the WebSocket contract.
 type frame struct {
@@ -47,7 +44,7 @@ func parseFrame(p []byte) (frame, error) {
 	f = frame{}
 	if err := json.Unmarshal(p, &f); err != nil {
 		ref := f.Ref
-		if len(ref) > maxRef {
+		if rooms.CheckRef("ref", ref) != nil {
 			ref = ""
 		}
 		var typeErr *json.UnmarshalTypeError
@@ -62,9 +59,9 @@ func parseFrame(p []byte) (frame, error) {
 
 // check returns the frame, or what is wrong with it.
 func (f frame) check() (frame, error) {
-	if len(f.Ref) > maxRef {
+	if err := rooms.CheckRef("ref", f.Ref); err != nil {
 		f.Ref = ""
-		return f, &rooms.Error{Code: rooms.CodeInvalid, Field: "ref", Detail: fmt.Sprintf("ref must be at most %d bytes", maxRef)}
+		return f, err
 	}
 	if f.Type != "message" && f.Type != "typing" {
 		return f, &rooms.Error{Code: codeUnknownType, Field: "type", Detail: "type must be message or typing"}

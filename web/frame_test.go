@@ -36,8 +36,8 @@ func TestAFrameIsReadOrRefused(t *testing.T) {
 		"a number as type":          {`{"type":1,"ref":"r"}`, frame{Ref: "r"}, rooms.CodeInvalid},
 		"a number as ref":           {`{"type":"message","ref":1}`, frame{}, rooms.CodeInvalid},
 		"unknown":                   {`{"type":"user_left","ref":"r"}`, frame{Type: "user_left", Ref: "r"}, codeUnknownType},
-		"too long a ref":            {`{"type":"message","ref":"` + strings.Repeat("r", maxRef+1) + `"}`, frame{Type: "message"}, rooms.CodeInvalid},
-		"too long a ref, and wrong": {`{"type":1,"ref":"` + strings.Repeat("r", maxRef+1) + `"}`, frame{}, rooms.CodeInvalid},
+		"too long a ref":            {`{"type":"message","ref":"` + strings.Repeat("r", rooms.MaxRefLength+1) + `"}`, frame{Type: "message"}, rooms.CodeInvalid},
+		"too long a ref, and wrong": {`{"type":1,"ref":"` + strings.Repeat("r", rooms.MaxRefLength+1) + `"}`, frame{}, rooms.CodeInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := parseFrame([]byte(test.in))
@@ -61,7 +61,7 @@ func FuzzParseFrame(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
 		got, err := parseFrame(p)
-		require.LessOrEqual(t, len(got.Ref), maxRef)
+		require.NoError(t, rooms.CheckRef("ref", got.Ref))
 		require.LessOrEqual(t, len(got.TraceParent), maxTrace)
 		if err != nil {
 			e := rooms.AsError(err)

@@ -69,8 +69,9 @@ type roomBody struct {
 	Participants int    `json:"participant_count" doc:"Clients in the room" example:"5"`
 	Messages     int    `json:"message_count" doc:"Messages in the room, without deleted ones" example:"42"`
 	CreatedAt    int64  `json:"created_at" doc:"When it was created, in Unix milliseconds" example:"1635702612345"`
+	Epoch        string `json:"epoch" doc:"What its sequence numbers go by" example:"3f9a2b41.0.1"`
 }
 
 func roomOf(r rooms.Room) roomBody {
-	return roomBody{r.ID, r.Name, r.Participants, r.Messages, r.CreatedAt.UnixMilli()}
+	return roomBody{r.ID, r.Name, r.Participants, r.Messages, r.CreatedAt.UnixMilli(), r.Epoch}
 }

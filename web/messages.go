@@ -83,6 +83,7 @@ type (
 		}
 	}
 	postMessage struct {
+		Key  string `header:"Idempotency-Key" doc:"Names the message among those of its user: for ten minutes, the same key in the same chatroom is answered with the message that was stored first, and nothing else is stored. 1 to 64 characters" example:"7c9e6679-7425-40de-944b-e07fc1f90ae7"`
 		Body struct {
 			Text     string  `json:"message_text" minLength:"1" maxLength:"4096" doc:"What is said. Not all of it may be blank" example:"Hello!"`
 			UserID   string  `json:"user_id" minLength:"1" maxLength:"64" doc:"A registered user" example:"017ccd2c-6979-72f1-9c4e-5d7a1b30aa11"`
@@ -95,12 +96,15 @@ type (
 	posted       struct {
 		Chatroom string          `path:"chatroom_id" doc:"The room" example:"general"`
 		Since    optional[int64] `query:"since" minimum:"0" doc:"Only messages after this sequence number" example:"41"`
+		Epoch    string          `query:"epoch" doc:"The room's epoch when it was: if it is another now, or since is beyond the newest message, the newest messages are answered, with reset" example:"3f9a2b41.0.1"`
 		Limit    int             `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many messages at the most"`
 	}
 	postedListAnswer struct {
 		Body struct {
 			Messages []postedBody `json:"messages" nullable:"false" doc:"Oldest first"`
 			Total    int          `json:"total" doc:"Messages in the chatroom, of which these may be a part"`
+			Epoch    string       `json:"epoch" doc:"What the sequence numbers go by: it changes when the room is deleted and made anew, or a power failure may have taken its newest messages" example:"3f9a2b41.0.1"`
+			Reset    bool         `json:"reset,omitempty" doc:"These are the newest messages, as since is of another epoch. Absent if not"`
 		}
 	}
 	messageDeletedAnswer struct {
@@ -182,7 +186,7 @@ func (s *Server) chatrooms(api huma.API) {
 }
 
 // postFields are the names of a post's fields in POST /messages where the rooms call them something else.
-var postFields = map[string]string{"text": "message_text", "room_id": "chatroom_id"}
+var postFields = map[string]string{"text": "message_text", "room_id": "chatroom_id", "ref": "Idempotency-Key"}
 
 func (s *Server) messages(api huma.API) {
 	tags := []string{tagMessages}
@@ -190,18 +194,18 @@ func (s *Server) messages(api huma.API) {
 		OperationID: "post-message", Method: http.MethodPost, Path: "/messages", Tags: tags,
 		Summary: "Post a message", DefaultStatus: http.StatusCreated,
 		Description: "The message is stored, then sent to the room's members: to Socket.IO clients as `new_message`. " +
-			"An unknown user, chatroom or parent is answered with 404. If the message cannot be stored, the answer is 503 " +
-			"and nobody is sent anything.",
+			"An unknown user, chatroom or parent is answered with 404. After a 503, or no answer, send it again with the same " +
+			"`Idempotency-Key`: it is stored once.",
 		Errors: []int{404, 422, 503},
 	}, func(ctx context.Context, in *postMessage) (*postedAnswer, error) {
 		post := rooms.Post{
 			RoomID: in.Body.Chatroom, ClientID: in.Body.UserID, Text: in.Body.Text, IsReply: in.Body.IsReply,
-			Transport: "http", Received: time.Now(),
+			Ref: in.Key, Transport: "http", Received: time.Now(),
 		}
 		if in.Body.ParentID != nil {
 			post.ParentID = *in.Body.ParentID
 		}
-		m, err := s.cfg.Service.PostMessage(ctx, post)
+		m, _, err := s.cfg.Service.PostMessage(ctx, post)
 		if err != nil {
 			return nil, problemOf(renamed(err, postFields))
 		}
@@ -237,12 +241,13 @@ func (s *Server) messages(api huma.API) {
 		if err != nil {
 			return nil, problemOf(err)
 		}
-		list, err := s.cfg.Service.Messages(ctx, in.Chatroom, in.Since.pointer(), in.Limit)
+		page, err := s.cfg.Service.Messages(ctx, in.Chatroom, rooms.Query{Since: in.Since.pointer(), Epoch: in.Epoch, Limit: in.Limit})
 		if err != nil {
 			return nil, problemOf(err)
 		}
 		out := &postedListAnswer{}
-		out.Body.Messages = mapped(list, postedOf)
+		out.Body.Epoch, out.Body.Reset = page.Epoch, page.Reset
+		out.Body.Messages = mapped(page.Messages, postedOf)
 		out.Body.Total = room.Messages
 		return out, nil
 	})

@@ -41,6 +41,7 @@ type createRoom struct {
 type messagesQuery struct {
 	RoomID string          `path:"room_id" doc:"The room" example:"general"`
 	Since  optional[int64] `query:"since" minimum:"0" doc:"Only messages after this sequence number" example:"41"`
+	Epoch  string          `query:"epoch" doc:"The room's epoch when it was: if it is another now, or since is beyond the newest message, the newest messages are answered, with reset" example:"3f9a2b41.0.1"`
 	Limit  int             `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many messages at the most"`
 }
 
@@ -72,6 +73,8 @@ type messagesAnswer struct {
 	Body struct {
 		RoomID   string        `json:"room_id" doc:"The room" example:"general"`
 		Messages []messageBody `json:"messages" nullable:"false" doc:"Oldest first"`
+		Epoch    string        `json:"epoch" doc:"What the sequence numbers go by: it changes when the room is deleted and made anew, or a power failure may have taken its newest messages" example:"3f9a2b41.0.1"`
+		Reset    bool          `json:"reset,omitempty" doc:"These are the newest messages, as since is of another epoch. Absent if not"`
 	}
 }
 
@@ -150,13 +153,14 @@ func (s *Server) rooms(api huma.API) {
 		Summary: "A room's messages", Description: "Those after `since`, or else the newest; oldest first.",
 		Errors: []int{404, 422, 503},
 	}, func(ctx context.Context, in *messagesQuery) (*messagesAnswer, error) {
-		list, err := s.cfg.Service.Messages(ctx, in.RoomID, in.Since.pointer(), in.Limit)
+		page, err := s.cfg.Service.Messages(ctx, in.RoomID, rooms.Query{Since: in.Since.pointer(), Epoch: in.Epoch, Limit: in.Limit})
 		if err != nil {
 			return nil, problemOf(err)
 		}
 		out := &messagesAnswer{}
 		out.Body.RoomID = in.RoomID
-		out.Body.Messages = mapped(list, func(m *rooms.Message) messageBody {
+		out.Body.Epoch, out.Body.Reset = page.Epoch, page.Reset
+		out.Body.Messages = mapped(page.Messages, func(m *rooms.Message) messageBody {
 			return messageBody{m.ClientID, m.Text, m.RoomID, m.CreatedAt.UnixMilli(), m.Seq, m.ID, m.IsReply, m.ParentID, m.Trace.Parent}
 		})
 		return out, nil

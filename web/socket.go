@@ -295,7 +295,7 @@ func (c *socket) handle(f frame, now time.Time) error {
 	return service.Send(ctx, rooms.Post{
 		RoomID: c.member.RoomID, ClientID: c.member.ClientID, Text: f.Text, Ref: ref,
 		Transport: c.conn.Transport, Received: now, From: c.member,
-	}, func(_ *rooms.Message, err error) {
+	}, func(_ *rooms.Message, _ bool, err error) {
 		if err != nil {
 			c.tell(rooms.AsError(err), ref)
 		}

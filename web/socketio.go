@@ -24,7 +24,7 @@ type socketIO struct {
 // session is one Socket.IO client, from its handshake to its end, over whatever transports. It is rooms.Sink for all
 // rooms that the client is in.
 //
-// Its handler's goroutine owns socket, ended and reason. mu guards joined and is never held while anything else is called.
+// Its handler's goroutine owns socket, rate, ended and reason. mu guards joined and is never held while anything else is called.
 type session struct {
 	sio      *socketIO
 	conn     *rooms.Conn
@@ -32,6 +32,7 @@ type session struct {
 	answered func(status int)
 	socket   *socketio.Socket // nil: not connected to the namespace
 	engine   *engineio.Session
+	rate     rate
 	ended    bool
 	reason   engineio.Reason
 
@@ -72,6 +73,8 @@ func newSocketIO(s *Server, pool *outbox.Pool) *socketIO {
 	})
 	chat.On("join", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).join(ev) })
 	chat.On("leave", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).leave(ev) })
+	chat.On("message", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).say(ev) })
+	chat.On("typing", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).typing(ev) })
 	return x
 }
 
@@ -89,7 +92,8 @@ func (x *socketIO) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // connecting makes the context of a new session.
 func (x *socketIO) connecting(_ context.Context, r *http.Request) context.Context {
 	id, _ := x.server.sockets.connID()
-	c := &session{sio: x, conn: &rooms.Conn{ID: id, Transport: sioFormat{}.Transport()}, joined: make(map[string]*rooms.Member)}
+	c := &session{sio: x, conn: &rooms.Conn{ID: id, Transport: sioFormat{}.Transport()}, joined: make(map[string]*rooms.Member),
+		rate: newRate(x.server.cfg.Limits.SendRate)}
 	c.conn.Sink = c
 	ctx, answered := x.server.cfg.Connecting(r, c.conn)
 	var once sync.Once

@@ -157,7 +157,7 @@ func (ss *sockets) serve(w http.ResponseWriter, r *http.Request) {
 			refuse(problemOf(&rooms.Error{Code: rooms.CodeInvalid, Field: "since", Detail: "since must be a sequence number, 0 or more"}))
 			return
 		}
-		req.Since = &n
+		req.Since, req.Epoch = &n, r.URL.Query().Get("epoch")
 	}
 	if ss.open.Add(1) > int64(ss.server.cfg.Limits.Connections) {
 		ss.open.Add(-1)

@@ -35,8 +35,12 @@ func (wire) Append(dst []byte, ev *rooms.Event, ref string) []byte {
 			dst = appendMessage(dst, m, m.Trace, "")
 		}
 		dst = append(dst, ']')
+		dst = appendField(dst, "epoch", ev.Epoch)
 		if ev.Truncated {
 			dst = append(dst, `,"truncated":true`...)
+		}
+		if ev.Reset {
+			dst = append(dst, `,"reset":true`...)
 		}
 		dst = append(dst, '}')
 	default:

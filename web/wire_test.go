@@ -127,8 +127,9 @@ func TestEveryEventIsJSONAsTheContractHasIt(t *testing.T) {
 		"joined":                {rooms.Event{Kind: rooms.EventJoined, RoomID: "general", ClientID: "bob", Participants: 5}, "", `{"type":"user_joined","client_id":"bob","room_id":"general","participant_count":5}`},
 		"left":                  {rooms.Event{Kind: rooms.EventLeft, RoomID: "general", ClientID: "bob"}, "", `{"type":"user_left","client_id":"bob","room_id":"general","participant_count":0}`},
 		"deleted":               {rooms.Event{Kind: rooms.EventRoomDeleted, RoomID: "general"}, "", `{"type":"room_deleted","room_id":"general"}`},
-		"history":               {rooms.Event{Kind: rooms.EventHistory, RoomID: "general", History: []*rooms.Message{m, reply}}, "", `{"type":"history","room_id":"general","messages":[` + first + "," + second + `]}`},
-		"truncated":             {rooms.Event{Kind: rooms.EventHistory, RoomID: "general", History: []*rooms.Message{m}, Truncated: true}, "", `{"type":"history","room_id":"general","messages":[` + first + `],"truncated":true}`},
+		"history":               {rooms.Event{Kind: rooms.EventHistory, RoomID: "general", History: []*rooms.Message{m, reply}, Epoch: "a.1"}, "", `{"type":"history","room_id":"general","messages":[` + first + "," + second + `],"epoch":"a.1"}`},
+		"truncated":             {rooms.Event{Kind: rooms.EventHistory, RoomID: "general", History: []*rooms.Message{m}, Epoch: "a.1", Truncated: true}, "", `{"type":"history","room_id":"general","messages":[` + first + `],"epoch":"a.1","truncated":true}`},
+		"reset":                 {rooms.Event{Kind: rooms.EventHistory, RoomID: "general", History: []*rooms.Message{m}, Epoch: "a.1", Reset: true}, "", `{"type":"history","room_id":"general","messages":[` + first + `],"epoch":"a.1","reset":true}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			payloads := read(t, wire{}.Append(nil, &test.ev, test.ref))

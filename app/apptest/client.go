@@ -31,6 +31,8 @@ type Frame struct {
 	Participants int     `json:"participant_count"`
 	Messages     []Frame `json:"messages"`
 	Truncated    bool    `json:"truncated"`
+	Epoch        string  `json:"epoch"`
+	Reset        bool    `json:"reset"`
 	Code         string  `json:"code"`
 	Detail       string  `json:"detail"`
 
@@ -80,6 +82,7 @@ type Client struct {
 
 	mu      sync.Mutex
 	frames  []Frame
+	epoch   string
 	next    int // of the frames that Next returns
 	err     error
 	changed chan struct{}
@@ -148,7 +151,12 @@ func (c *Client) read() {
 			continue
 		}
 		c.mu.Lock()
-		if err == nil {
+		if f.Type == "history" {
+			c.epoch = f.Epoch
+		}
+		if f.Type == "history" && len(f.Messages) == 0 && !f.Reset {
+			// It says nothing but the epoch.
+		} else if err == nil {
 			c.frames = append(c.frames, f)
 		} else {
 			c.err = err
@@ -309,6 +317,13 @@ func (c *Client) Leave(t testing.TB) {
 func (c *Client) Drop() {
 	_ = c.conn.Close()
 	<-c.ended
+}
+
+// Epoch is the epoch of the room, by the newest history.
+func (c *Client) Epoch() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.epoch
 }
 
 // Messages returns the messages that have come, those of histories included, in the order in which they came.

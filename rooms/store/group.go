@@ -39,11 +39,12 @@ type turn struct{ calls []*call }
 
 // call is one Append on its way. Between being put in line and its done, whoever moves state to taken owns the rest.
 type call struct {
-	roomID string
-	drafts []rooms.Draft
-	err    error // set by commit
-	done   chan error
-	state  atomic.Int32
+	roomID  string
+	drafts  []rooms.Draft
+	err     error    // set by commit
+	repeats []repeat // commit's
+	done    chan error
+	state   atomic.Int32
 }
 
 const (
@@ -145,6 +146,6 @@ func (g *group) close() bool {
 
 // release keeps c for a later append.
 func (g *group) release(c *call) {
-	c.roomID, c.drafts, c.err = "", nil, nil
+	c.roomID, c.drafts, c.err, c.repeats = "", nil, nil, nil
 	g.spare.Put(c)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -37,9 +38,11 @@ const (
 // Lock order in the database: rooms in the order of their ids, then messages.
 type postgresStore struct {
 	*group
-	opts    Options
-	pool    *pgxpool.Pool
-	sweeper *background
+	numbering
+	opts      Options
+	pool      *pgxpool.Pool
+	sweeper   *background
+	forgetter *background
 
 	appending context.Context // ends when Close gives up the appends that are under way
 	giveUp    context.CancelFunc
@@ -69,6 +72,11 @@ func openPostgres(ctx context.Context, databaseURL string, opts Options) (_ room
 		}
 	}
 	config.ConnConfig.Tracer = opts.Tracer
+	// A commit that is answered is on the disk, whatever the server's configuration says.
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`)
+		return err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, oneLine(err)
@@ -86,9 +94,14 @@ func openPostgres(ctx context.Context, databaseURL string, opts Options) (_ room
 	}
 	s := &postgresStore{opts: opts, pool: pool}
 	s.appending, s.giveUp = context.WithCancel(context.Background())
+	if err := pool.QueryRow(ctx, `SELECT left(id, 8) || '.' FROM cluster`).Scan(&s.numbering); err != nil {
+		return nil, oneLine(err)
+	}
 	s.group = newGroup(min(postgresTurns, max(1, int(config.MaxConns)/2)), s.commit)
 	s.sweeper = startBackground(0, s.sweep, opts.Failed)
+	s.forgetter = startBackground(forgetEvery, s.forget, opts.Failed)
 	s.sweeper.wake() // an earlier process may have left something
+	s.forgetter.wake()
 	return s, nil
 }
 
@@ -176,6 +189,7 @@ func (s *postgresStore) Close() error {
 	}
 	s.giveUp() // nothing is under way
 	s.sweeper.stop()
+	s.forgetter.stop()
 	closed := make(chan struct{})
 	go func() { s.pool.Close(); close(closed) }()
 	select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,13 +26,8 @@ const (
 // errUnknown: the connection was lost before PostgreSQL answered, and it could not be asked since.
 var errUnknown = errors.New("whether it was stored is not known")
 
-// unknown is errUnknown because of err, as clients are told it: to send the message again may be to send it twice.
-func unknown(err error) error {
-	return &rooms.Error{
-		Code: rooms.CodeUnavailable, Detail: "whether the message was stored is not known; it appears if it was",
-		Cause: fmt.Errorf("%w: %w", errUnknown, err),
-	}
-}
+// unknown is errUnknown because of err, as clients are told it.
+func unknown(err error) error { return rooms.NotKnown(fmt.Errorf("%w: %w", errUnknown, err)) }
 
 // Append implements rooms.Store. It takes no longer than postgresTimeout, or twice that if the line was stuck.
 func (s *postgresStore) Append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
@@ -44,11 +40,20 @@ func (s *postgresStore) commit(ctx context.Context, calls []*call) {
 	defer cancel()
 	defer context.AfterFunc(s.appending, cancel)()
 	for _, c := range calls {
+		c.begin()
 		for _, d := range c.drafts {
 			d.Message.ID = rooms.NewID() // by which settle knows it
 		}
 	}
 	err := s.store(ctx, calls)
+	for isSent(err) && ctx.Err() == nil {
+		// Other nodes may store under a ref while it is looked for.
+		if err = s.repeats(ctx, calls); err == nil {
+			err = s.store(ctx, calls)
+		} else {
+			err = fmt.Errorf("%w: %w", errNotAsked, err) // to store them
+		}
+	}
 	switch {
 	case err == nil:
 	case !refused(err):
@@ -85,6 +90,8 @@ func (s *postgresStore) settle(ctx context.Context, calls []*call, err error) {
 		switch err = s.store(ctx, calls); {
 		case err == nil:
 			return
+		case isSent(err):
+			_ = s.repeats(ctx, calls) // the next attempt finds out again
 		case refused(err) && !isUniqueViolation(err):
 			fail(calls, err)
 			return
@@ -117,6 +124,12 @@ func isOfData(err error) bool {
 	return errors.As(err, &answer) && (strings.HasPrefix(answer.Code, "22") || strings.HasPrefix(answer.Code, "23"))
 }
 
+// isSent reports whether err says that the room has a message under one of the refs.
+func isSent(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && answer.Code == uniqueViolation && answer.TableName == "message_refs"
+}
+
 func isUniqueViolation(err error) bool {
 	var answer *pgconn.PgError
 	return errors.As(err, &answer) && answer.Code == uniqueViolation
@@ -127,6 +140,8 @@ type columns struct {
 	rooms                                        []string
 	counts                                       []int64
 	room, id, client, text, parent, trace, state []string
+	ref                                          []string
+	refs                                         bool    // there are any
 	back                                         []int64 // how far from the room's new last_seq
 	reply                                        []bool
 	created, updated                             []int64
@@ -135,20 +150,28 @@ type columns struct {
 var columnsPool = sync.Pool{New: func() any { return new(columns) }}
 
 func (c *columns) reset() {
-	for _, s := range []*[]string{&c.rooms, &c.room, &c.id, &c.client, &c.text, &c.parent, &c.trace, &c.state} {
+	for _, s := range []*[]string{&c.rooms, &c.room, &c.id, &c.client, &c.text, &c.parent, &c.trace, &c.state, &c.ref} {
 		clear(*s)
 		*s = (*s)[:0]
 	}
 	c.counts, c.back, c.reply, c.created, c.updated = c.counts[:0], c.back[:0], c.reply[:0], c.created[:0], c.updated[:0]
+	c.refs = false
 }
 
-func (c *columns) add(roomID string, drafts []rooms.Draft) {
-	c.rooms = append(c.rooms, roomID)
-	c.counts = append(c.counts, int64(len(drafts)))
-	for i, d := range drafts {
+func (c *columns) add(call *call) {
+	left := int64(call.left())
+	c.rooms = append(c.rooms, call.roomID)
+	c.counts = append(c.counts, left)
+	for _, d := range call.drafts {
+		if d.Repeated {
+			continue
+		}
 		m := d.Message
-		c.room = append(c.room, roomID)
-		c.back = append(c.back, int64(len(drafts)-1-i))
+		left--
+		c.room = append(c.room, call.roomID)
+		c.back = append(c.back, left)
+		c.ref = append(c.ref, d.Ref)
+		c.refs = c.refs || d.Ref != ""
 		c.id = append(c.id, m.ID)
 		c.client = append(c.client, m.ClientID)
 		c.text = append(c.text, m.Text)
@@ -163,7 +186,7 @@ func (c *columns) add(roomID string, drafts []rooms.Draft) {
 
 const (
 	sqlLockRooms = `SELECT FROM rooms WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`
-	sqlAppend    = `
+	sqlStored    = `
 WITH room AS (
 	UPDATE rooms SET last_seq = last_seq + n FROM unnest($1::text[], $2::bigint[]) AS c (room, n) WHERE id = room
 	RETURNING number, id, last_seq
@@ -175,8 +198,16 @@ WITH room AS (
 		$11::bigint[], $12::text[], $13::text[]) AS m (room, back, id, client_id, text, is_reply, parent_id, created_at,
 		updated_at, traceparent, tracestate)
 	JOIN room ON room.id = m.room
-)
+)`
+	sqlAppended = `
 SELECT id, number, last_seq FROM room`
+	sqlAppend     = sqlStored + sqlAppended
+	sqlAppendRefs = sqlStored + `, refs AS (
+	INSERT INTO message_refs (room, client_id, ref, seq)
+	SELECT room.number, m.client_id, m.ref, room.last_seq - m.back
+	FROM unnest($3::text[], $4::bigint[], $6::text[], $14::text[]) AS m (room, back, client_id, ref)
+	JOIN room ON room.id = m.room WHERE m.ref <> ''
+)` + sqlAppended
 )
 
 // store is one attempt at the transaction: all calls' drafts or none, but those for rooms that do not exist. If it
@@ -194,9 +225,12 @@ func (s *postgresStore) store(ctx context.Context, calls []*call) error {
 	defer columnsPool.Put(c)
 	defer c.reset()
 	for _, call := range calls {
-		c.add(call.roomID, call.drafts)
+		c.add(call)
 	}
-	args := []any{c.rooms, c.counts, c.room, c.back, c.id, c.client, c.text, c.reply, c.parent, c.created, c.updated, c.trace, c.state}
+	query, args := sqlAppend, []any{c.rooms, c.counts, c.room, c.back, c.id, c.client, c.text, c.reply, c.parent, c.created, c.updated, c.trace, c.state}
+	if c.refs {
+		query, args = sqlAppendRefs, append(args, c.ref)
+	}
 
 	last := make(map[string]rooms.Head, len(calls))
 	read := func(rows pgx.Rows) error {
@@ -209,12 +243,12 @@ func (s *postgresStore) store(ctx context.Context, calls []*call) error {
 		return err
 	}
 	if len(calls) == 1 {
-		rows, _ := conn.Query(ctx, sqlAppend, args...) // the error is in rows too
+		rows, _ := conn.Query(ctx, query, args...) // the error is in rows too
 		err = read(rows)
 	} else {
 		var b pgx.Batch
 		b.Queue(sqlLockRooms, c.rooms)
-		b.Queue(sqlAppend, args...).Query(read)
+		b.Queue(query, args...).Query(read)
 		err = conn.SendBatch(ctx, &b).Close()
 	}
 	if err != nil {
@@ -229,15 +263,28 @@ func (s *postgresStore) store(ctx context.Context, calls []*call) error {
 			continue
 		}
 		call.err = nil
-		messages += len(call.drafts)
-		for i, d := range call.drafts {
-			d.Message.Generation, d.Message.Seq = head.Generation, head.LastSeq-int64(len(call.drafts)-1-i)
+		messages += call.left()
+		seq := head.LastSeq - int64(call.left())
+		for _, d := range call.drafts {
+			if !d.Repeated {
+				seq++
+				d.Message.Generation, d.Message.Seq = head.Generation, seq
+			}
 		}
+		call.finish()
 	}
+	s.committed(messages, c.refs)
+	return nil
+}
+
+// committed tells of a transaction of this many messages.
+func (s *postgresStore) committed(messages int, refs bool) {
 	if messages > 0 {
 		s.opts.BatchCommitted(messages)
 	}
-	return nil
+	if refs {
+		s.forgetter.wake()
+	}
 }
 
 const sqlLook = `SELECT m.id, m.room, m.seq FROM messages m JOIN rooms r ON r.number = m.room WHERE m.id = ANY ($1)`
@@ -263,21 +310,24 @@ func (s *postgresStore) look(ctx context.Context, calls []*call) (missing []*cal
 	if err != nil {
 		return nil, err
 	}
-	messages := 0
+	messages, refs := 0, false
 	for _, c := range calls {
-		if _, ok := stored[c.drafts[0].Message.ID]; !ok {
+		first := slices.IndexFunc(c.drafts, func(d rooms.Draft) bool { return !d.Repeated })
+		if first >= 0 && stored[c.drafts[first].Message.ID] == (rooms.Head{}) {
 			missing = append(missing, c)
 			continue
 		}
 		c.err = nil
-		messages += len(c.drafts)
+		messages += c.left()
 		for _, d := range c.drafts {
-			place := stored[d.Message.ID]
-			d.Message.Generation, d.Message.Seq = place.Generation, place.LastSeq
+			if !d.Repeated {
+				place := stored[d.Message.ID]
+				d.Message.Generation, d.Message.Seq = place.Generation, place.LastSeq
+				refs = refs || d.Ref != ""
+			}
 		}
+		c.finish()
 	}
-	if messages > 0 {
-		s.opts.BatchCommitted(messages)
-	}
+	s.committed(messages, refs)
 	return missing, nil
 }

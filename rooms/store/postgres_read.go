@@ -11,8 +11,9 @@ import (
 
 const (
 	pgRoom    = `SELECT number, id, name, created_at, last_seq, deleted FROM rooms`
-	pgMessage = `SELECT r.id, m.room, m.seq, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
-	m.traceparent, m.tracestate, m.id FROM messages m JOIN rooms r ON r.number = m.room`
+	pgColumns = `SELECT r.id, m.room, m.seq, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
+	m.traceparent, m.tracestate, m.id`
+	pgMessage = pgColumns + ` FROM messages m JOIN rooms r ON r.number = m.room`
 	// The room is looked up once, so that the messages are read along their key.
 	pgMessages = `SELECT $1, m.room, m.seq, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
 	m.traceparent, m.tracestate, m.id FROM messages m
@@ -22,12 +23,12 @@ const (
 
 // Room implements rooms.Store.
 func (s *postgresStore) Room(ctx context.Context, id string) (rooms.Room, error) {
-	return oneOf(ctx, s, scanRoom, rooms.NotFound("room", "room_id", id), pgRoom+` WHERE id = $1`, id)
+	return oneOf(ctx, s, s.scanRoom, rooms.NotFound("room", "room_id", id), pgRoom+` WHERE id = $1`, id)
 }
 
 // Rooms implements rooms.Store.
 func (s *postgresStore) Rooms(ctx context.Context) ([]rooms.Room, error) {
-	return collectPostgres(ctx, s, scanRoom, pgRoom+` ORDER BY created_at, id`)
+	return collectPostgres(ctx, s, s.scanRoom, pgRoom+` ORDER BY created_at, id`)
 }
 
 // Heads implements rooms.Store.
@@ -68,6 +69,13 @@ func (s *postgresStore) Newest(ctx context.Context, roomID string, seq int64, li
 // Message implements rooms.Store.
 func (s *postgresStore) Message(ctx context.Context, id string) (*rooms.Message, error) {
 	return oneOf(ctx, s, scanMessage, rooms.NotFound("message", "id", id), pgMessage+` WHERE m.id = $1 AND NOT m.deleted`, id)
+}
+
+// Sent implements rooms.Store.
+func (s *postgresStore) Sent(ctx context.Context, roomID, clientID, ref string) (*rooms.Message, error) {
+	return oneOf(ctx, s, scanMessage, rooms.NotFound("message", "ref", ref), pgMessage+`
+		JOIN message_refs f ON f.room = m.room AND f.seq = m.seq
+		WHERE r.id = $1 AND f.client_id = $2 AND f.ref = $3 AND f.created_at > `+pgForgotten, roomID, clientID, ref)
 }
 
 // User implements rooms.Store.

@@ -24,7 +24,11 @@ func TestPostgres(t *testing.T) {
 		},
 		Persistent: true,
 		Shared:     true,
-		Spoil:      func(m *rooms.Message) { m.Text = "\x00" },
+		Later: func(t *testing.T, s rooms.Store, d time.Duration) {
+			_, err := s.(*postgresStore).pool.Exec(t.Context(), `UPDATE message_refs SET created_at = created_at - $1::interval`, d)
+			require.NoError(t, err)
+		},
+		Spoil: func(m *rooms.Message) { m.Text = "\x00" },
 	}.Run(t)
 }
 

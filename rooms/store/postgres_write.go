@@ -52,6 +52,9 @@ func (s *postgresStore) sweep(ctx context.Context) (more bool, err error) {
 			return err
 		}
 		more = true
+		if _, err := tx.Exec(ctx, `DELETE FROM message_refs WHERE room = $1`, number); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, `DELETE FROM messages WHERE room = $1 AND seq IN
 			(SELECT seq FROM messages WHERE room = $1 ORDER BY seq LIMIT $2)`, number, rows)
 		if err != nil || tag.RowsAffected() == rows {

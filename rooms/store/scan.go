@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"strconv"
 	"time"
 
 	"github.com/traceroom/traceroom/rooms"
@@ -10,27 +11,35 @@ import (
 // row is a row of either driver.
 type row interface{ Scan(dest ...any) error }
 
-func scanRoom(r row) (rooms.Room, error) {
+// numbering is what the epochs of all rooms of a database begin with, while it is open.
+type numbering string
+
+func (n numbering) scanRoom(r row) (rooms.Room, error) {
 	var room rooms.Room
 	var created, deleted int64
 	err := r.Scan(&room.Generation, &room.ID, &room.Name, &created, &room.LastSeq, &deleted)
 	room.CreatedAt = fromMilli(created)
 	room.Messages = int(room.LastSeq - deleted)
+	room.Epoch = string(n) + strconv.FormatInt(room.Generation, 10)
 	return room, err
 }
 
 // scanSQLiteMessage scans a message of SQLite, where some of it is packed.
-func scanSQLiteMessage(r row) (*rooms.Message, error) {
+func scanSQLiteMessage(r row) (*rooms.Message, error) { return scanSQLiteMore(r) }
+
+func scanSQLiteMore(r row, more ...any) (*rooms.Message, error) {
 	var m rooms.Message
-	err := scanInto(&m, r, (*storedID)(&m.ParentID), (*storedParent)(&m.Trace.Parent))
+	err := scanInto(&m, r, (*storedID)(&m.ParentID), (*storedParent)(&m.Trace.Parent), more...)
 	m.ID = idOf(m.CreatedAt.UnixMilli(), m.Generation<<seqBits+m.Seq)
 	return &m, err
 }
 
-func scanMessage(r row) (*rooms.Message, error) {
+func scanMessage(r row) (*rooms.Message, error) { return scanMore(r) }
+
+func scanMore(r row, more ...any) (*rooms.Message, error) {
 	var m rooms.Message
 	var parent sql.NullString
-	err := scanInto(&m, r, &parent, &m.Trace.Parent, &m.ID)
+	err := scanInto(&m, r, &parent, &m.Trace.Parent, append([]any{&m.ID}, more...)...)
 	m.ParentID = parent.String
 	return &m, err
 }

@@ -41,14 +41,17 @@ const sqliteReaders = 4
 type sqliteStore struct {
 	*group
 	opts Options
+	numbering
+	full bool // whether every transaction waits for the disk
 	w, r *sql.DB
 	c    *sql.DB // one more connection, for checkpoints; nil in memory
 
 	appender     appender
 	sweeper      *background
+	forgetter    *background
 	checkpointer *background // nil in memory
 
-	room, list, after, newest, message, user, users *sql.Stmt
+	room, list, after, newest, message, sent, user, users *sql.Stmt
 }
 
 var _ rooms.Store = (*sqliteStore)(nil)
@@ -68,7 +71,7 @@ func openSQLite(ctx context.Context, path string, params url.Values, opts Option
 		return nil, errors.New("the path is missing: want sqlite://PATH, or sqlite://:memory: for none")
 	}
 
-	s := &sqliteStore{opts: opts}
+	s := &sqliteStore{opts: opts, full: synchronous == "full"}
 	s.group = newGroup(1, s.commit)
 	s.appender = appender{control: make(map[string]driver.StmtExecContext), rooms: make(map[string]*roomPlace), mostRooms: maxCachedRooms}
 	defer func() {
@@ -87,11 +90,16 @@ func openSQLite(ctx context.Context, path string, params url.Values, opts Option
 	if err := migrate(ctx, s.w, goose.DialectSQLite3, "sqlite"); err != nil {
 		return nil, explainSQLite(path, err)
 	}
+	if err := s.begin(ctx); err != nil {
+		return nil, explainSQLite(path, err)
+	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	s.sweeper = startBackground(0, s.sweep, opts.Failed)
 	s.sweeper.wake() // an earlier process may have left something
+	s.forgetter = startBackground(forgetEvery, (&walk{store: s}).forget, opts.Failed)
+	s.forgetter.wake()
 	if s.c != nil {
 		s.checkpointer = startBackground(checkpointAfter, s.checkpoint, opts.Failed)
 	}
@@ -222,8 +230,9 @@ func (s *sqliteStore) Close() error {
 		return nil
 	}
 	s.sweeper.stop()
+	s.forgetter.stop()
 	s.checkpointer.stop()
-	return s.closeDatabase()
+	return errors.Join(s.end(), s.closeDatabase())
 }
 
 // closeDatabase closes the readers before the writer, whose connection, as the last, moves the WAL into the database.

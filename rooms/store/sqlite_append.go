@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/traceroom/traceroom/rooms"
 	codes "modernc.org/sqlite/lib"
@@ -35,6 +36,7 @@ type appender struct {
 	conn    any                               // the driver's connection that the statements belong to
 	inserts inserts                           // for any messages
 	plain   inserts                           // for plain ones
+	refs    inserts                           // for refs
 	control map[string]driver.StmtExecContext // BEGIN and the like
 	args    [maxRows * messageArgs]driver.NamedValue
 	packed  [maxRows]packed
@@ -90,8 +92,9 @@ func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*cal
 	if len(a.rooms) >= a.mostRooms {
 		clear(a.rooms)
 	}
-	messages := 0
+	messages, refs := 0, 0
 	for _, c := range calls {
+		c.begin()
 		var room *roomPlace
 		if room, c.err = a.room(ctx, conn, c.roomID); c.err != nil {
 			continue
@@ -101,14 +104,33 @@ func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*cal
 			continue
 		}
 		messages += len(c.drafts)
+		for _, d := range c.drafts {
+			if d.Ref != "" {
+				refs++
+			}
+		}
 	}
 	if messages == 0 {
 		return nil
 	}
-	err := conn.Raw(func(dc any) error {
-		a.use(dc)
-		return a.insert(ctx, calls, messages)
-	})
+	var now time.Time
+	if refs > 0 {
+		now = s.opts.now()
+	}
+	insert := func() error {
+		return conn.Raw(func(dc any) error {
+			a.use(dc)
+			return a.insert(ctx, calls, messages, refs, now)
+		})
+	}
+	err := insert()
+	if errors.Is(err, errSent) {
+		var left int
+		if left, err = s.repeats(ctx, conn, calls); err == nil {
+			messages, refs = left, refs-(messages-left)
+			err = insert()
+		}
+	}
 	for _, c := range calls {
 		switch {
 		case c.err != nil:
@@ -118,14 +140,21 @@ func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*cal
 		default:
 			room := a.rooms[c.roomID]
 			for _, d := range c.drafts {
+				if d.Repeated {
+					continue
+				}
 				room.last++
 				m := d.Message
 				m.Generation, m.Seq, m.ID = room.base>>seqBits, room.last, idOf(m.CreatedAt.UnixMilli(), room.base+room.last)
 			}
+			c.finish()
 		}
 	}
-	if err == nil {
+	if err == nil && messages > 0 {
 		s.checkpointer.wake()
+		if refs > 0 {
+			s.forgetter.wake()
+		}
 		s.opts.BatchCommitted(messages)
 	}
 	return err
@@ -153,10 +182,10 @@ func (a *appender) room(ctx context.Context, conn *sql.Conn, id string) (*roomPl
 	return room, nil
 }
 
-// insert writes the drafts of the calls that have not failed, messages in all. A single statement is a transaction of
-// its own, and the cheapest: inside of another, SQLite keeps a journal for each statement.
-func (a *appender) insert(ctx context.Context, calls []*call, messages int) (err error) {
-	if messages > maxRows {
+// insert writes the drafts of the calls that have not failed, messages in all, of which refs have one. A single statement
+// is a transaction of its own, and the cheapest: inside of another, SQLite keeps a journal for each statement.
+func (a *appender) insert(ctx context.Context, calls []*call, messages, refs int, now time.Time) (err error) {
+	if messages > maxRows || refs > 0 {
 		if err := a.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 			return err
 		}
@@ -169,6 +198,11 @@ func (a *appender) insert(ctx context.Context, calls []*call, messages int) (err
 			}
 		}()
 	}
+	if refs > 0 {
+		if err := a.insertRefs(ctx, calls, refs, now); err != nil {
+			return err
+		}
+	}
 	rows := 0
 	plain := allPlain(calls)
 	for _, c := range calls {
@@ -176,8 +210,13 @@ func (a *appender) insert(ctx context.Context, calls []*call, messages int) (err
 			continue
 		}
 		room := a.rooms[c.roomID]
-		for i, d := range c.drafts {
-			if err := a.bind(rows, plain, room.base+room.last+int64(i)+1, d.Message); err != nil {
+		place := room.base + room.last
+		for _, d := range c.drafts {
+			if d.Repeated {
+				continue
+			}
+			place++
+			if err := a.bind(rows, plain, place, d.Message); err != nil {
 				return err
 			}
 			if rows++; rows < min(messages, maxRows) {
@@ -207,10 +246,16 @@ func allPlain(calls []*call) bool {
 
 // flush writes the rows that are bound.
 func (a *appender) flush(ctx context.Context, rows int, plain bool) error {
-	list, row, n := &a.inserts, "(?,?,?,?,?,?,?,?,?)", messageArgs
 	if plain {
-		list, row, n = &a.plain, "(?,?,?,?,?,0,NULL,0,'')", plainArgs
+		return a.execRows(ctx, &a.plain, sqlInsert, "(?,?,?,?,?,0,NULL,0,'')", rows, plainArgs)
 	}
+	return a.execRows(ctx, &a.inserts, sqlInsert, "(?,?,?,?,?,?,?,?,?)", rows, messageArgs)
+}
+
+const sqlInsert = "INSERT INTO messages (place, client_id, text, created_at, traceparent, is_reply, parent_id, updated_at, tracestate) VALUES "
+
+// execRows executes an insert of rows that are bound, of n arguments each.
+func (a *appender) execRows(ctx context.Context, list *inserts, insert, row string, rows, n int) error {
 	args := a.args[:rows*n]
 	defer func() {
 		for i := range args {
@@ -219,7 +264,7 @@ func (a *appender) flush(ctx context.Context, rows int, plain bool) error {
 	}()
 	if list[rows] == nil {
 		var err error
-		if list[rows], err = a.prepare(ctx, insertSQL(row, rows)); err != nil {
+		if list[rows], err = a.prepare(ctx, insert+strings.Repeat(row+",", rows-1)+row); err != nil {
 			return err
 		}
 	}
@@ -300,14 +345,9 @@ func (a *appender) exec(ctx context.Context, query string) error {
 	return err
 }
 
-func insertSQL(row string, rows int) string {
-	return "INSERT INTO messages (place, client_id, text, created_at, traceparent, is_reply, parent_id, updated_at, tracestate) VALUES " +
-		strings.Repeat(row+",", rows-1) + row
-}
-
 // close releases the statements; SQLite keeps a connection open that has any.
 func (a *appender) close() {
-	for _, list := range []*inserts{&a.inserts, &a.plain} {
+	for _, list := range []*inserts{&a.inserts, &a.plain, &a.refs} {
 		for _, stmt := range list {
 			if stmt != nil {
 				_ = stmt.(driver.Stmt).Close() // repeats the last execution's error, if any

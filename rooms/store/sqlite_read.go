@@ -17,8 +17,9 @@ const (
 	coalesce((SELECT place FROM messages WHERE place > number << 36 AND place < (number + 1) << 36
 	          ORDER BY place DESC LIMIT 1), 0) & ((1 << 36) - 1), deleted
 	FROM rooms`
-	sqlMessage = `SELECT r.id, r.number, m.place & ((1 << 36) - 1), m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, max(m.created_at, m.updated_at),
-	m.traceparent, m.tracestate FROM `
+	sqlColumns = `SELECT r.id, r.number, m.place & ((1 << 36) - 1), m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, max(m.created_at, m.updated_at),
+	m.traceparent, m.tracestate`
+	sqlMessage  = sqlColumns + ` FROM `
 	sqlMessages = sqlMessage + `rooms r CROSS JOIN messages m
 	ON m.place > (r.number << 36) + ? AND m.place < (r.number + 1) << 36
 	WHERE r.id = ? AND NOT m.deleted`
@@ -36,6 +37,7 @@ func (s *sqliteStore) prepare(ctx context.Context) error {
 		{&s.after, sqlMessages + ` ORDER BY m.place LIMIT ?`},
 		{&s.newest, sqlMessages + ` ORDER BY m.place DESC LIMIT ?`},
 		{&s.message, sqlMessage + `messages m JOIN rooms r ON r.number = m.place >> 36 WHERE m.place = ? AND m.created_at = ? AND NOT m.deleted`},
+		{&s.sent, sqlSent},
 		{&s.user, sqlUser + ` WHERE id = ?`},
 		{&s.users, sqlUser + ` ORDER BY created_at, id`},
 	} {
@@ -49,7 +51,7 @@ func (s *sqliteStore) prepare(ctx context.Context) error {
 
 // Room implements rooms.Store.
 func (s *sqliteStore) Room(ctx context.Context, id string) (rooms.Room, error) {
-	room, err := scanRoom(s.room.QueryRowContext(ctx, id))
+	room, err := s.numbering.scanRoom(s.room.QueryRowContext(ctx, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return rooms.Room{}, rooms.NotFound("room", "room_id", id)
 	}
@@ -58,7 +60,7 @@ func (s *sqliteStore) Room(ctx context.Context, id string) (rooms.Room, error) {
 
 // Rooms implements rooms.Store.
 func (s *sqliteStore) Rooms(ctx context.Context) ([]rooms.Room, error) {
-	return collect(ctx, s.list, scanRoom)
+	return collect(ctx, s.list, s.numbering.scanRoom)
 }
 
 const sqlHeads = `SELECT rooms.id, number,
@@ -119,6 +121,15 @@ func (s *sqliteStore) Message(ctx context.Context, id string) (*rooms.Message, e
 	m, err := scanSQLiteMessage(s.message.QueryRowContext(ctx, place, created))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, rooms.NotFound("message", "id", id)
+	}
+	return m, err
+}
+
+// Sent implements rooms.Store.
+func (s *sqliteStore) Sent(ctx context.Context, roomID, clientID, ref string) (*rooms.Message, error) {
+	m, err := scanSQLiteMessage(s.sent.QueryRowContext(ctx, roomID, clientID, ref, s.forgotten()))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, rooms.NotFound("message", "ref", ref)
 	}
 	return m, err
 }

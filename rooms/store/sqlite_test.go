@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,31 +20,47 @@ import (
 )
 
 func TestSQLiteFile(t *testing.T) {
-	storetest.Suite{New: newSQLite(""), Persistent: true, Spoil: spoil}.Run(t)
+	var c clock
+	storetest.Suite{New: newSQLite("", &c), Persistent: true, Spoil: spoil, Later: c.pass}.Run(t)
 }
 
 func TestSQLiteFull(t *testing.T) {
-	storetest.Suite{New: newSQLite("?synchronous=full"), Persistent: true, Spoil: spoil}.Run(t)
+	var c clock
+	storetest.Suite{New: newSQLite("?synchronous=full", &c), Persistent: true, Spoil: spoil, Later: c.pass}.Run(t)
 }
 
 func TestSQLiteMemory(t *testing.T) {
+	var c clock
 	storetest.Suite{New: func(t *testing.T) func() rooms.Store {
-		return func() rooms.Store { return open(t, "sqlite://:memory:") }
-	}, Spoil: spoil}.Run(t)
+		return func() rooms.Store { return openWith(t, "sqlite://:memory:", Options{now: c.now}) }
+	}, Spoil: spoil, Later: c.pass}.Run(t)
 }
+
+// clock is time that can be moved.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *clock) pass(_ *testing.T, _ rooms.Store, d time.Duration) { c.ahead.Add(int64(d)) }
 
 func spoil(m *rooms.Message) { m.IsReply, m.ParentID = true, "no such id" }
 
-func newSQLite(query string) func(t *testing.T) func() rooms.Store {
+func newSQLite(query string, c *clock) func(t *testing.T) func() rooms.Store {
 	return func(t *testing.T) func() rooms.Store {
 		path := filepath.Join(t.TempDir(), "chat room #1%.db")
-		return func() rooms.Store { return open(t, "sqlite://"+path+query) }
+		return func() rooms.Store { return openWith(t, "sqlite://"+path+query, Options{now: c.now}) }
 	}
 }
 
 func open(t testing.TB, url string) rooms.Store {
 	t.Helper()
-	s, err := Open(t.Context(), url, Options{Failed: func(err error) { t.Errorf("in the background: %v", err) }})
+	return openWith(t, url, Options{})
+}
+
+func openWith(t testing.TB, url string, opts Options) rooms.Store {
+	t.Helper()
+	opts.Failed = func(err error) { t.Errorf("in the background: %v", err) }
+	s, err := Open(t.Context(), url, opts)
 	require.NoError(t, err)
 	return s
 }
@@ -208,6 +225,7 @@ func writeUntilKilled(path string) {
 func TestSQLiteKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "killed.db")
 	acknowledged := make(map[string]map[int64]string)
+	epochs := make(map[string]string)
 	for round := range 4 {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), crashEnv+"="+path)
@@ -248,6 +266,12 @@ func TestSQLiteKilled(t *testing.T) {
 				}
 			}
 			require.Len(t, acknowledged[id], len(all), "%s: acknowledged but not stored", id)
+			room, err := s.Room(t.Context(), id)
+			require.NoError(t, err)
+			if round > 0 {
+				require.Equal(t, epochs[id], room.Epoch, "a kill takes nothing")
+			}
+			epochs[id] = room.Epoch
 		}
 		require.NoError(t, s.Close())
 	}

@@ -68,7 +68,15 @@ func (s *sqliteStore) sweep(ctx context.Context) (more bool, err error) {
 			return err
 		}
 		more = true
-		result, err := tx.ExecContext(ctx, `DELETE FROM messages WHERE place IN
+		result, err := tx.ExecContext(ctx, `DELETE FROM message_refs WHERE (room, client_id, ref) IN
+			(SELECT room, client_id, ref FROM message_refs WHERE room = ? LIMIT ?)`, number, sweepRows)
+		if err != nil {
+			return err
+		}
+		if removed, err := result.RowsAffected(); err != nil || removed > 0 {
+			return err
+		}
+		result, err = tx.ExecContext(ctx, `DELETE FROM messages WHERE place IN
 			(SELECT place FROM messages WHERE place > ? AND place < ? ORDER BY place LIMIT ?)`,
 			number<<seqBits, (number+1)<<seqBits, sweepRows)
 		if err != nil {

@@ -22,11 +22,14 @@ type Options struct {
 	// Tracer follows what is sent to PostgreSQL, in the context of one of those who wait for it. It may be nil, and a
 	// pgx.BatchTracer as well.
 	Tracer pgx.QueryTracer
-	// Failed is called with errors of work that no caller waits for: removing the messages of a deleted room,
-	// checkpoints. The work is tried again later. It must not block.
+	// Failed is called with errors of work that no caller waits for: removing the messages of a deleted room, forgetting
+	// refs, checkpoints. The work is tried again later. It must not block.
 	Failed func(err error)
 
-	vfs string // SQLite's file layer, instead of unix-excl
+	// Tests set these.
+	vfs    string // SQLite's file layer, instead of unix-excl
+	now    func() time.Time
+	bootID func() string // see bootID
 }
 
 // Open opens the store that databaseURL names and brings its schema up to date.
@@ -36,8 +39,8 @@ type Options struct {
 //	postgres://…         a PostgreSQL database, which any number of nodes may share; libpq's URLs
 //
 // What was appended to a file survives the process, however it ends. A power failure or a crash of the operating system
-// may take about the last second of it: ?synchronous=full has every transaction wait for the disk instead. While it is
-// open no other process can use the file, not even to read.
+// may take about the last second of it, and then all rooms have another epoch: ?synchronous=full has every transaction wait
+// for the disk instead. While it is open no other process can use the file, not even to read.
 //
 // The error names what is wrong with an unusable value, in one line and without the password.
 func Open(ctx context.Context, databaseURL string, opts Options) (rooms.Store, error) {
@@ -46,6 +49,12 @@ func Open(ctx context.Context, databaseURL string, opts Options) (rooms.Store, e
 	}
 	if opts.Failed == nil {
 		opts.Failed = func(error) {}
+	}
+	if opts.now == nil {
+		opts.now = time.Now
+	}
+	if opts.bootID == nil {
+		opts.bootID = bootID
 	}
 	scheme, rest, ok := strings.Cut(databaseURL, "://")
 	if !ok {

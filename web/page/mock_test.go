@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,6 +70,8 @@ type mockRoom struct {
 	created  int64
 	messages []message
 	seq      int64
+	epoch    string
+	refs     map[string]message // by client and ref
 }
 
 type mockMember struct {
@@ -145,7 +148,7 @@ func (m *mock) createLocked(id, name string) (*mockRoom, bool) {
 	if name == "" {
 		name = id
 	}
-	r := &mockRoom{id: id, name: name, created: m.now().UnixNano()}
+	r := &mockRoom{id: id, name: name, created: m.now().UnixNano(), epoch: randomHex(4), refs: map[string]message{}}
 	m.rooms[id] = r
 	m.order = append(m.order, id)
 	return r, true
@@ -166,6 +169,9 @@ func (m *mock) sayLocked(from *mockMember, room, client string, f clientFrame) m
 		ID: randomHex(16), Traceparent: serverTraceparent(f.Traceparent),
 	}
 	r.messages = append(r.messages, msg)
+	if f.Ref != "" {
+		r.refs[client+" "+f.Ref] = msg
+	}
 	for c := range m.members {
 		if c.room != room {
 			continue
@@ -324,7 +330,7 @@ func (m *mock) socket(w http.ResponseWriter, r *http.Request) {
 		_ = conn.Close()
 		return
 	}
-	if !m.join(c, r.URL.Query().Get("since")) {
+	if !m.join(c, r.URL.Query()) {
 		_ = conn.Close()
 		return
 	}
@@ -339,7 +345,7 @@ func (m *mock) socket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (m *mock) join(c *mockMember, since string) bool {
+func (m *mock) join(c *mockMember, query url.Values) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.server == nil {
@@ -347,22 +353,22 @@ func (m *mock) join(c *mockMember, since string) bool {
 	}
 	m.done.Add(1)
 	room, _ := m.createLocked(c.room, "")
-	history, truncated := room.messages, false
-	if after, err := strconv.ParseInt(since, 10, 64); err == nil && after <= room.seq {
+	history := room.messages
+	frame := map[string]any{"type": "history", "room_id": c.room, "epoch": room.epoch}
+	after, err := strconv.ParseInt(query.Get("since"), 10, 64)
+	if reset := err == nil && (after > room.seq || query.Has("epoch") && query.Get("epoch") != room.epoch); err == nil && !reset {
 		history = slices.DeleteFunc(slices.Clone(history), func(msg message) bool { return msg.Seq <= after })
 		if len(history) > 1000 {
-			history, truncated = history[len(history)-1000:], true
+			history, frame["truncated"] = history[len(history)-1000:], true
 		}
-	} else if len(history) > 100 {
-		history = history[len(history)-100:]
-	}
-	if len(history) > 0 {
-		frame := map[string]any{"type": "history", "room_id": c.room, "messages": history}
-		if truncated {
-			frame["truncated"] = true
+	} else {
+		history = history[max(0, len(history)-100):]
+		if reset {
+			frame["reset"] = true
 		}
-		c.write(frame)
 	}
+	frame["messages"] = append([]message{}, history...)
+	c.write(frame)
 	first := !m.hereLocked(c.room, c.client)
 	m.members[c] = struct{}{}
 	if first {
@@ -402,6 +408,13 @@ func (m *mock) receive(c *mockMember, f clientFrame) {
 		m.frames = append(m.frames, f)
 		if m.answer != nil && m.answer(c, f) {
 			return
+		}
+		if r := m.rooms[c.room]; r != nil {
+			if said, ok := r.refs[c.client+" "+f.Ref]; ok {
+				said.Ref = f.Ref
+				c.write(said)
+				return
+			}
 		}
 		m.sayLocked(c, c.room, c.client, f)
 	}

@@ -192,13 +192,12 @@ func trouble(t *testing.T, m *mock, tab *browsertest.Tab) {
 	fill(t, m)
 	expectOutage(tab)
 	m.onMessage(func(c *mockMember, f clientFrame) bool {
-		if f.Text == "This one is lost on the way." {
-			c.close(0)
-		} else {
+		if f.Text != "This one is lost on the way." {
 			c.write(map[string]any{"type": "error", "code": "rate_limited", "detail": "at most 50 a second", "ref": f.Ref})
 		}
 		return true
 	})
+	tab.Do(beforeLoad(hurry(540_000, 100)))
 	tab.Open("/?room=observability&name=calm-otter-42")
 	live(tab)
 	tab.WaitText("#messages", "frame to last write")

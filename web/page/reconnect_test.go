@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp/kb"
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
@@ -85,24 +86,73 @@ func TestEchoLost(t *testing.T) {
 	waitTexts(tab, "stored, not echoed")
 	tab.Wait(`document.querySelectorAll('#pending .row').length === 0`)
 	tab.Wait(`document.querySelector('#messages .row').classList.contains('own')`)
+	require.Len(t, m.sent(), 1, "what came with the history is not sent again")
 }
 
-// A message that is in nothing that comes after is said to be unconfirmed, and can be sent again.
+// A message that is in nothing that comes after is sent again, under the ref that the server may know it by.
 func TestMessageLost(t *testing.T) {
+	for name, stored := range map[string]bool{"on the way there": false, "on the way back": true} {
+		t.Run(name, func(t *testing.T) {
+			m := newMock(t, Config{})
+			tab := visit(t, m, browsertest.Shared(t), "general", "alice")
+			lose := true
+			m.onMessage(func(c *mockMember, f clientFrame) bool {
+				if !lose {
+					return false
+				}
+				lose = false
+				c.close(0)
+				delete(m.members, c)
+				if stored {
+					// Its trace, by which it could be known in the history, is another.
+					m.sayLocked(nil, "general", "alice", clientFrame{Text: f.Text, Ref: f.Ref})
+				}
+				return true
+			})
+			say(tab, "lost")
+			m.waitDials(t, tab, 2)
+			waitTexts(tab, "lost")
+			tab.Wait(`document.querySelectorAll('#pending .row').length === 0`)
+			sent := m.sent()
+			require.Len(t, sent, 2)
+			require.Equal(t, sent[0], sent[1])
+			m.say("general", "bob", "end")
+			waitTexts(tab, "lost", "end")
+		})
+	}
+}
+
+// A message that had no echo for so long that the server may have forgotten it is said to be unconfirmed, and is another one
+// when it is sent again.
+func TestMessageUnconfirmed(t *testing.T) {
 	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
-	m.onMessage(func(c *mockMember, _ clientFrame) bool {
-		c.close(0)
-		return true
-	})
+	tab := newVisitor(t, m, browsertest.Shared(t))
+	tab.Do(beforeLoad(hurry(540_000, 1_000)))
+	tab.Open("/?room=general&name=alice")
+	live(tab)
+	m.onMessage(func(*mockMember, clientFrame) bool { return true })
 	say(tab, "lost")
 	tab.WaitText("#pending .row[data-state=unconfirmed] .state", "Not confirmed")
-	live(tab)
 	m.onMessage(nil)
 	tab.Click("#pending .retry")
 	waitTexts(tab, "lost")
 	tab.Wait(`document.querySelectorAll('#pending .row').length === 0`)
-	require.Len(t, m.sent(), 2)
+	sent := m.sent()
+	require.NotEqual(t, sent[0].Ref, sent[len(sent)-1].Ref)
+}
+
+// Under another name nothing is sent again: to the server it would be another message.
+func TestMessageOfAnotherName(t *testing.T) {
+	m := newMock(t, Config{})
+	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
+	m.onMessage(func(*mockMember, clientFrame) bool { return true })
+	say(tab, "unanswered")
+	eventually(t, func() bool { return len(m.sent()) == 1 }, "the message")
+	tab.Click("#me")
+	browsertest.Eval[bool](tab, `(document.querySelector('#who-name').value = 'carol', true)`)
+	tab.Press(kb.Enter)
+	tab.WaitText("#pending .row[data-state=unconfirmed]", "unanswered")
+	require.Len(t, m.sent(), 1)
 }
 
 // hurry makes timers of the page that take ms milliseconds take fewer, so that the test need not wait for them.
@@ -121,9 +171,14 @@ func TestNoAnswer(t *testing.T) {
 	tab.Open("/?room=general&name=alice")
 	live(tab)
 	dials := len(m.dialled())
-	m.onMessage(func(*mockMember, clientFrame) bool { return true })
+	answers := false
+	m.onMessage(func(*mockMember, clientFrame) bool {
+		answers = !answers
+		return answers
+	})
 	say(tab, "into the void")
-	tab.WaitText("#pending .row[data-state=unconfirmed]", "into the void")
+	waitTexts(tab, "into the void")
+	tab.Wait(`document.querySelectorAll('#pending .row').length === 0`)
 	require.Greater(t, len(m.dialled()), dials)
 	live(tab)
 }
@@ -245,5 +300,8 @@ func TestLeaveWithMessagesOnTheirWay(t *testing.T) {
 	live(tab)
 	tab.Wait(`document.querySelectorAll('#pending .row').length === 0`)
 	tab.Click(`#rooms a[data-room="general"]`)
-	tab.WaitText("#pending .row[data-state=unconfirmed]", "unanswered")
+	tab.WaitText("#pending .row[data-state=sending]", "unanswered")
+	sent := m.sent()
+	require.Len(t, sent, 2)
+	require.Equal(t, sent[0], sent[1])
 }

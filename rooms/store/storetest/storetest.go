@@ -26,6 +26,8 @@ type Suite struct {
 	Persistent bool
 	// Shared: several stores may have the database open.
 	Shared bool
+	// Later has the store that was opened last believe that d has passed.
+	Later func(t *testing.T, s rooms.Store, d time.Duration)
 	// Spoil makes a message one that cannot be stored.
 	Spoil func(*rooms.Message)
 }
@@ -48,11 +50,17 @@ func (s Suite) Run(t *testing.T) {
 	t.Run("deleted messages", one(testDeleteMessage))
 	t.Run("deleted rooms", one(testDeleteRoom))
 	t.Run("a room deleted while it is written to", one(testDeleteRoomWhileAppending))
+	t.Run("epochs", one(testEpochs))
+	t.Run("messages sent twice", one(testTwice))
+	t.Run("messages sent twice at once", one(func(t *testing.T, s rooms.Store) { testTwiceAtOnce(t, s) }))
+	t.Run("refs are forgotten", one(func(t *testing.T, store rooms.Store) { testForgetRefs(t, store, s.Later) }))
 	t.Run("users", one(testUsers))
 	t.Run("an end of the context is an answer", one(testCancel))
 	if s.Persistent {
 		t.Run("reopening", func(t *testing.T) { testReopen(t, s.New(t)) })
 		t.Run("closing while appending", func(t *testing.T) { testClose(t, s.New(t)) })
+		t.Run("messages sent twice, over a restart", func(t *testing.T) { testTwiceReopened(t, s.New(t)) })
+		t.Run("epochs of databases", func(t *testing.T) { testEpochsReopened(t, s.New) })
 	}
 	if s.Shared {
 		t.Run("several nodes", func(t *testing.T) {
@@ -67,6 +75,7 @@ func (s Suite) Run(t *testing.T) {
 				}
 			})
 			testConcurrent(t, nodes...)
+			testTwiceAtOnce(t, nodes...)
 		})
 	}
 }
@@ -138,13 +147,13 @@ func testRooms(t *testing.T, s rooms.Store) {
 		require.True(t, created)
 		require.Positive(t, got.Generation)
 		generations = append(generations, got.Generation)
-		room.Generation = got.Generation
+		room.Generation, room.Epoch = got.Generation, got.Epoch
 		require.Equal(t, room, got)
 	}
 	got, created, err := s.CreateRoom(ctx, rooms.Room{ID: "zoo", Name: "other", CreatedAt: epoch.Add(time.Hour)})
 	require.NoError(t, err)
 	require.False(t, created)
-	require.Equal(t, rooms.Room{ID: "zoo", Name: "Zimmer „zoo“ 🦊", CreatedAt: epoch, Generation: generations[0]}, got)
+	require.Equal(t, rooms.Room{ID: "zoo", Name: "Zimmer „zoo“ 🦊", CreatedAt: epoch, Generation: generations[0], Epoch: got.Epoch}, got)
 
 	Append(t, s, "zoo", "one", "two")
 	list, err = s.Rooms(ctx)

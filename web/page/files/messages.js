@@ -63,8 +63,8 @@ const movements = {
 const itemWords = {
   waiting: 'Waiting for the connection',
   sending: 'Sending',
-  checking: 'Checking whether it arrived',
-  unconfirmed: 'Not confirmed: the connection broke before the server answered',
+  again: 'Not confirmed yet: it will be sent again',
+  unconfirmed: 'Not confirmed: nothing was heard of it for nine minutes. It may have arrived',
   failed: 'Not sent',
 };
 

@@ -1,17 +1,19 @@
-// What was typed here and has not come back from the server yet. The echo of a message is its acknowledgement; after a
-// broken connection the resumed stream is searched for it by its trace id. Knows nothing of the page.
+// What was typed here and has not come back from the server yet. The echo of a message is its acknowledgement; what has none
+// when the connection breaks is sent again, under the same ref, by which the server knows it. Knows nothing of the page.
 
 import { newTraceparent, randomHex, traceIdOf } from './trace.js';
 
 /**
- * @typedef {'waiting' | 'sending' | 'checking' | 'unconfirmed' | 'failed'} ItemState
- *   waiting: for a connection; sending: sent, no echo yet; checking: the connection broke before the echo came;
- *   unconfirmed: and it was not in what came after; failed: the server refused it.
+ * @typedef {'waiting' | 'sending' | 'again' | 'unconfirmed' | 'failed'} ItemState
+ *   waiting: for a connection; sending: sent, no echo yet; again: the connection broke before the echo came, it will be sent
+ *   again; unconfirmed: for so long that the server may have forgotten its ref; failed: the server refused it.
  * @typedef {object} Item
  * @property {string} text
  * @property {ItemState} state
- * @property {string} ref of the newest attempt
- * @property {string} traceparent of the newest attempt
+ * @property {string} ref names it for the server
+ * @property {string} traceparent
+ * @property {string} client who sent it first; empty: nobody yet
+ * @property {{steady: number, clock: number}} since when it was first sent under its ref
  * @property {Set<string>} traceIds of all attempts
  * @property {string} problem why it failed, in plain words
  */
@@ -19,11 +21,14 @@ import { newTraceparent, randomHex, traceIdOf } from './trace.js';
 /** How many messages may wait for a connection. */
 export const capacity = 50;
 
+/** Milliseconds in which a message may be sent again: the server remembers its ref for ten minutes. */
+export const sendAgainFor = 540_000;
+
 /** The messages of one room that are on their way. */
 export class Outbox {
   /** @type {Set<Item>} in the order they were typed */
   #items = new Set();
-  #session = randomHex(4);
+  #session = randomHex(8);
   #count = 0;
 
   /** @returns {Item[]} */
@@ -42,8 +47,11 @@ export class Outbox {
    */
   add(text) {
     /** @type {Item} */
-    const item = { text, state: 'waiting', ref: '', traceparent: '', traceIds: new Set(), problem: '' };
+    const item = {
+      text, state: 'waiting', ref: '', traceparent: '', client: '', since: { steady: 0, clock: 0 }, traceIds: new Set(), problem: '',
+    };
     this.#items.add(item);
+    this.#name(item);
     return item;
   }
 
@@ -53,22 +61,33 @@ export class Outbox {
   }
 
   /**
-   * Sends all that waits, in order, until send refuses.
+   * Sends all that waits, and again what is in doubt, in order, until send refuses.
    * @param {(frame: object) => boolean} send
-   * @returns {Item[]} what was sent
+   * @param {string} client who sends
+   * @returns {Item[]} what changed
    */
-  flush(send) {
-    const sent = [];
+  flush(send, client) {
+    const changed = [];
     for (const item of this.#items) {
-      if (item.state !== 'waiting') continue;
-      const ref = `${this.#session}-${++this.#count}`;
-      const traceparent = newTraceparent();
-      if (!send({ type: 'message', text: item.text, ref, traceparent })) break;
-      Object.assign(item, { state: 'sending', ref, traceparent, problem: '' });
-      item.traceIds.add(traceIdOf(traceparent));
-      sent.push(item);
+      if (item.state !== 'waiting' && item.state !== 'again') continue;
+      if (item.client && (item.client !== client || tooOld(item))) {
+        // The server would not know that it has it.
+        item.state = 'unconfirmed';
+        changed.push(item);
+        continue;
+      }
+      const { text, ref, traceparent } = item;
+      if (!send({ type: 'message', text, ref, traceparent })) break;
+      if (!item.client) {
+        item.client = client;
+        item.since = { steady: performance.now(), clock: Date.now() };
+        item.traceIds.add(traceIdOf(traceparent));
+      }
+      item.state = 'sending';
+      item.problem = '';
+      changed.push(item);
     }
-    return sent;
+    return changed;
   }
 
   /**
@@ -104,38 +123,50 @@ export class Outbox {
   }
 
   /**
-   * The connection broke: what had no echo is in doubt.
+   * The connection broke: what had no echo is to be sent again.
    * @returns {Item[]} what changed
    */
   doubt() {
-    return this.#turn('sending', 'checking');
+    const doubted = this.items.filter((item) => item.state === 'sending');
+    for (const item of doubted) item.state = 'again';
+    return doubted;
   }
 
   /**
-   * The connection is back and told all that was missed: what is still in doubt did not arrive, as far as one can see.
-   * @returns {Item[]} what changed
+   * Gives an item up that has had no echo for too long.
+   * @param {Item} item
+   * @returns {boolean} whether it changed
    */
-  conclude() {
-    return this.#turn('checking', 'unconfirmed');
+  giveUp(item) {
+    if (!this.#items.has(item) || (item.state !== 'sending' && item.state !== 'again')) return false;
+    item.state = 'unconfirmed';
+    return true;
   }
 
   /**
-   * @param {Item} item to send once more
+   * @param {Item} item to send once more, at somebody's wish
    */
   retry(item) {
     if (!this.#items.delete(item)) return;
+    // What the server may have forgotten is another message to it.
+    if (item.state === 'unconfirmed' || tooOld(item)) this.#name(item);
     item.state = 'waiting';
     item.problem = '';
     this.#items.add(item); // Last in line: what was said since stands before it.
   }
 
-  /**
-   * @param {ItemState} from
-   * @param {ItemState} to
-   */
-  #turn(from, to) {
-    const turned = this.items.filter((item) => item.state === from);
-    for (const item of turned) item.state = to;
-    return turned;
+  /** @param {Item} item */
+  #name(item) {
+    item.ref = `${this.#session}-${++this.#count}`;
+    item.traceparent = newTraceparent();
+    item.client = '';
   }
+}
+
+/**
+ * Of two clocks the one that went further: one of them stands still while the machine sleeps, the other can be set.
+ * @param {Item} item
+ */
+function tooOld({ client, since }) {
+  return client !== '' && Math.max(performance.now() - since.steady, Date.now() - since.clock) >= sendAgainFor;
 }

@@ -3,6 +3,7 @@
 import { getRoom, sentence } from './api.js';
 import { Connection, final } from './connection.js';
 import { count } from './people.js';
+import { sendAgainFor } from './outbox.js';
 import { Sequence } from './sequence.js';
 import { TypingSignal } from './typing.js';
 
@@ -25,14 +26,13 @@ import { TypingSignal } from './typing.js';
  */
 
 const echoPatience = 10_000; // milliseconds without an echo after which the connection counts as broken
-const resumePatience = 1_500; // milliseconds after opening in which missed messages are expected
 
 /** Plain words for the server's error codes. */
 const errorWords = new Map([
   ['rate_limited', 'Too many messages at once. Wait a moment and try again.'],
   ['empty_text', 'An empty message cannot be sent.'],
   ['text_too_long', 'This is too long. A message has at most 4,096 characters.'],
-  ['unavailable', 'The server could not store it. Try again.'],
+  ['unavailable', 'The server does not know that it is stored. Trying again cannot say it twice.'],
 ]);
 
 /**
@@ -46,17 +46,16 @@ export function errorText({ code = '', detail = '' }) {
 /** A stay in a room. start begins it, end ends it; neither can be done twice. */
 export class Session {
   #room;
+  #client;
   #outbox;
   #view;
   #connection;
   #typing;
   #sequence = new Sequence();
+  #epoch = ''; // of the room, which its numbers go by
   #ended = false;
-  #createdAt = 0;
   #counts = 0; // frames that told how many are here
-  #restarted = false; // the room, as seen on this connection
-  /** @type {{since: number, caughtUp: number, timer: number} | null} while missed messages are expected */
-  #resuming = null;
+  #caughtUp = false; // the history has come on this connection
   #brokeAt = 0;
   /** @type {Set<number>} */
   #timers = new Set();
@@ -70,10 +69,11 @@ export class Session {
    */
   constructor({ room, client, outbox, view }) {
     this.#room = room;
+    this.#client = client;
     this.#outbox = outbox;
     this.#view = view;
     this.#connection = new Connection({
-      address: () => socketAddress(room, client, this.#sequence.last),
+      address: () => socketAddress(room, client, this.#sequence.last, this.#epoch),
       onStatus: (status) => this.#status(status),
       onFrame: (frame) => this.#frame(frame),
     });
@@ -93,7 +93,6 @@ export class Session {
   /** Leaves the room. */
   end() {
     this.#ended = true;
-    if (this.#resuming) clearTimeout(this.#resuming.timer);
     for (const timer of this.#timers) clearTimeout(timer);
     this.#outbox.doubt();
     this.#connection.stop();
@@ -138,65 +137,64 @@ export class Session {
   }
 
   #flush() {
-    if (this.#connection.status.phase !== 'open') return;
-    for (const item of this.#outbox.flush((frame) => this.#connection.send(frame))) {
+    // What was missed may have the echo of what is in doubt.
+    if (this.#connection.status.phase !== 'open' || !this.#caughtUp) return;
+    for (const item of this.#outbox.flush((frame) => this.#connection.send(frame), this.#client)) {
       this.#view.messages.showItem(item);
+      if (item.state !== 'sending') continue;
       const { ref } = item;
-      const timer = setTimeout(() => {
-        this.#timers.delete(timer);
-        // No answer, though the connection looks open: it leads nowhere. Resuming will tell what became of the message.
+      // No answer, though the connection looks open: it leads nowhere.
+      this.#later(echoPatience, () => {
         if (item.state === 'sending' && item.ref === ref && this.#outbox.items.includes(item)) this.#connection.reopen();
-      }, echoPatience);
-      this.#timers.add(timer);
+      });
+      this.#later(sendAgainFor, () => {
+        if (item.ref === ref && this.#outbox.giveUp(item)) this.#view.messages.showItem(item);
+      });
     }
+  }
+
+  /**
+   * @param {number} ms
+   * @param {() => void} action not taken if the session has ended by then
+   */
+  #later(ms, action) {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      action();
+    }, ms);
+    this.#timers.add(timer);
   }
 
   /** @param {Status} status */
   #status(status) {
     const { phase } = status;
+    this.#caughtUp = false;
     if (phase === 'open') {
-      this.#restarted = false;
-      if (status.again) {
-        const timer = setTimeout(() => this.#resumed(), resumePatience);
-        this.#resuming = { since: this.#sequence.last, caughtUp: 0, timer };
-      } else {
-        this.#brokeAt = 0;
-        if (this.#outbox.items.length > 0) {
-          // Something was sent before the room was left and entered again.
-          const timer = setTimeout(() => this.#resumed(), resumePatience);
-          this.#resuming = { since: -1, caughtUp: 0, timer };
-        }
-      }
+      if (!status.again) this.#brokeAt = 0;
       this.#askRoom();
-      this.#flush();
-    } else if (this.#resuming) {
-      clearTimeout(this.#resuming.timer);
-      this.#resuming = null;
     }
     if (phase === 'waiting' || phase === 'ended') {
       if (!this.#brokeAt) this.#brokeAt = performance.now();
       for (const item of this.#outbox.doubt()) this.#view.messages.showItem(item);
       this.#view.typing.clear();
     }
-    if (phase === 'ended') {
-      for (const item of this.#outbox.conclude()) this.#view.messages.showItem(item);
-    }
     this.#view.status(status);
   }
 
-  /** All that was missed is here. */
-  #resumed() {
-    const resuming = this.#resuming;
-    if (!resuming) return;
-    clearTimeout(resuming.timer);
-    this.#resuming = null;
-    for (const item of this.#outbox.conclude()) this.#view.messages.showItem(item);
-    if (resuming.since >= 0) {
+  /**
+   * All that was missed is here.
+   * @param {number} missed how many messages
+   */
+  #resumed(missed) {
+    if (this.#caughtUp) return;
+    this.#caughtUp = true;
+    if (this.#brokeAt) {
       const away = duration(performance.now() - this.#brokeAt);
-      const missed = resuming.caughtUp ? ` · ${count(resuming.caughtUp, 'message', 'messages')} caught up` : '';
-      this.#view.messages.addNotice(`Reconnected after ${away}${missed}`, 'reconnected');
+      const words = missed ? ` · ${count(missed, 'message', 'messages')} caught up` : '';
+      this.#view.messages.addNotice(`Reconnected after ${away}${words}`, 'reconnected');
     }
     this.#brokeAt = 0;
+    this.#flush();
   }
 
   async #askRoom() {
@@ -208,22 +206,14 @@ export class Session {
       return; // The count comes with whoever joins or leaves next.
     }
     if (this.#ended || this.#connection.status.phase !== 'open') return;
-    const other = this.#createdAt !== 0 && room.created_at !== this.#createdAt;
-    this.#createdAt = room.created_at;
     // A count that was sent since the question may be newer than the answer's.
     const { participant_count: participants, ...rest } = room;
     this.#view.room(before === this.#counts ? { ...rest, participant_count: participants } : rest);
-    if (other && !this.#restarted) {
-      // Deleted and created again while we were away, and grown beyond where we were: begin anew.
-      this.#beginAnew();
-      this.#connection.reopen();
-    }
   }
 
   /** @param {any} frame */
   #frame(frame) {
     const { messages, typing, participants } = this.#view;
-    if (this.#resuming && frame.type !== 'history') this.#resumed();
     switch (frame.type) {
       case 'message':
         typing.remove(frame.client_id);
@@ -255,10 +245,16 @@ export class Session {
     }
   }
 
-  /** @param {{messages?: Message[], truncated?: boolean}} frame */
-  #history({ messages: history = [], truncated = false }) {
+  /** @param {{messages?: Message[], truncated?: boolean, reset?: boolean, epoch?: string}} frame */
+  #history({ messages: history = [], truncated = false, reset = false, epoch = '' }) {
     const { messages } = this.#view;
     messages.hush();
+    this.#epoch = epoch;
+    if (reset) {
+      this.#sequence.reset();
+      messages.clear();
+      messages.addNotice('This room was created again, or lost messages in a power failure. It begins anew.');
+    }
     if (truncated) {
       // There is a gap before these: what was shown until now is not joined to them.
       messages.clear();
@@ -268,10 +264,7 @@ export class Session {
     }
     let fresh = 0;
     for (const message of history) if (this.#take(message)) fresh++;
-    if (this.#resuming) {
-      this.#resuming.caughtUp = fresh;
-      this.#resumed();
-    }
+    this.#resumed(fresh);
   }
 
   /**
@@ -281,21 +274,9 @@ export class Session {
   #take(message) {
     const item = this.#outbox.settle(message);
     if (item) this.#view.messages.removeItem(item);
-    let verdict = this.#sequence.judge(message);
-    if (verdict === 'restarted') {
-      this.#beginAnew();
-      verdict = this.#sequence.judge(message);
-    }
-    if (verdict !== 'new') return false;
+    if (!this.#sequence.take(message)) return false;
     this.#view.messages.add(message);
     return true;
-  }
-
-  #beginAnew() {
-    this.#restarted = true;
-    this.#sequence.reset();
-    this.#view.messages.clear();
-    this.#view.messages.addNotice('This room was deleted and created again. It begins anew.');
   }
 
   /** @param {{code?: string, detail?: string, ref?: string}} frame */
@@ -311,12 +292,13 @@ export class Session {
  * @param {string} room
  * @param {string} client
  * @param {number} since
+ * @param {string} epoch
  * @returns {string}
  */
-function socketAddress(room, client, since) {
+function socketAddress(room, client, since, epoch) {
   const url = new URL(`ws/${encodeURIComponent(room)}/${encodeURIComponent(client)}`, document.baseURI);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  url.search = since > 0 ? `?since=${since}` : '';
+  url.search = epoch ? `?since=${since}&epoch=${encodeURIComponent(epoch)}` : '';
   url.hash = '';
   return url.href;
 }
