@@ -266,21 +266,21 @@ func (h *Hub) DeleteRoom(ctx context.Context, id string) error {
 }
 
 // Messages implements Service.
-func (h *Hub) Messages(ctx context.Context, roomID string, since *int64, limit int) ([]*Message, error) {
+func (h *Hub) Messages(ctx context.Context, roomID string, since *int64, limit int) (messages []*Message, more bool, err error) {
 	if _, err := h.stored(ctx, roomID); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var messages []*Message
-	var err error
+	most := partLimit
 	if since != nil {
-		messages, err = h.store.After(ctx, roomID, *since, limit)
+		most.Messages = min(most.Messages, limit)
+		messages, more, err = h.store.After(ctx, roomID, *since, most)
 	} else {
-		messages, err = h.store.Newest(ctx, roomID, 0, limit)
+		messages, more, err = h.store.Newest(ctx, roomID, 0, limit, most)
 	}
 	if err != nil {
-		return nil, AsError(err)
+		return nil, false, AsError(err)
 	}
-	return messages, nil
+	return messages, more && len(messages) < limit, nil
 }
 
 // Message implements Service.
@@ -358,20 +358,43 @@ func (h *Hub) Join(ctx context.Context, conn *Conn, req Join) (*Member, error) {
 		return nil, errClosing
 	}
 	m := &Member{Conn: conn, RoomID: req.RoomID, ClientID: req.ClientID}
-	var err error
-	// The wait is not bounded by ctx: a member whose caller had gone would stay in the room for ever. What the room's
-	// goroutine does has its own bounds.
-	wait := h.do(context.WithoutCancel(ctx), req.RoomID, func(r *room) {
-		m.room = r
-		err = r.join(ctx, m, req.Since)
-	})
-	if err = errors.Join(wait, err); err != nil {
-		return nil, AsError(err)
+	j := &joining{member: m, since: req.Since, written: make(chan bool, 1)}
+	for joined := false; !joined; {
+		var err error
+		// The wait is not bounded by ctx: a member whose caller had gone would stay in the room for ever. What the room's
+		// goroutine does has its own bounds.
+		wait := h.do(context.WithoutCancel(ctx), req.RoomID, func(r *room) {
+			m.room = r
+			joined, err = r.join(ctx, j)
+		})
+		if err = errors.Join(wait, err); err != nil {
+			return nil, AsError(err)
+		}
+		if !joined {
+			if err := h.handedOut(ctx, j); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if m.counted != nil {
 		h.count(m)
 	}
 	return m, nil
+}
+
+// handedOut waits until the part of the history that j was handed has been written. The Sink bounds the wait.
+func (h *Hub) handedOut(ctx context.Context, j *joining) error {
+	select {
+	case written := <-j.written:
+		if !written {
+			return &Error{Code: CodeUnavailable, Detail: "the connection has ended"}
+		}
+		return nil
+	case <-h.stop:
+		return errClosing
+	case <-ctx.Done():
+		return AsError(ctx.Err())
+	}
 }
 
 // countBudget is the longest that a join waits until all nodes count its client.

@@ -11,9 +11,12 @@ const (
 	MaxTextLength = 4096
 
 	// HistoryLength is how many messages a member is shown on joining, and MaxResume how many at the most when it
-	// resumes after a sequence number.
+	// resumes after a sequence number; besides those that are said meanwhile.
 	HistoryLength = 100
 	MaxResume     = 1000
+	// HistoryPart is how many of them it is handed at once at the most, and HistoryPartBytes the bytes of their text.
+	HistoryPart      = 256
+	HistoryPartBytes = 64 << 10
 )
 
 // Room is a room as it is listed. Participants counts clients, not connections.
@@ -104,6 +107,7 @@ type Event struct {
 	Message      *Message   // EventMessage
 	History      []*Message // EventHistory, oldest first
 	Truncated    bool       // EventHistory: there were more than MaxResume
+	More         bool       // EventHistory: another follows on it
 	Trace        TraceContext
 
 	// Transport names what brought the event ("websocket", "socket.io", "http") and Received when.

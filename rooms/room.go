@@ -12,11 +12,12 @@ import (
 
 // Bounds of what a room's goroutine does in one step.
 const (
-	maxAppend   = 256              // messages stored together
-	maxCatchUp  = 1000             // messages read together from the store
-	maxHeld     = 2048             // messages that wait for those before them
-	maxArrivals = 8192             // events that wait to be delivered; what comes beyond is read from the store
-	storeBudget = 10 * time.Second // the longest that a room waits for the store
+	maxAppend       = 256              // messages stored together
+	maxCatchUp      = 1000             // messages read together from the store, and
+	maxCatchUpBytes = 1 << 20          // bytes of their text
+	maxHeld         = 2048             // messages that wait for those before them
+	maxArrivals     = 8192             // events that wait to be delivered; what comes beyond is read from the store
+	storeBudget     = 10 * time.Second // the longest that a room waits for the store
 )
 
 // room is a room on this node while it has members or work.
@@ -66,6 +67,8 @@ type room struct {
 	spare     []task         // the slice that tasks is not, for reuse
 	early     []arrival      // as spare, for arrivals
 	scratch   []byte         // where events are encoded
+	parts     []*part        // of the history, that joiners were handed since it began to do the tasks that it does
+	pace      pace
 }
 
 // audience is the members that speak one wire format.
@@ -92,8 +95,10 @@ type pending struct {
 }
 
 func newRoom(h *Hub, id string) *room {
-	return &room{hub: h, id: id, slots: make(chan struct{}, h.limits.Line), enough: make(chan struct{}, 1), rouse: make(chan struct{}, 1),
+	r := &room{hub: h, id: id, slots: make(chan struct{}, h.limits.Line), enough: make(chan struct{}, 1), rouse: make(chan struct{}, 1),
 		clients: make(map[string]int)}
+	r.pace.caughtUp = make(chan struct{}, 1)
+	return r
 }
 
 // admit puts a message into the line, waiting while it is full. It reports false if the room has retired.
@@ -208,6 +213,7 @@ func (r *room) run() {
 			// What was published comes first to the members that were there when it was.
 			r.deliverArrivals()
 		}
+		r.parts = nil
 		clear(tasks)
 		if cap(tasks) <= maxAppend {
 			r.spare = tasks[:0]
@@ -386,76 +392,6 @@ func (r *room) append(tasks []task) {
 	if errors.Is(err, ErrNotFound) {
 		r.gone(ctx)
 	}
-}
-
-// join makes m a member and hands it the history.
-func (r *room) join(ctx context.Context, m *Member, since *int64) error {
-	ctx, cancel := budget(ctx)
-	defer cancel()
-	if err := r.load(ctx); err != nil {
-		return err
-	}
-	if !r.loaded {
-		info, _, err := r.hub.createRoom(ctx, r.id, r.id)
-		if err != nil {
-			return err
-		}
-		r.adopt(ctx, info)
-	}
-	history, err := r.history(ctx, since)
-	if err != nil {
-		return err
-	}
-	// The store may be ahead of what this node has been told. The others get that now, so that from here on all of the
-	// room's members have seen the same.
-	if n := len(history.History); n > 0 {
-		for _, message := range history.History {
-			if message.Seq > r.seq {
-				r.hold(stored(ctx, message))
-			}
-		}
-		if err := r.fill(ctx); err != nil {
-			return err
-		}
-		if !r.tell(m, history) {
-			return &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
-		}
-	}
-	r.add(m)
-	if r.clients[m.ClientID] == 1 {
-		m.counted = r.hub.presence.Enter(ctx, m.participant(r.gen))
-	}
-	return nil
-}
-
-// history reads what a member is shown on joining.
-func (r *room) history(ctx context.Context, since *int64) (*Event, error) {
-	ev := &Event{Kind: EventHistory, RoomID: r.id}
-	var err error
-	if since != nil && *since > r.want {
-		// The client may have been shown more by another node than this one has been told of.
-		info, err := r.hub.store.Room(ctx, r.id)
-		if err != nil {
-			return nil, err
-		}
-		r.adopt(ctx, info)
-	}
-	if since == nil || *since > r.want {
-		ev.History, err = r.hub.store.Newest(ctx, r.id, 0, HistoryLength)
-		return ev, err
-	}
-	ev.History, err = r.hub.store.Newest(ctx, r.id, *since, MaxResume+1)
-	if len(ev.History) > MaxResume {
-		ev.History, ev.Truncated = ev.History[1:], true
-	}
-	return ev, err
-}
-
-// tell hands ev to one member alone.
-func (r *room) tell(m *Member, ev *Event) bool {
-	f := m.Conn.Sink.Format()
-	bytes := f.Append(nil, ev, "")
-	return len(bytes) == 0 || m.Conn.Sink.Push(new(delivery).bundle(f, bytes, 1, 1))
 }
 
 func (r *room) add(m *Member) {

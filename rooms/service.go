@@ -15,8 +15,9 @@ type Service interface {
 	// DeleteRoom deletes the room and its messages, and tells and removes its members.
 	DeleteRoom(ctx context.Context, id string) error
 
-	// Messages returns up to limit of a room's messages, oldest first: those after *since, or the newest if since is nil.
-	Messages(ctx context.Context, roomID string, since *int64, limit int) ([]*Message, error)
+	// Messages returns up to limit of a room's messages, oldest first: those after *since, or the newest if since is nil. It
+	// returns no more at once than should be in memory; more says that there are others, which follow on the last of these.
+	Messages(ctx context.Context, roomID string, since *int64, limit int) (messages []*Message, more bool, err error)
 	Message(ctx context.Context, id string) (*Message, error)
 	DeleteMessage(ctx context.Context, id string) error
 	// PostMessage stores and publishes post for a registered user in a room that exists and waits for it. Unknown
@@ -28,7 +29,8 @@ type Service interface {
 	Users(ctx context.Context) ([]User, error)
 
 	// Join makes conn a member of the room, which is created if need be, and hands it the history and then every
-	// event, with nothing missed or repeated between them.
+	// event, with nothing missed or repeated between them. A long history comes in parts, each of which is written before
+	// the next is read: Join takes as long as that, or until conn's Sink says that a part will not be written.
 	Join(ctx context.Context, conn *Conn, req Join) (*Member, error)
 	// Leave ends the membership. Leaving twice is nothing.
 	Leave(ctx context.Context, m *Member) error
@@ -85,7 +87,7 @@ type Sink interface {
 	// Format is how this connection's bytes are made; it stays the same. Sinks with equal formats share bytes.
 	Format() Format
 	// Push queues b behind what was pushed before. False: the queue is full; the room then removes the member. If it
-	// returned true, b.Done is called once.
+	// returned true, b.Done is called once, and in a bounded time even if the peer takes nothing.
 	Push(b *Bundle) bool
 	// Removed says that the room has removed this connection's member, and why.
 	Removed(roomID string, why Removal)

@@ -22,11 +22,11 @@ type Store interface {
 	// a transaction. CodeNotFound if the room does not exist. When Append has returned nil, the messages survive the
 	// process.
 	Append(ctx context.Context, roomID string, drafts []Draft) error
-	// After returns up to limit messages with a sequence number above seq, oldest first; deleted ones are left out.
-	After(ctx context.Context, roomID string, seq int64, limit int) ([]*Message, error)
-	// Newest returns the newest messages above seq, up to limit, oldest first; deleted ones are left out. A room that
-	// does not exist has none.
-	Newest(ctx context.Context, roomID string, seq int64, limit int) ([]*Message, error)
+	// After returns the messages with a sequence number above seq, oldest first, as many as most allows; deleted ones are
+	// left out. more says that there are others behind them. A room that does not exist has none.
+	After(ctx context.Context, roomID string, seq int64, most Part) (messages []*Message, more bool, err error)
+	// Newest is After for the newest messages above seq alone: the first of them, as many as most allows.
+	Newest(ctx context.Context, roomID string, seq int64, newest int, most Part) (messages []*Message, more bool, err error)
 	Message(ctx context.Context, id string) (*Message, error)
 	// DeleteMessage deletes the message; its place in the sequence stays taken.
 	DeleteMessage(ctx context.Context, id string) error
@@ -41,6 +41,12 @@ type Store interface {
 	Ping(ctx context.Context) error
 	// Close waits for what is under way and releases the store. No other call may follow.
 	Close() error
+}
+
+// Part bounds what is read at once. One message is read however long it is.
+type Part struct {
+	Messages int
+	Bytes    int // of their text; 0: no bound
 }
 
 // Head is how far a room has come: its newest message, deleted or not.

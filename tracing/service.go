@@ -42,7 +42,7 @@ func (s *tracedService) DeleteRoom(ctx context.Context, id string) (err error) {
 	return s.next.DeleteRoom(ctx, id)
 }
 
-func (s *tracedService) Messages(ctx context.Context, roomID string, since *int64, limit int) (list []*rooms.Message, err error) {
+func (s *tracedService) Messages(ctx context.Context, roomID string, since *int64, limit int) (list []*rooms.Message, more bool, err error) {
 	ctx, span := s.t.tracer.start(ctx, &opMessages, sinceAttrs(roomID, since)...)
 	defer func() { span.set(keyCount.int(len(list))); s.end(span, err) }()
 	return s.next.Messages(ctx, roomID, since, limit)

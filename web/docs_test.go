@@ -172,8 +172,8 @@ func (brokenRooms) CreateRoom(context.Context, string, string) (rooms.Room, bool
 func (brokenRooms) Room(context.Context, string) (rooms.Room, error) { return rooms.Room{}, errBroken }
 func (brokenRooms) Rooms(context.Context) ([]rooms.Room, error)      { return nil, errBroken }
 func (brokenRooms) DeleteRoom(context.Context, string) error         { return errBroken }
-func (brokenRooms) Messages(context.Context, string, *int64, int) ([]*rooms.Message, error) {
-	return nil, errBroken
+func (brokenRooms) Messages(context.Context, string, *int64, int) ([]*rooms.Message, bool, error) {
+	return nil, false, errBroken
 }
 func (brokenRooms) Message(context.Context, string) (*rooms.Message, error) { return nil, errBroken }
 func (brokenRooms) DeleteMessage(context.Context, string) error             { return errBroken }
@@ -608,7 +608,7 @@ func TestAsyncAPISaysWhatTheServerSends(t *testing.T) {
 			event(rooms.EventMessage, "7", func(ev *rooms.Event) { ev.Message, ev.Trace = full, full.Trace }),
 			event(rooms.EventMessage, "", func(ev *rooms.Event) { ev.Message = least })},
 		{"history",
-			event(rooms.EventHistory, "", func(ev *rooms.Event) { ev.History, ev.Truncated = []*rooms.Message{least, full}, true }),
+			event(rooms.EventHistory, "", func(ev *rooms.Event) { ev.History, ev.Truncated, ev.More = []*rooms.Message{least, full}, true, true }),
 			event(rooms.EventHistory, "", nil)},
 		{"typing", event(rooms.EventTyping, "", about), event(rooms.EventTyping, "", about)},
 		{"user_joined", event(rooms.EventJoined, "", about), event(rooms.EventJoined, "", about)},
@@ -663,7 +663,7 @@ func TestAsyncAPISaysWhatTheServerTakes(t *testing.T) {
 		"say/payload/properties/text/maxLength":         rooms.MaxTextLength,
 		"say/payload/properties/ref/maxLength":          maxRef,
 		"say/payload/properties/tracestate/maxLength":   maxTrace,
-		"history/payload/properties/messages/maxItems":  rooms.MaxResume,
+		"history/payload/properties/messages/maxItems":  rooms.HistoryPart,
 		"message/payload/properties/room_id/maxLength":  rooms.MaxIDLength,
 		"sio_join/payload/properties/user_id/maxLength": rooms.MaxIDLength,
 	} {

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -231,20 +232,17 @@ func (s *Server) messages(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-chatroom-messages", Method: http.MethodGet, Path: "/messages/chatroom/{chatroom_id}", Tags: tags,
 		Summary: "A chatroom's messages", Description: "Those after `since`, or else the newest; oldest first.",
-		Errors: []int{404, 422, 503},
-	}, func(ctx context.Context, in *posted) (*postedListAnswer, error) {
+		Responses: answersLike[postedListAnswer](api), Errors: []int{404, 422, 503},
+	}, func(ctx context.Context, in *posted) (*huma.StreamResponse, error) {
 		room, err := s.cfg.Service.Room(ctx, in.Chatroom)
 		if err != nil {
 			return nil, problemOf(err)
 		}
-		list, err := s.cfg.Service.Messages(ctx, in.Chatroom, in.Since.pointer(), in.Limit)
-		if err != nil {
-			return nil, problemOf(err)
-		}
-		out := &postedListAnswer{}
-		out.Body.Messages = mapped(list, postedOf)
-		out.Body.Total = room.Messages
-		return out, nil
+		return messageList{
+			room: in.Chatroom, since: in.Since.pointer(), limit: in.Limit,
+			head: `{"messages":[`, tail: `],"total":` + strconv.Itoa(room.Messages) + `}`,
+			body: func(m *rooms.Message) any { return postedOf(m) },
+		}.answer(ctx, s.cfg.Service)
 	})
 }
 

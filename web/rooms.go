@@ -146,18 +146,15 @@ func (s *Server) rooms(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-room-messages", Method: http.MethodGet, Path: "/rooms/{room_id}/messages", Tags: tags,
 		Summary: "A room's messages", Description: "Those after `since`, or else the newest; oldest first.",
-		Errors: []int{404, 422, 503},
-	}, func(ctx context.Context, in *messagesQuery) (*messagesAnswer, error) {
-		list, err := s.cfg.Service.Messages(ctx, in.RoomID, in.Since.pointer(), in.Limit)
-		if err != nil {
-			return nil, problemOf(err)
-		}
-		out := &messagesAnswer{}
-		out.Body.RoomID = in.RoomID
-		out.Body.Messages = mapped(list, func(m *rooms.Message) messageBody {
-			return messageBody{m.ClientID, m.Text, m.RoomID, m.CreatedAt.UnixMilli(), m.Seq, m.ID, m.IsReply, m.ParentID, m.Trace.Parent}
-		})
-		return out, nil
+		Responses: answersLike[messagesAnswer](api), Errors: []int{404, 422, 503},
+	}, func(ctx context.Context, in *messagesQuery) (*huma.StreamResponse, error) {
+		return messageList{
+			room: in.RoomID, since: in.Since.pointer(), limit: in.Limit,
+			head: `{"room_id":"` + in.RoomID + `","messages":[`, tail: `]}`,
+			body: func(m *rooms.Message) any {
+				return messageBody{m.ClientID, m.Text, m.RoomID, m.CreatedAt.UnixMilli(), m.Seq, m.ID, m.IsReply, m.ParentID, m.Trace.Parent}
+			},
+		}.answer(ctx, s.cfg.Service)
 	})
 	huma.Register(api, huma.Operation{
 		OperationID: "delete-room", Method: http.MethodDelete, Path: "/rooms/{room_id}", Tags: tags, Summary: "Delete a room",

@@ -138,6 +138,11 @@ func (s *Server) api() {
 // Handler serves all requests. A trailing slash makes no difference.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != nil && r.Body != http.NoBody && s.cfg.Limits.Stall > 0 {
+			// net/http waits for a body that nobody reads. Who reads one sets a deadline of its own. A connection without any is none
+			// of a client's.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.Limits.Stall))
+		}
 		if isSocketIO(r) {
 			s.socketIO.ServeHTTP(w, r)
 			return

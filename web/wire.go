@@ -38,6 +38,9 @@ func (wire) Append(dst []byte, ev *rooms.Event, ref string) []byte {
 		if ev.Truncated {
 			dst = append(dst, `,"truncated":true`...)
 		}
+		if ev.More {
+			dst = append(dst, `,"more":true`...)
+		}
 		dst = append(dst, '}')
 	default:
 		dst = appendNotice(dst, ev)

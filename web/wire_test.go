@@ -129,6 +129,7 @@ func TestEveryEventIsJSONAsTheContractHasIt(t *testing.T) {
 		"deleted":               {rooms.Event{Kind: rooms.EventRoomDeleted, RoomID: "general"}, "", `{"type":"room_deleted","room_id":"general"}`},
 		"history":               {rooms.Event{Kind: rooms.EventHistory, RoomID: "general", History: []*rooms.Message{m, reply}}, "", `{"type":"history","room_id":"general","messages":[` + first + "," + second + `]}`},
 		"truncated":             {rooms.Event{Kind: rooms.EventHistory, RoomID: "general", History: []*rooms.Message{m}, Truncated: true}, "", `{"type":"history","room_id":"general","messages":[` + first + `],"truncated":true}`},
+		"a part":                {rooms.Event{Kind: rooms.EventHistory, RoomID: "general", History: []*rooms.Message{m}, More: true}, "", `{"type":"history","room_id":"general","messages":[` + first + `],"more":true}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			payloads := read(t, wire{}.Append(nil, &test.ev, test.ref))

@@ -31,6 +31,7 @@ type Frame struct {
 	Participants int     `json:"participant_count"`
 	Messages     []Frame `json:"messages"`
 	Truncated    bool    `json:"truncated"`
+	More         bool    `json:"more"`
 	Code         string  `json:"code"`
 	Detail       string  `json:"detail"`
 

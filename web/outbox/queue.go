@@ -345,8 +345,8 @@ func (q *Queue) writeAll(p []byte) error {
 		} else if late {
 			q.stalled.Store(true)
 			// Nobody reads what the operating system still holds.
-			if tcp, ok := q.conn.(*net.TCPConn); ok {
-				_ = tcp.SetLinger(0)
+			if c, ok := q.conn.(interface{ SetLinger(sec int) error }); ok {
+				_ = c.SetLinger(0)
 			}
 		}
 		if err != nil {

@@ -356,10 +356,13 @@ func (m *mock) join(c *mockMember, since string) bool {
 	} else if len(history) > 100 {
 		history = history[len(history)-100:]
 	}
-	if len(history) > 0 {
-		frame := map[string]any{"type": "history", "room_id": c.room, "messages": history}
+	for part := range slices.Chunk(history, 256) {
+		frame := map[string]any{"type": "history", "room_id": c.room, "messages": part}
 		if truncated {
-			frame["truncated"] = true
+			frame["truncated"], truncated = true, false
+		}
+		if history = history[len(part):]; len(history) > 0 {
+			frame["more"] = true
 		}
 		c.write(frame)
 	}

@@ -255,8 +255,8 @@ export class Session {
     }
   }
 
-  /** @param {{messages?: Message[], truncated?: boolean}} frame */
-  #history({ messages: history = [], truncated = false }) {
+  /** @param {{messages?: Message[], truncated?: boolean, more?: boolean}} frame more: another follows on it */
+  #history({ messages: history = [], truncated = false, more = false }) {
     const { messages } = this.#view;
     messages.hush();
     if (truncated) {
@@ -269,8 +269,8 @@ export class Session {
     let fresh = 0;
     for (const message of history) if (this.#take(message)) fresh++;
     if (this.#resuming) {
-      this.#resuming.caughtUp = fresh;
-      this.#resumed();
+      this.#resuming.caughtUp += fresh;
+      if (!more) this.#resumed();
     }
   }
 
