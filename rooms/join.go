@@ -28,24 +28,11 @@ var errDeletedMeanwhile = &Error{Code: CodeUnavailable, Detail: "the room was de
 func (r *room) join(ctx context.Context, j *joining) (joined bool, err error) {
 	ctx, cancel := budget(ctx)
 	defer cancel()
-	if err := r.load(ctx); err != nil {
-		return false, err
-	}
-	if j.begun && (!r.loaded || r.gen != j.generation) {
-		return false, errDeletedMeanwhile
-	}
-	if !r.loaded {
-		info, _, err := r.hub.createRoom(ctx, r.id, r.id)
-		if err != nil {
-			return false, err
-		}
-		r.adopt(ctx, info)
-	}
-	m := j.member
-	p, err := r.part(ctx, j)
+	p, err := r.ready(ctx, j)
 	if err != nil {
 		return false, err
 	}
+	m := j.member
 	if p.event.More {
 		j.begun, j.generation = true, r.gen
 		j.after = p.event.History[len(p.event.History)-1].Seq
@@ -53,20 +40,6 @@ func (r *room) join(ctx context.Context, j *joining) (joined bool, err error) {
 			return false, errFull
 		}
 		return false, nil
-	}
-	// The store may be ahead of what this node has been told. The others get that now, so that from here on all of the
-	// room's members have seen the same.
-	r.want = max(r.want, j.after)
-	for _, message := range p.event.History {
-		if message.Seq > r.seq {
-			r.hold(stored(ctx, message))
-		}
-	}
-	if err := r.fill(ctx); err != nil {
-		return false, err
-	}
-	if !r.loaded {
-		return false, errDeletedMeanwhile
 	}
 	if (j.begun || len(p.event.History) > 0) && !p.push(m, nil) {
 		return false, errFull
@@ -76,6 +49,46 @@ func (r *room) join(ctx context.Context, j *joining) (joined bool, err error) {
 		m.counted = r.hub.presence.Enter(ctx, m.participant(r.gen))
 	}
 	return true, nil
+}
+
+// ready returns what j is handed next. If that is the end, it brings the room to where that is: the store may be ahead of what
+// this node has been told. The others get now what they lack, so that from here on all of the room's members have seen the
+// same, and nobody is handed again what the history showed or the client had before.
+func (r *room) ready(ctx context.Context, j *joining) (*part, error) {
+	for {
+		if err := r.load(ctx); err != nil {
+			return nil, err
+		}
+		if j.begun && (!r.loaded || r.gen != j.generation) {
+			return nil, errDeletedMeanwhile
+		}
+		if !r.loaded {
+			info, _, err := r.hub.createRoom(ctx, r.id, r.id)
+			if err != nil {
+				return nil, err
+			}
+			r.adopt(ctx, info)
+		}
+		p, err := r.part(ctx, j)
+		if err != nil || p.event.More {
+			return p, err
+		}
+		r.want = max(r.want, j.after)
+		for _, message := range p.event.History {
+			if message.Seq > r.seq {
+				r.hold(stored(ctx, message))
+			}
+		}
+		if r.participants.Load() == 0 {
+			r.skip()
+		} else if err := r.fill(ctx); err != nil {
+			return nil, err
+		}
+		if r.loaded {
+			return p, nil
+		}
+		// It was deleted meanwhile: it is created anew.
+	}
 }
 
 var errFull = &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
@@ -140,7 +153,7 @@ func (r *room) part(ctx context.Context, j *joining) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &part{asked: a, event: ev, bytes: r.encode([]arrival{{ctx, ev}}, a.format, nil)}
+	p := &part{asked: a, event: ev, bytes: r.encode([]arrival{{ctx, ev}}, a.format)}
 	if len(r.parts) == keepParts {
 		r.parts = slices.Delete(r.parts, 0, 1)
 	}

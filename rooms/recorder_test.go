@@ -89,7 +89,7 @@ func (r *recorder) read(b *rooms.Bundle) {
 	r.mu.Unlock()
 }
 
-func (r *recorder) Removed(_ string, why rooms.Removal) {
+func (r *recorder) Removed(_ *rooms.Member, why rooms.Removal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.removed = append(r.removed, why)

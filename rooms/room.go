@@ -66,7 +66,8 @@ type room struct {
 	patience  *time.Timer    // bounds its waits
 	spare     []task         // the slice that tasks is not, for reuse
 	early     []arrival      // as spare, for arrivals
-	scratch   []byte         // where events are encoded
+	scratch   []byte         // where events are encoded, and
+	ends      []int          // where in it each of them ends
 	parts     []*part        // of the history, that joiners were handed since it began to do the tasks that it does
 	pace      pace
 }
@@ -484,7 +485,7 @@ func (r *room) deleted() {
 	for _, a := range r.audiences {
 		for _, m := range a.members {
 			m.audience = nil
-			m.Conn.Sink.Removed(r.id, RemovedDeleted)
+			m.Conn.Sink.Removed(m, RemovedDeleted)
 		}
 	}
 	r.audiences = nil
