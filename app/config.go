@@ -28,6 +28,8 @@ type serve struct {
 	MaxConnections int           `env:"MAX_CONNECTIONS" default:"20000" placeholder:"N" help:"Connections open at once."`
 	MaxRooms       int           `env:"MAX_ROOMS" default:"10000" placeholder:"N" help:"Rooms that may exist."`
 	QueueLength    int           `env:"QUEUE_LENGTH" default:"1024" placeholder:"N" help:"Events that wait for one connection; one that falls further behind is closed with 4008."`
+	QueueBytes     int           `env:"QUEUE_BYTES" default:"524288" placeholder:"BYTES" help:"The same in bytes."`
+	StallTimeout   time.Duration `env:"STALL_TIMEOUT" default:"15s" placeholder:"DURATION" help:"How long a client that is sent something may take nothing of it; then its connection is closed."`
 	PingInterval   time.Duration `env:"PING_INTERVAL" default:"25s" placeholder:"DURATION" help:"Time between pings; a connection that answers nothing for two is dropped."`
 }
 
@@ -82,6 +84,7 @@ func (s *serve) Validate() error {
 		{"max-connections", "MAX_CONNECTIONS", int64(s.MaxConnections), 1},
 		{"max-rooms", "MAX_ROOMS", int64(s.MaxRooms), 1},
 		{"queue-length", "QUEUE_LENGTH", int64(s.QueueLength), 1},
+		{"queue-bytes", "QUEUE_BYTES", int64(s.QueueBytes), 1},
 	} {
 		if limit.value < limit.least {
 			return &unusableError{limit.flag, limit.env, fmt.Sprint(limit.value), fmt.Sprintf("a number from %d", limit.least), nil}
@@ -89,6 +92,9 @@ func (s *serve) Validate() error {
 	}
 	if s.PingInterval < time.Second/10 {
 		return &unusableError{"ping-interval", "PING_INTERVAL", s.PingInterval.String(), "a duration from 100ms, such as 25s", nil}
+	}
+	if s.StallTimeout < time.Second/10 {
+		return &unusableError{"stall-timeout", "STALL_TIMEOUT", s.StallTimeout.String(), "a duration from 100ms, such as 15s", nil}
 	}
 	return nil
 }
@@ -116,7 +122,10 @@ func redacted(urls string) string {
 }
 
 func (s *serve) webLimits() web.Limits {
-	return web.Limits{Connections: s.MaxConnections, Frame: s.MaxFrame, Queue: s.QueueLength, SendRate: s.SendRate, PingInterval: s.PingInterval}
+	return web.Limits{
+		Connections: s.MaxConnections, Frame: s.MaxFrame, Queue: s.QueueLength, QueueBytes: s.QueueBytes, SendRate: s.SendRate,
+		PingInterval: s.PingInterval, Stall: s.StallTimeout,
+	}
 }
 
 func (s *serve) roomLimits() rooms.Limits { return rooms.Limits{Rooms: s.MaxRooms} }

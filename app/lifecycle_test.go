@@ -77,7 +77,7 @@ func TestSIGTERMDrainsWhileClientsSend(t *testing.T) {
 	p.Restart(t)
 	for _, c := range crowd {
 		stored := map[string]bool{}
-		for _, m := range p.Resume(t, c.Room, "reader", max(0, c.Messages()[len(c.Messages())-1].Seq-900)).Next(t).Messages {
+		for _, m := range p.Resume(t, c.Room, "reader", max(0, c.Messages()[len(c.Messages())-1].Seq-900)).Messages() {
 			stored[m.ID] = true
 		}
 		for _, m := range c.Messages()[max(0, len(c.Messages())-900):] {

@@ -104,7 +104,7 @@ func (n *node) start(ctx context.Context) (err error) {
 		ErrorLog:          zap.NewStdLog(n.log),
 	}
 	n.failed = make(chan error, 1)
-	go func() { n.failed <- n.http.Serve(n.listener) }()
+	go func() { n.failed <- n.http.Serve(web.Listener(n.listener, s.StallTimeout)) }()
 	began := time.Now()
 	opts := store.Options{
 		BatchCommitted: n.telemetry.BatchStored,

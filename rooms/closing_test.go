@@ -52,11 +52,11 @@ func (s *hanging) Append(ctx context.Context, room string, drafts []rooms.Draft)
 	return err
 }
 
-func (s *hanging) Newest(ctx context.Context, room string, seq int64, limit int) ([]*rooms.Message, error) {
+func (s *hanging) Newest(ctx context.Context, room string, seq int64, limit int, most rooms.Part) ([]*rooms.Message, bool, error) {
 	if err := s.wait(ctx); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return s.Store.Newest(ctx, room, seq, limit)
+	return s.Store.Newest(ctx, room, seq, limit, most)
 }
 
 // Whatever the store does, a Hub is closed when its time is up, and everyone who waits for it is told: nobody has an

@@ -70,6 +70,8 @@ func (b *Bundle) push(m *Member) bool {
 type delivery struct {
 	dones   []func(Delivered) // by event; may hold nil
 	bundles []*Bundle
+	pace    *pace        // nil: it is not counted
+	size    int64        // of its text, in bytes
 	pending atomic.Int32 // bundles with pending recipients, and one while the room hands them out
 
 	mu    sync.Mutex // guards notes
@@ -98,6 +100,9 @@ func (d *delivery) note(connID string, dropped bool) {
 func (d *delivery) finish() {
 	if d.pending.Add(-1) != 0 {
 		return
+	}
+	if d.pace != nil {
+		d.pace.written(d.size)
 	}
 	var out Delivered
 	var last time.Time
@@ -135,11 +140,33 @@ type arrival struct {
 	ev  *Event
 }
 
-// deliver hands consecutive events to the room's members: encoded once per format, the same bytes to all but those who
-// are to see something else. It is either messages or one event of another kind.
+// deliver hands consecutive events to the room's members, as many at once as partLimit allows. It is either messages or
+// one event of another kind.
 func (r *room) deliver(batch []arrival) {
+	for len(batch) > 0 {
+		n, size := 0, 0
+		for ; n < len(batch) && n < partLimit.Messages; n++ {
+			if m := batch[n].ev.Message; m != nil {
+				if n > 0 && size+len(m.Text) > partLimit.Bytes {
+					break
+				}
+				size += len(m.Text)
+			}
+		}
+		if size > 0 {
+			r.keepPace()
+		}
+		r.deliverPart(batch[:n], size)
+		batch = batch[n:]
+	}
+}
+
+// deliverPart is deliver for as many events as are handed out at once, with text of this size: encoded once per format, the
+// same bytes to all but those who are to see something else.
+func (r *room) deliverPart(batch []arrival, size int) {
 	apart := r.apart(batch)
-	d := &delivery{dones: make([]func(Delivered), len(batch))}
+	d := &delivery{dones: make([]func(Delivered), len(batch)), pace: &r.pace, size: int64(size)}
+	r.pace.unwritten.Add(d.size)
 	if hook := r.hub.hooks.Delivering; hook != nil {
 		n := -len(r.excluded(batch[0].ev))
 		for _, a := range r.audiences {

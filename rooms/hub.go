@@ -318,15 +318,19 @@ func (h *Hub) Messages(ctx context.Context, roomID string, q Query) (Page, error
 			return Page{}, err
 		}
 		page := Page{Epoch: room.Epoch, Reset: q.Since != nil && resets(*q.Since, q.Epoch, room)}
+		most := partLimit
 		if q.Since != nil && !page.Reset {
-			page.Messages, err = h.store.After(ctx, roomID, *q.Since, q.Limit)
+			most.Messages = min(most.Messages, q.Limit)
+			page.Messages, page.More, err = h.store.After(ctx, roomID, *q.Since, most)
 		} else {
-			page.Messages, err = h.store.Newest(ctx, roomID, 0, q.Limit)
+			page.Messages, page.More, err = h.store.Newest(ctx, roomID, 0, q.Limit, most)
 		}
 		if err != nil {
 			return Page{}, AsError(err)
 		}
-		if n := len(page.Messages); n == 0 || page.Messages[n-1].Generation == room.Generation {
+		n := len(page.Messages)
+		if n == 0 || page.Messages[n-1].Generation == room.Generation {
+			page.More = page.More && n < q.Limit
 			return page, nil
 		}
 		// The room was deleted and made anew between the two.
@@ -414,19 +418,43 @@ func (h *Hub) Join(ctx context.Context, conn *Conn, req Join) (*Member, error) {
 		return nil, errClosing
 	}
 	m := &Member{Conn: conn, RoomID: req.RoomID, ClientID: req.ClientID}
-	// The wait is not bounded by ctx: a member whose caller had gone would stay in the room for ever. What the room's
-	// goroutine does has its own bounds.
-	err := h.do(ctx, nil, req.RoomID, func(r *room) error {
-		m.room = r
-		return r.join(ctx, m, req)
-	})
-	if err != nil {
-		return nil, AsError(err)
+	j := &joining{member: m, req: req, written: make(chan bool, 1)}
+	for joined := false; !joined; {
+		// The wait is not bounded by ctx: a member whose caller had gone would stay in the room for ever. What the room's
+		// goroutine does has its own bounds.
+		err := h.do(ctx, nil, req.RoomID, func(r *room) (err error) {
+			m.room = r
+			joined, err = r.join(ctx, j)
+			return err
+		})
+		if err != nil {
+			return nil, AsError(err)
+		}
+		if !joined {
+			if err := h.handedOut(ctx, j); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if m.counted != nil {
 		h.count(m)
 	}
 	return m, nil
+}
+
+// handedOut waits until the part of the history that j was handed has been written. The Sink bounds the wait.
+func (h *Hub) handedOut(ctx context.Context, j *joining) error {
+	select {
+	case written := <-j.written:
+		if !written {
+			return &Error{Code: CodeUnavailable, Detail: "the connection has ended"}
+		}
+		return nil
+	case <-h.stop:
+		return errClosing
+	case <-ctx.Done():
+		return AsError(ctx.Err())
+	}
 }
 
 // countBudget is the longest that a join waits until all nodes count its client.

@@ -12,9 +12,13 @@ const (
 	MaxRefLength  = 64
 
 	// HistoryLength is how many messages a member is shown on joining, and MaxResume how many at the most when it
-	// resumes after a sequence number.
+	// resumes after a sequence number; besides those that are said meanwhile.
 	HistoryLength = 100
 	MaxResume     = 1000
+
+	// HistoryPart is how many of them it is handed at once at the most, and HistoryPartBytes the bytes of their text.
+	HistoryPart      = 256
+	HistoryPartBytes = 64 << 10
 
 	// RefAge is how long a message's ref is remembered.
 	RefAge = 10 * time.Minute
@@ -114,6 +118,7 @@ type Event struct {
 	Truncated    bool       // EventHistory: there were more than MaxResume
 	Epoch        string     // EventHistory: the room's
 	Reset        bool       // EventHistory: it does not follow on what the client has, which is of another epoch
+	More         bool       // EventHistory: another follows on it
 	Trace        TraceContext
 
 	// Transport names what brought the event ("websocket", "socket.io", "http") and Received when, by this node's clock.

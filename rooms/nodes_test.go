@@ -174,13 +174,13 @@ func (s *oneByOne) Append(ctx context.Context, id string, drafts []rooms.Draft) 
 	return s.Store.Append(ctx, id, drafts)
 }
 
-func (s *oneByOne) After(ctx context.Context, id string, seq int64, limit int) ([]*rooms.Message, error) {
+func (s *oneByOne) After(ctx context.Context, id string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
 	s.reads.Add(1)
 	once(&s.beforeAfter)
 	if s.away.Load() {
-		return nil, errAway
+		return nil, false, errAway
 	}
-	return s.Store.After(ctx, id, seq, limit)
+	return s.Store.After(ctx, id, seq, most)
 }
 
 // nodes starts hubs that share a store.

@@ -211,7 +211,7 @@ func (r *room) fill(ctx context.Context) error {
 		if len(r.held) > 0 {
 			upTo = r.held[0].ev.Message.Seq - 1
 		}
-		messages, err := r.hub.store.After(ctx, r.id, r.seq, int(min(upTo-r.seq, maxCatchUp)))
+		messages, _, err := r.hub.store.After(ctx, r.id, r.seq, Part{int(min(upTo-r.seq, maxCatchUp)), maxCatchUpBytes})
 		if err != nil {
 			return err
 		}

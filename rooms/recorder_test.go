@@ -26,6 +26,7 @@ type told struct {
 	Truncated bool
 	Epoch     string
 	Reset     bool
+	More      bool
 }
 
 // lines is a rooms.Format: one JSON value a line.
@@ -34,7 +35,10 @@ type lines struct{}
 func (lines) Transport() string { return "websocket" }
 
 func (lines) Append(dst []byte, ev *rooms.Event, ref string) []byte {
-	l := told{Kind: ev.Kind.String(), Client: ev.ClientID, Ref: ref, Count: ev.Participants, Truncated: ev.Truncated, Epoch: ev.Epoch, Reset: ev.Reset}
+	l := told{
+		Kind: ev.Kind.String(), Client: ev.ClientID, Ref: ref, Count: ev.Participants,
+		Truncated: ev.Truncated, Epoch: ev.Epoch, Reset: ev.Reset, More: ev.More,
+	}
 	if ev.Message != nil {
 		l.Seq, l.Text = ev.Message.Seq, ev.Message.Text
 	}
@@ -62,6 +66,13 @@ func (r *recorder) Push(b *rooms.Bundle) bool {
 	if r.full.Load() {
 		return false
 	}
+	r.read(b)
+	b.Done("recorder", true)
+	return true
+}
+
+// read keeps what b says.
+func (r *recorder) read(b *rooms.Bundle) {
 	var events []told
 	for rest := b.Bytes(); len(rest) > 0; {
 		i := 0
@@ -81,8 +92,6 @@ func (r *recorder) Push(b *rooms.Bundle) bool {
 	r.mu.Lock()
 	r.events = append(r.events, events...)
 	r.mu.Unlock()
-	b.Done("recorder", true)
-	return true
 }
 
 func (r *recorder) Removed(_ *rooms.Member, why rooms.Removal) {

@@ -12,11 +12,12 @@ import (
 
 // Bounds of what a room's goroutine does in one step.
 const (
-	maxAppend   = 256              // messages stored together
-	maxCatchUp  = 1000             // messages read together from the store
-	maxHeld     = 2048             // messages that wait for those before them
-	maxArrivals = 8192             // events that wait to be delivered; what comes beyond is read from the store
-	storeBudget = 10 * time.Second // the longest that a room waits for the store
+	maxAppend       = 256              // messages stored together
+	maxCatchUp      = 1000             // messages read together from the store, and
+	maxCatchUpBytes = 1 << 20          // bytes of their text
+	maxHeld         = 2048             // messages that wait for those before them
+	maxArrivals     = 8192             // events that wait to be delivered; what comes beyond is read from the store
+	storeBudget     = 10 * time.Second // the longest that a room waits for the store
 )
 
 // room is a room on this node while it has members or work.
@@ -69,6 +70,8 @@ type room struct {
 	early     []arrival      // as spare, for arrivals
 	scratch   []byte         // where events are encoded, and
 	ends      []int          // where in it each of them ends
+	parts     []*part        // of the history, that joiners were handed since it began to do the tasks that it does
+	pace      pace
 }
 
 // audience is the members that speak one wire format.
@@ -95,8 +98,10 @@ type pending struct {
 }
 
 func newRoom(h *Hub, id string) *room {
-	return &room{hub: h, id: id, slots: make(chan struct{}, h.limits.Line), enough: make(chan struct{}, 1), rouse: make(chan struct{}, 1),
+	r := &room{hub: h, id: id, slots: make(chan struct{}, h.limits.Line), enough: make(chan struct{}, 1), rouse: make(chan struct{}, 1),
 		clients: make(map[string]int)}
+	r.pace.caughtUp = make(chan struct{}, 1)
+	return r
 }
 
 // admit puts a message into the line, waiting while it is full. It reports false if the room has retired.
@@ -213,6 +218,7 @@ func (r *room) run() {
 			// What was published comes first to the members that were there when it was.
 			r.deliverArrivals()
 		}
+		r.parts = nil
 		clear(tasks)
 		if cap(tasks) <= maxAppend {
 			r.spare = tasks[:0]
@@ -402,103 +408,6 @@ func (r *room) append(tasks []task) {
 	if errors.Is(err, ErrNotFound) {
 		r.gone(ctx)
 	}
-}
-
-// join makes m a member and hands it the history.
-func (r *room) join(ctx context.Context, m *Member, req Join) error {
-	ctx, cancel := r.budget(ctx)
-	defer cancel()
-	history, err := r.ready(ctx, req)
-	if err != nil {
-		return err
-	}
-	// A client without a history is told the epoch.
-	if !r.tell(m, history, "") {
-		return &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
-	}
-	r.add(m)
-	if r.clients[m.ClientID] == 1 {
-		m.counted = r.hub.presence.Enter(ctx, m.participant(r.gen))
-	}
-	return nil
-}
-
-// ready returns what a member is shown that joins now, and brings the room to where that ends: the store may be ahead of
-// what this node has been told. The others get now what they lack, so that from here on all of the room's members have
-// seen the same, and nobody is handed again what the history showed or the client had before.
-func (r *room) ready(ctx context.Context, req Join) (*Event, error) {
-	for {
-		if err := r.load(ctx); err != nil {
-			return nil, err
-		}
-		if !r.loaded {
-			info, _, err := r.hub.createRoom(ctx, r.id, r.id)
-			if err != nil {
-				return nil, err
-			}
-			r.adopt(ctx, info)
-		}
-		history, err := r.history(ctx, req)
-		if err != nil {
-			return nil, err
-		}
-		life := r.life
-		if err := r.verify(ctx, history.History, req.Since); err != nil {
-			return nil, err
-		}
-		for _, message := range history.History {
-			if r.loaded && message.Seq > r.seq {
-				r.hold(stored(ctx, message))
-			}
-		}
-		if r.participants.Load() == 0 {
-			r.skip()
-		} else if err := r.fill(ctx); err != nil {
-			return nil, err
-		}
-		if r.loaded && r.life == life {
-			return history, nil
-		}
-		// It was deleted meanwhile: it is created anew, unless another node has done so.
-	}
-}
-
-// verify sees whether the room was deleted before its history, which is after since, was read: it may be that of a room
-// that was created anew.
-func (r *room) verify(ctx context.Context, history []*Message, since *int64) error {
-	switch {
-	case len(history) > 0 && history[0].Generation != r.gen:
-		r.gone(ctx)
-	case len(history) == 0 && (since == nil && r.want > 0 || since != nil && *since < r.want):
-		// What there should be was deleted, message by message or with the room.
-		_, err := r.exists(ctx)
-		return err
-	}
-	return nil
-}
-
-// history reads what a member is shown on joining.
-func (r *room) history(ctx context.Context, req Join) (*Event, error) {
-	var err error
-	if req.Since != nil && *req.Since > r.want {
-		// The client may have been shown more by another node than this one has been told of.
-		info, err := r.hub.store.Room(ctx, r.id)
-		if err != nil {
-			return nil, err
-		}
-		r.adopt(ctx, info)
-	}
-	ev := &Event{Kind: EventHistory, RoomID: r.id, Epoch: r.epoch}
-	ev.Reset = req.Since != nil && resets(*req.Since, req.Epoch, Room{LastSeq: r.want, Epoch: r.epoch})
-	if req.Since == nil || ev.Reset {
-		ev.History, err = r.hub.store.Newest(ctx, r.id, 0, HistoryLength)
-		return ev, err
-	}
-	ev.History, err = r.hub.store.Newest(ctx, r.id, *req.Since, MaxResume+1)
-	if len(ev.History) > MaxResume {
-		ev.History, ev.Truncated = ev.History[1:], true
-	}
-	return ev, err
 }
 
 // tell hands ev to one member alone.

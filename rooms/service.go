@@ -15,7 +15,7 @@ type Service interface {
 	// DeleteRoom deletes the room and its messages, and tells and removes its members.
 	DeleteRoom(ctx context.Context, id string) error
 
-	// Messages returns some of a room's messages.
+	// Messages returns some of a room's messages: no more at once than should be in memory.
 	Messages(ctx context.Context, roomID string, q Query) (Page, error)
 	Message(ctx context.Context, id string) (*Message, error)
 	DeleteMessage(ctx context.Context, id string) error
@@ -28,8 +28,9 @@ type Service interface {
 	Users(ctx context.Context) ([]User, error)
 
 	// Join makes conn a member of the room, which is created if need be, and hands it the history and then every
-	// event, with nothing missed or repeated between them. It waits for its turn whatever becomes of ctx; if ctx has ended
-	// by then, nothing happens.
+	// event, with nothing missed or repeated between them. A long history comes in parts, each of which is written before
+	// the next is read: Join takes as long as that, or until conn's Sink says that a part will not be written. It waits for its
+	// turn whatever becomes of ctx; if ctx has ended by then, nothing happens.
 	Join(ctx context.Context, conn *Conn, req Join) (*Member, error)
 	// Leave ends the membership. Leaving twice is nothing. It waits until the room has let go of the member; an error says
 	// that the rooms were closed meanwhile.
@@ -77,6 +78,7 @@ type Page struct {
 	Messages []*Message // oldest first
 	Epoch    string     // the room's
 	Reset    bool       // these are the newest: Since is of another epoch
+	More     bool       // there are others, up to the Limit, which follow on the last of these
 }
 
 // Post is a message as a client sent it.
@@ -105,7 +107,7 @@ type Sink interface {
 	// Format is how this connection's bytes are made; it stays the same. Sinks with equal formats share bytes.
 	Format() Format
 	// Push queues b behind what was pushed before. False: the queue is full; the room then removes the member. If it
-	// returned true, b.Done is called once.
+	// returned true, b.Done is called once, and in a bounded time even if the peer takes nothing.
 	Push(b *Bundle) bool
 	// Removed says that the room has removed m, a member of this connection, and why. It may be called before the Join that
 	// made m has returned.

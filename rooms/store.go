@@ -26,11 +26,11 @@ type Store interface {
 	// before it in drafts, is not stored: its Message becomes that one, and Repeated is set. A message that has been deleted
 	// since comes with the draft's text.
 	Append(ctx context.Context, roomID string, drafts []Draft) error
-	// After returns up to limit messages with a sequence number above seq, oldest first; deleted ones are left out.
-	After(ctx context.Context, roomID string, seq int64, limit int) ([]*Message, error)
-	// Newest returns the newest messages above seq, up to limit, oldest first; deleted ones are left out. A room that
-	// does not exist has none.
-	Newest(ctx context.Context, roomID string, seq int64, limit int) ([]*Message, error)
+	// After returns the messages with a sequence number above seq, oldest first, as many as most allows; deleted ones are
+	// left out. more says that there are others behind them. A room that does not exist has none.
+	After(ctx context.Context, roomID string, seq int64, most Part) (messages []*Message, more bool, err error)
+	// Newest is After for the newest messages above seq alone: the first of them, as many as most allows.
+	Newest(ctx context.Context, roomID string, seq int64, newest int, most Part) (messages []*Message, more bool, err error)
 	Message(ctx context.Context, id string) (*Message, error)
 	// Sent is the message for which Append would take another one of this client with this ref.
 	Sent(ctx context.Context, roomID, clientID, ref string) (*Message, error)
@@ -47,6 +47,12 @@ type Store interface {
 	Ping(ctx context.Context) error
 	// Close waits for what is under way, not for ever where that can hang, and releases the store. No other call may follow.
 	Close() error
+}
+
+// Part bounds what is read at once. One message is read however long it is.
+type Part struct {
+	Messages int
+	Bytes    int // of their text; 0: no bound
 }
 
 // Head is how far a room has come: its newest message, deleted or not.

@@ -611,7 +611,7 @@ func TestAsyncAPISaysWhatTheServerSends(t *testing.T) {
 			event(rooms.EventMessage, "", func(ev *rooms.Event) { ev.Message = least })},
 		{"history",
 			event(rooms.EventHistory, "", func(ev *rooms.Event) {
-				ev.History, ev.Epoch, ev.Truncated, ev.Reset = []*rooms.Message{least, full}, "3f9a2b41.0.1", true, true
+				ev.History, ev.Epoch, ev.Truncated, ev.Reset, ev.More = []*rooms.Message{least, full}, "3f9a2b41.0.1", true, true, true
 			}),
 			event(rooms.EventHistory, "", func(ev *rooms.Event) { ev.Epoch = "3f9a2b41.0.1" })},
 		{"typing", event(rooms.EventTyping, "", about), event(rooms.EventTyping, "", about)},
@@ -667,7 +667,7 @@ func TestAsyncAPISaysWhatTheServerTakes(t *testing.T) {
 		"say/payload/properties/text/maxLength":         rooms.MaxTextLength,
 		"say/payload/properties/ref/maxLength":          rooms.MaxRefLength,
 		"say/payload/properties/tracestate/maxLength":   maxTrace,
-		"history/payload/properties/messages/maxItems":  rooms.MaxResume,
+		"history/payload/properties/messages/maxItems":  rooms.HistoryPart,
 		"message/payload/properties/room_id/maxLength":  rooms.MaxIDLength,
 		"sio_join/payload/properties/user_id/maxLength": rooms.MaxIDLength,
 		"sio_say/payload/properties/text/maxLength":     rooms.MaxTextLength,

@@ -47,9 +47,9 @@ func (s *deaf) Room(ctx context.Context, id string) (rooms.Room, error) {
 	return s.numbering.Room(ctx, id)
 }
 
-func (s *deaf) Newest(ctx context.Context, id string, seq int64, limit int) ([]*rooms.Message, error) {
+func (s *deaf) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.Part) ([]*rooms.Message, bool, error) {
 	s.wait()
-	return s.numbering.Newest(ctx, id, seq, limit)
+	return s.numbering.Newest(ctx, id, seq, limit, most)
 }
 
 // A server is drained in the time that it is given, whatever the store does: clients are told that it goes, and nobody

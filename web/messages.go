@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -235,21 +236,17 @@ func (s *Server) messages(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-chatroom-messages", Method: http.MethodGet, Path: "/messages/chatroom/{chatroom_id}", Tags: tags,
 		Summary: "A chatroom's messages", Description: "Those after `since`, or else the newest; oldest first.",
-		Errors: []int{404, 422, 503},
-	}, func(ctx context.Context, in *posted) (*postedListAnswer, error) {
+		Responses: answersLike[postedListAnswer](api), Errors: []int{404, 422, 503},
+	}, func(ctx context.Context, in *posted) (*huma.StreamResponse, error) {
 		room, err := s.cfg.Service.Room(ctx, in.Chatroom)
 		if err != nil {
 			return nil, problemOf(err)
 		}
-		page, err := s.cfg.Service.Messages(ctx, in.Chatroom, rooms.Query{Since: in.Since.pointer(), Epoch: in.Epoch, Limit: in.Limit})
-		if err != nil {
-			return nil, problemOf(err)
-		}
-		out := &postedListAnswer{}
-		out.Body.Epoch, out.Body.Reset = page.Epoch, page.Reset
-		out.Body.Messages = mapped(page.Messages, postedOf)
-		out.Body.Total = room.Messages
-		return out, nil
+		return messageList{
+			room: in.Chatroom, query: rooms.Query{Since: in.Since.pointer(), Epoch: in.Epoch, Limit: in.Limit},
+			head: `{"total":` + strconv.Itoa(room.Messages),
+			body: func(m *rooms.Message) any { return postedOf(m) },
+		}.answer(ctx, s.cfg.Service)
 	})
 }
 

@@ -151,19 +151,15 @@ func (s *Server) rooms(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-room-messages", Method: http.MethodGet, Path: "/rooms/{room_id}/messages", Tags: tags,
 		Summary: "A room's messages", Description: "Those after `since`, or else the newest; oldest first.",
-		Errors: []int{404, 422, 503},
-	}, func(ctx context.Context, in *messagesQuery) (*messagesAnswer, error) {
-		page, err := s.cfg.Service.Messages(ctx, in.RoomID, rooms.Query{Since: in.Since.pointer(), Epoch: in.Epoch, Limit: in.Limit})
-		if err != nil {
-			return nil, problemOf(err)
-		}
-		out := &messagesAnswer{}
-		out.Body.RoomID = in.RoomID
-		out.Body.Epoch, out.Body.Reset = page.Epoch, page.Reset
-		out.Body.Messages = mapped(page.Messages, func(m *rooms.Message) messageBody {
-			return messageBody{m.ClientID, m.Text, m.RoomID, m.CreatedAt.UnixMilli(), m.Seq, m.ID, m.IsReply, m.ParentID, m.Trace.Parent}
-		})
-		return out, nil
+		Responses: answersLike[messagesAnswer](api), Errors: []int{404, 422, 503},
+	}, func(ctx context.Context, in *messagesQuery) (*huma.StreamResponse, error) {
+		return messageList{
+			room: in.RoomID, query: rooms.Query{Since: in.Since.pointer(), Epoch: in.Epoch, Limit: in.Limit},
+			head: `{"room_id":"` + in.RoomID + `"`,
+			body: func(m *rooms.Message) any {
+				return messageBody{m.ClientID, m.Text, m.RoomID, m.CreatedAt.UnixMilli(), m.Seq, m.ID, m.IsReply, m.ParentID, m.Trace.Parent}
+			},
+		}.answer(ctx, s.cfg.Service)
 	})
 	huma.Register(api, huma.Operation{
 		OperationID: "delete-room", Method: http.MethodDelete, Path: "/rooms/{room_id}", Tags: tags, Summary: "Delete a room",

@@ -23,12 +23,17 @@ type Limits struct {
 	Connections  int           // open at once, of all transports
 	Frame        int64         // bytes of one frame from a client
 	Queue        int           // events that wait for one connection
+	QueueBytes   int           // the same in bytes; an event longer than that fits an empty queue
 	SendRate     int           // messages a second from one WebSocket connection, bursts of four times that; 0: no limit
 	PingInterval time.Duration // between pings; who answers nothing for two is dropped
+	Stall        time.Duration // who takes nothing for so long, when there is something to take, is closed
 }
 
 // DefaultLimits are the limits unless the operator says otherwise.
-var DefaultLimits = Limits{Connections: 20_000, Frame: 64 << 10, Queue: 1024, SendRate: 50, PingInterval: 25 * time.Second}
+var DefaultLimits = Limits{
+	Connections: 20_000, Frame: 64 << 10, Queue: 1024, QueueBytes: 512 << 10, SendRate: 50,
+	PingInterval: 25 * time.Second, Stall: 15 * time.Second,
+}
 
 // Config is what a Server is made of. Service, Page, Metrics and Log are required.
 type Config struct {
@@ -137,6 +142,11 @@ func (s *Server) api() {
 // Handler serves all requests. A trailing slash makes no difference.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != nil && r.Body != http.NoBody && s.cfg.Limits.Stall > 0 {
+			// net/http waits for a body that nobody reads. Who reads one sets a deadline of its own. A connection without any is none
+			// of a client's.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.Limits.Stall))
+		}
 		if isSocketIO(r) {
 			s.socketIO.ServeHTTP(w, r)
 			return

@@ -32,6 +32,7 @@ type socket struct {
 	rate    rate
 	silent  int // pings without an answer; the sweeper's
 
+	reads  atomic.Bool               // the reader has started
 	heard  atomic.Bool               // since the last ping
 	ending atomic.Pointer[wsClosing] // why the server ends the connection; the first to set it wins
 }
@@ -86,7 +87,8 @@ var pingFrame = func() outbox.Control {
 
 // ping looks after the connection once an interval: it asks whether the peer is there, and ends what has been silent.
 func (c *socket) ping() {
-	if c.heard.Swap(false) {
+	if c.heard.Swap(false) || !c.reads.Load() {
+		// Who is still being handed the history is not heard; the queue sees to it that it takes some.
 		c.silent = 0
 	} else if c.silent++; c.silent >= maxSilent {
 		c.ending.CompareAndSwap(nil, &closeSilent)
@@ -119,9 +121,8 @@ func (c *socket) upgrade(w http.ResponseWriter, r *http.Request, answered func(i
 	}
 	// The handshake is all that gorilla is for: what it would keep for a connection is more than an idle one may cost.
 	c.net = ws.NetConn()
-	limits := &c.sockets.server.cfg.Limits
-	c.out = outbox.New(c.sockets.pool, c.conn.ID, c.net, limits.Queue)
-	c.in = inbox.New(c.net, limits.Frame)
+	c.out = outbox.New(c.sockets.pool, c.conn.ID, c.net, &c.sockets.limits)
+	c.in = inbox.New(c.net, c.sockets.server.cfg.Limits.Frame)
 	c.heard.Store(true)
 	answered(http.StatusSwitchingProtocols)
 	return true
@@ -141,6 +142,7 @@ func (c *socket) begin(ctx context.Context, req rooms.Join) {
 		}
 	}
 	c.member = m
+	c.reads.Store(true)
 	go c.read()
 }
 
@@ -235,6 +237,8 @@ func (c *socket) closed(p []byte) (why rooms.Closing, answered bool) {
 func (c *socket) lost(err error) rooms.Closing {
 	var broke inbox.ProtocolError
 	switch {
+	case c.out.Stalled():
+		return closeSlow.closing() // which it was not told, as it takes nothing
 	case errors.As(err, &broke):
 		why := wsClosing{websocket.CloseProtocolError, broke.Error()}
 		c.out.Finish(why.frame(), closeGrace)

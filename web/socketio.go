@@ -48,9 +48,6 @@ type (
 	openedKey  struct{}
 )
 
-// tooSlow is why a client is sent away whose queue was full.
-const tooSlow engineio.Reason = "too slow"
-
 func newSocketIO(s *Server, pool *outbox.Pool) *socketIO {
 	x := &socketIO{server: s}
 	// TODO(cors): set CheckOrigin to take configured origins, and answer preflight requests. Until then browsers of the
@@ -58,14 +55,15 @@ func newSocketIO(s *Server, pool *outbox.Pool) *socketIO {
 	x.io = socketio.NewServer(socketio.Options{Options: engineio.Options{
 		Path: "/socket.io/", Pool: pool,
 		PingInterval: s.cfg.Limits.PingInterval, PingTimeout: s.cfg.Limits.PingInterval,
-		MaxPayload: s.cfg.Limits.Frame, QueueLimit: s.cfg.Limits.Queue, MaxSessions: s.cfg.Limits.Connections,
+		MaxPayload: s.cfg.Limits.Frame, MaxSessions: s.cfg.Limits.Connections,
+		QueueLimit: s.cfg.Limits.Queue, QueueBytes: s.cfg.Limits.QueueBytes, StallTimeout: s.cfg.Limits.Stall,
 		Context: x.connecting,
 		ConnID:  func(ctx context.Context) string { return sessionOf(ctx).conn.ID },
 		Hooks: engineio.Hooks{
 			Open:  func(e *engineio.Session) { sessionOf(e.Context()).open(e) },
 			Close: func(e *engineio.Session, reason engineio.Reason, _ error) { sessionOf(e.Context()).end(reason) },
 		},
-	}})
+	}, MaxAttachments: -1})
 	chat := x.io.Of("/")
 	chat.OnConnect(func(ctx context.Context, s *socketio.Socket) { sessionOf(ctx).socket = s })
 	chat.OnDisconnect(func(ctx context.Context, _ *socketio.Socket, reason engineio.Reason) {
@@ -171,7 +169,7 @@ func (c *session) Push(b *rooms.Bundle) bool {
 // Removed implements rooms.Sink.
 func (c *session) Removed(m *rooms.Member, why rooms.Removal) {
 	if why == rooms.RemovedSlow {
-		c.engine.Abort(tooSlow, nil)
+		c.engine.Abort(engineio.TooSlow, nil)
 		return
 	}
 	c.mu.Lock()

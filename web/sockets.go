@@ -26,6 +26,7 @@ const closeGrace = 3 * time.Second
 type sockets struct {
 	server   *Server
 	pool     *outbox.Pool
+	limits   outbox.Limits // of each connection's queue
 	instance string
 	next     atomic.Int64 // number of the newest connection
 	open     atomic.Int64
@@ -43,7 +44,11 @@ type part struct {
 }
 
 func newSockets(s *Server) *sockets {
-	ss := &sockets{server: s, pool: outbox.NewPool(writers), instance: instance(), stop: make(chan struct{})}
+	l := &s.cfg.Limits
+	ss := &sockets{
+		server: s, pool: outbox.NewPool(writers), limits: outbox.Limits{Items: l.Queue, Bytes: l.QueueBytes, Stall: l.Stall},
+		instance: instance(), stop: make(chan struct{}),
+	}
 	for i := range ss.parts {
 		ss.parts[i].conns = make(map[*socket]struct{})
 	}

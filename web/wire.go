@@ -42,6 +42,9 @@ func (wire) Append(dst []byte, ev *rooms.Event, ref string) []byte {
 		if ev.Reset {
 			dst = append(dst, `,"reset":true`...)
 		}
+		if ev.More {
+			dst = append(dst, `,"more":true`...)
+		}
 		dst = append(dst, '}')
 	default:
 		dst = appendNotice(dst, ev)

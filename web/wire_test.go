@@ -130,6 +130,7 @@ func TestEveryEventIsJSONAsTheContractHasIt(t *testing.T) {
 		"history":               {rooms.Event{Kind: rooms.EventHistory, RoomID: "general", History: []*rooms.Message{m, reply}, Epoch: "a.1"}, "", `{"type":"history","room_id":"general","messages":[` + first + "," + second + `],"epoch":"a.1"}`},
 		"truncated":             {rooms.Event{Kind: rooms.EventHistory, RoomID: "general", History: []*rooms.Message{m}, Epoch: "a.1", Truncated: true}, "", `{"type":"history","room_id":"general","messages":[` + first + `],"epoch":"a.1","truncated":true}`},
 		"reset":                 {rooms.Event{Kind: rooms.EventHistory, RoomID: "general", History: []*rooms.Message{m}, Epoch: "a.1", Reset: true}, "", `{"type":"history","room_id":"general","messages":[` + first + `],"epoch":"a.1","reset":true}`},
+		"a part":                {rooms.Event{Kind: rooms.EventHistory, RoomID: "general", History: []*rooms.Message{m}, Epoch: "a.1", More: true}, "", `{"type":"history","room_id":"general","messages":[` + first + `],"epoch":"a.1","more":true}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			payloads := read(t, wire{}.Append(nil, &test.ev, test.ref))

@@ -33,6 +33,7 @@ type Frame struct {
 	Truncated    bool    `json:"truncated"`
 	Epoch        string  `json:"epoch"`
 	Reset        bool    `json:"reset"`
+	More         bool    `json:"more"`
 	Code         string  `json:"code"`
 	Detail       string  `json:"detail"`
 

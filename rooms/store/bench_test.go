@@ -101,7 +101,7 @@ func BenchmarkNewest(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		messages, err := s.Newest(b.Context(), "general", 0, 100)
+		messages, _, err := s.Newest(b.Context(), "general", 0, 100, rooms.Part{Messages: 256, Bytes: 64 << 10})
 		require.NoError(b, err)
 		require.Len(b, messages, 100)
 	}

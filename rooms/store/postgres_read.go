@@ -3,7 +3,7 @@ package store
 import (
 	"context"
 	"errors"
-	"slices"
+	"math"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/traceroom/traceroom/rooms"
@@ -14,10 +14,17 @@ const (
 	pgColumns = `SELECT r.id, m.room, m.seq, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
 	m.traceparent, m.tracestate, m.id`
 	pgMessage = pgColumns + ` FROM messages m JOIN rooms r ON r.number = m.room`
-	// The room is looked up once, so that the messages are read along their key.
+	// The room is looked up once, so that the messages are read along their key. What a part does not take is left out but for
+	// the row behind it: all that a query finds is sent. The length of a text is known without reading it.
 	pgMessages = `SELECT $1, m.room, m.seq, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
-	m.traceparent, m.tracestate, m.id FROM messages m
-	WHERE m.room = (SELECT number FROM rooms WHERE id = $1) AND m.seq > $2 AND NOT m.deleted`
+	m.traceparent, m.tracestate, m.id
+	FROM (SELECT m.*, row_number() OVER w AS nth, sum(octet_length(m.text)) OVER w - octet_length(m.text) AS before FROM (
+		SELECT * FROM messages m WHERE m.room = (SELECT number FROM rooms WHERE id = $1) AND m.seq > $2 AND NOT m.deleted`
+	pgPart = ` ORDER BY m.seq LIMIT $3) m WINDOW w AS (ORDER BY m.seq ROWS UNBOUNDED PRECEDING)) m
+	WHERE m.nth <= 2 OR m.before <= $4 ORDER BY m.seq`
+	// The newest begin behind the row that has as many above it.
+	pgNewest = ` AND m.seq > coalesce((SELECT o.seq FROM messages o
+		WHERE o.room = (SELECT number FROM rooms WHERE id = $1) AND o.seq > $2 AND NOT o.deleted ORDER BY o.seq DESC OFFSET $5 LIMIT 1), 0)`
 	pgUser = `SELECT id, name, handle, created_at, updated_at FROM users`
 )
 
@@ -55,15 +62,32 @@ func (s *postgresStore) Heads(ctx context.Context, ids []string) (map[string]roo
 }
 
 // After implements rooms.Store.
-func (s *postgresStore) After(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
-	return collectPostgres(ctx, s, scanMessage, pgMessages+` ORDER BY m.seq LIMIT $3`, roomID, seq, max(limit, 0))
+func (s *postgresStore) After(ctx context.Context, roomID string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+	return s.collectPart(ctx, pgMessages+pgPart, most, roomID, seq, rowsOf(most), bytesOf(most))
 }
 
 // Newest implements rooms.Store.
-func (s *postgresStore) Newest(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
-	messages, err := collectPostgres(ctx, s, scanMessage, pgMessages+` ORDER BY m.seq DESC LIMIT $3`, roomID, seq, max(limit, 0))
-	slices.Reverse(messages)
-	return messages, err
+func (s *postgresStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.Part) ([]*rooms.Message, bool, error) {
+	return s.collectPart(ctx, pgMessages+pgNewest+pgPart, most, roomID, seq, rowsOf(most), bytesOf(most), max(newest, 0))
+}
+
+// bytesOf is the bound of a part's bytes as a query takes it.
+func bytesOf(most rooms.Part) int64 {
+	if most.Bytes <= 0 {
+		return math.MaxInt64
+	}
+	return int64(most.Bytes)
+}
+
+func (s *postgresStore) collectPart(ctx context.Context, query string, most rooms.Part, args ...any) ([]*rooms.Message, bool, error) {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, query, args...)
+	if err != nil {
+		return nil, false, err
+	}
+	defer rows.Close()
+	return scanPart(rows, scanMessage, most)
 }
 
 // Message implements rooms.Store.

@@ -65,9 +65,9 @@ func TestPostgresReadsAlongTheKey(t *testing.T) {
 	for range 20 {
 		storetest.Append(t, s, "room0", strings.Split(strings.Repeat("x", 1000), "")...)
 	}
-	for _, order := range []string{` ORDER BY m.seq LIMIT 1000`, ` ORDER BY m.seq DESC LIMIT 1000`} {
-		query := strings.NewReplacer("$1", "'room0'", "$2", "100").Replace(pgMessages)
-		rows, err := s.pool.Query(t.Context(), `EXPLAIN `+query+order)
+	for _, query := range []string{pgMessages + pgPart, pgMessages + pgNewest + pgPart} {
+		query = strings.NewReplacer("$1", "'room0'", "$2", "100", "$3", "257", "$4", "65536", "$5", "1000").Replace(query)
+		rows, err := s.pool.Query(t.Context(), `EXPLAIN `+query)
 		require.NoError(t, err)
 		plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		require.NoError(t, err)

@@ -53,6 +53,40 @@ func scanInto(m *rooms.Message, r row, parent, trace any, more ...any) error {
 	return err
 }
 
+// rows are those of a query, of either driver.
+type rows interface {
+	row
+	Next() bool
+	Err() error
+}
+
+// rowsOf is how many rows scanPart needs: one more than there may be messages.
+func rowsOf(most rooms.Part) int {
+	if most.Messages <= 0 {
+		return 0
+	}
+	return most.Messages + 1
+}
+
+// scanPart scans as many messages as most allows, and reports whether there are more.
+func scanPart(from rows, scan func(row) (*rooms.Message, error), most rooms.Part) (messages []*rooms.Message, more bool, err error) {
+	bytes := 0
+	for from.Next() {
+		if len(messages) == most.Messages {
+			return messages, true, nil
+		}
+		m, err := scan(from)
+		if err != nil {
+			return nil, false, err
+		}
+		if bytes += len(m.Text); most.Bytes > 0 && bytes > most.Bytes && len(messages) > 0 {
+			return messages, true, nil
+		}
+		messages = append(messages, m)
+	}
+	return messages, false, from.Err()
+}
+
 func scanUser(r row) (rooms.User, error) {
 	var u rooms.User
 	var created, updated int64

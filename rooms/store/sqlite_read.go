@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"slices"
 
 	"github.com/traceroom/traceroom/rooms"
 )
@@ -23,6 +22,16 @@ const (
 	sqlMessages = sqlMessage + `rooms r CROSS JOIN messages m
 	ON m.place > (r.number << 36) + ? AND m.place < (r.number + 1) << 36
 	WHERE r.id = ? AND NOT m.deleted`
+	// The newest begin behind the row that has as many above it: where nothing was deleted, it need not be looked for.
+	sqlNewest = sqlMessage + `rooms r CROSS JOIN messages m
+	ON m.place > max((r.number << 36) + ?1, coalesce(CASE r.deleted
+		WHEN 0 THEN (SELECT o.place FROM messages o
+			WHERE o.place > r.number << 36 AND o.place < (r.number + 1) << 36 ORDER BY o.place DESC LIMIT 1) - ?2
+		ELSE (SELECT o.place FROM messages o
+			WHERE o.place > (r.number << 36) + ?1 AND o.place < (r.number + 1) << 36 AND NOT o.deleted ORDER BY o.place DESC LIMIT 1 OFFSET ?2)
+		END, 0))
+	AND m.place < (r.number + 1) << 36
+	WHERE r.id = ?3 AND NOT m.deleted`
 	sqlUser = `SELECT id, name, handle, created_at, updated_at FROM users`
 )
 
@@ -35,7 +44,7 @@ func (s *sqliteStore) prepare(ctx context.Context) error {
 		{&s.room, sqlRoom + ` WHERE id = ?`},
 		{&s.list, sqlRoom + ` ORDER BY created_at, id`},
 		{&s.after, sqlMessages + ` ORDER BY m.place LIMIT ?`},
-		{&s.newest, sqlMessages + ` ORDER BY m.place DESC LIMIT ?`},
+		{&s.newest, sqlNewest + ` ORDER BY m.place LIMIT ?4`},
 		{&s.message, sqlMessage + `messages m JOIN rooms r ON r.number = m.place >> 36 WHERE m.place = ? AND m.created_at = ? AND NOT m.deleted`},
 		{&s.sent, sqlSent},
 		{&s.user, sqlUser + ` WHERE id = ?`},
@@ -101,15 +110,22 @@ func (s *sqliteStore) Heads(ctx context.Context, ids []string) (map[string]rooms
 }
 
 // After implements rooms.Store.
-func (s *sqliteStore) After(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
-	return collect(ctx, s.after, scanSQLiteMessage, min(max(seq, 0), maxSeq), roomID, max(limit, 0))
+func (s *sqliteStore) After(ctx context.Context, roomID string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+	return collectPart(ctx, s.after, most, min(max(seq, 0), maxSeq), roomID, rowsOf(most))
 }
 
 // Newest implements rooms.Store.
-func (s *sqliteStore) Newest(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
-	messages, err := collect(ctx, s.newest, scanSQLiteMessage, min(max(seq, 0), maxSeq), roomID, max(limit, 0))
-	slices.Reverse(messages)
-	return messages, err
+func (s *sqliteStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.Part) ([]*rooms.Message, bool, error) {
+	return collectPart(ctx, s.newest, most, min(max(seq, 0), maxSeq), max(newest, 0), roomID, rowsOf(most))
+}
+
+func collectPart(ctx context.Context, stmt *sql.Stmt, most rooms.Part, args ...any) ([]*rooms.Message, bool, error) {
+	rows, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, false, err
+	}
+	defer rows.Close()
+	return scanPart(rows, scanSQLiteMessage, most)
 }
 
 // Message implements rooms.Store.

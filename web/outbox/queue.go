@@ -1,8 +1,11 @@
 package outbox
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,7 +13,8 @@ import (
 type Item interface {
 	// Bytes is what is written, in full, before anything pushed later.
 	Bytes() []byte
-	// Len is how much of a Queue's limit the item takes up.
+	// Len is how many of Limits.Items the item takes up. An item of Len 0 always fits and its bytes do not count: whoever
+	// pushes one sees to it that they stay few and short.
 	Len() int
 	// Done is called once for each Push that returned true: when the bytes have been handed to the operating system
 	// (written), or when they never will be. It is called from a writer's goroutine and must not block.
@@ -34,6 +38,15 @@ func (Control) Done(string, bool) {}
 // Late implements Item.
 func (Control) Late(string) {}
 
+// Limits bound what one peer can have a Queue hold. What the operating system keeps for the connection comes on top, and a
+// buffer of maxWrite bytes while the peer is slow. Zero fields are no limits.
+type Limits struct {
+	Items int // the sum of the items' Len
+	Bytes int // of the items that wait and of what is being written; an item that others share counts in full for each queue
+	// Stall is how long a peer that has yet to take something may take nothing: then the connection is closed.
+	Stall time.Duration
+}
+
 // state is how far a Queue has come.
 type state uint8
 
@@ -47,19 +60,21 @@ const (
 // Queue is the bounded line of what is to be written to one connection. Its methods may be called from any goroutine and
 // never wait for the peer. Nothing else may write to the connection.
 //
-// mu guards the fields below it. It is never held during a system call, a call of an Item's methods other than Len, or
-// together with the Pool's lock. Between the moments when scheduled is set and when it is cleared, one goroutine (a
+// mu guards the fields below it. It is never held during a system call, a call of an Item's methods other than Len and
+// Bytes, or together with the Pool's lock. Between the moments when scheduled is set and when it is cleared, one goroutine (a
 // worker of the pool, or the queue's own while the peer is slow) owns the writing.
 type Queue struct {
-	pool  *Pool
-	id    string
-	conn  net.Conn
-	limit int
-	sock  socket
+	pool    *Pool
+	id      string
+	conn    net.Conn
+	limits  *Limits
+	sock    socket
+	stalled atomic.Bool
 
 	mu        sync.Mutex
 	items     []Item
 	weight    int // of items and of what is being written
+	bytes     int // likewise
 	state     state
 	scheduled bool
 	unread    bool // nobody reads from the connection any more: close it once all is written
@@ -67,24 +82,25 @@ type Queue struct {
 	deadline  *time.Timer // closes the connection if draining takes too long
 }
 
-// New returns the queue of conn. limit bounds the sum of the items' Len that wait; id is handed to the items.
-func New(pool *Pool, id string, conn net.Conn, limit int) *Queue {
-	q := &Queue{pool: pool, id: id, conn: conn, limit: limit}
+// New returns the queue of conn. id is handed to the items. limits must not change; many queues may share them.
+func New(pool *Pool, id string, conn net.Conn, limits *Limits) *Queue {
+	q := &Queue{pool: pool, id: id, conn: conn, limits: limits}
 	q.sock.init(conn)
 	return q
 }
 
 // Push puts it at the end of the queue. It reports false if the item does not fit or the queue takes no more; then
-// nothing of it is written and its Done is not called. An item heavier than the whole limit fits an empty queue.
+// nothing of it is written and its Done is not called. An item heavier than a limit fits an empty queue.
 func (q *Queue) Push(it Item) bool {
-	n := it.Len()
+	n, size := Weigh(it)
 	q.mu.Lock()
-	if q.state != open || q.weight > 0 && q.weight+n > q.limit {
+	if q.state != open || !q.limits.Fit(q.weight, q.bytes, n, size) {
 		q.mu.Unlock()
 		return false
 	}
 	q.items = append(q.items, it)
 	q.weight += n
+	q.bytes += size
 	start := !q.scheduled
 	q.scheduled = true
 	q.mu.Unlock()
@@ -93,6 +109,22 @@ func (q *Queue) Push(it Item) bool {
 	}
 	return true
 }
+
+// Weigh is what an item takes up of Limits.Items and Limits.Bytes.
+func Weigh(it Item) (n, size int) {
+	if n = it.Len(); n > 0 {
+		size = len(it.Bytes())
+	}
+	return n, size
+}
+
+// Fit reports whether an item of this weight fits where items of weight and bytes wait.
+func (l *Limits) Fit(weight, bytes, n, size int) bool {
+	return n == 0 || weight == 0 || (l.Items == 0 || weight+n <= l.Items) && (l.Bytes == 0 || bytes+size <= l.Bytes)
+}
+
+// Stalled reports whether the connection was closed because the peer took nothing for Limits.Stall.
+func (q *Queue) Stalled() bool { return q.stalled.Load() }
 
 // Open reports whether the queue still takes items.
 func (q *Queue) Open() bool {
@@ -120,7 +152,9 @@ func (q *Queue) end(final []byte, grace time.Duration, drop bool) {
 	if drop {
 		dropped, q.items = q.items, nil
 		for _, it := range dropped {
-			q.weight -= it.Len()
+			n, size := Weigh(it)
+			q.weight -= n
+			q.bytes -= size
 		}
 	}
 	q.deadline = time.AfterFunc(grace, q.Close)
@@ -196,14 +230,17 @@ func (q *Queue) take() (items []Item, final []byte, ok bool) {
 
 // release ends the writing of items and gives their slice back for reuse. It reports whether there is more to do.
 func (q *Queue) release(items []Item, ok bool) {
-	n := 0
+	weight, bytes := 0, 0
 	for i, it := range items {
-		n += it.Len()
+		n, size := Weigh(it)
+		weight += n
+		bytes += size
 		it.Done(q.id, ok)
 		items[i] = nil
 	}
 	q.mu.Lock()
-	q.weight -= n
+	q.weight -= weight
+	q.bytes -= bytes
 	if q.items == nil && cap(items) <= keepItems {
 		q.items = items[:0]
 	}
@@ -239,7 +276,10 @@ func (q *Queue) flush(scratch *[]byte) (more bool) {
 		}
 		if wrote < len(p) {
 			// The socket's buffer is full. Waiting is for a goroutine of the queue's own.
-			left := append([]byte(nil), p[wrote:]...)
+			left := p[wrote:]
+			if n > 1 { // p is the worker's
+				left = append([]byte(nil), left...)
+			}
 			for _, it := range rest {
 				it.Late(q.id)
 			}
@@ -255,13 +295,14 @@ func (q *Queue) flush(scratch *[]byte) (more bool) {
 	return true
 }
 
-// flushSlow goes on writing, waiting for the peer, until nothing is left. It ends when the connection is closed.
+// flushSlow goes on writing, waiting for the peer, until nothing is left. It ends when the connection is closed, as it is
+// when the peer takes nothing for too long.
 func (q *Queue) flushSlow(p []byte, writing, rest []Item) {
 	defer q.pool.slow.Done()
-	scratch := make([]byte, 0, 4096)
+	var scratch []byte
 	for {
 		for len(p) > 0 {
-			if _, err := q.conn.Write(p); err != nil {
+			if err := q.writeAll(p); err != nil {
 				q.fail(append(writing, rest...))
 				break
 			}
@@ -273,6 +314,8 @@ func (q *Queue) flushSlow(p []byte, writing, rest []Item) {
 				writing, rest = rest[:n:n], rest[n:]
 			}
 		}
+		// Whoever writes next does not wait, but would be refused after the deadline. A connection without one is closed.
+		_ = q.conn.SetWriteDeadline(time.Time{})
 		items, final, ok := q.take()
 		if !ok {
 			return
@@ -285,6 +328,32 @@ func (q *Queue) flushSlow(p []byte, writing, rest []Item) {
 		p, n = join(items, &scratch)
 		writing, rest = items[:n:n], items[n:]
 	}
+}
+
+// writeAll writes p, waiting for the peer for as long as it takes something every limits.Stall.
+func (q *Queue) writeAll(p []byte) error {
+	for len(p) > 0 {
+		if q.limits.Stall > 0 {
+			if err := q.conn.SetWriteDeadline(time.Now().Add(q.limits.Stall)); err != nil {
+				return err
+			}
+		}
+		n, err := q.sock.write(p)
+		p = p[n:]
+		if late := errors.Is(err, os.ErrDeadlineExceeded); late && n > 0 {
+			continue
+		} else if late {
+			q.stalled.Store(true)
+			// Nobody reads what the operating system still holds.
+			if c, ok := q.conn.(interface{ SetLinger(sec int) error }); ok {
+				_ = c.SetLinger(0)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fail gives up on a connection that cannot be written to. Whoever reads from it finds it closed.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -60,7 +61,7 @@ func newPool(t *testing.T) *outbox.Pool {
 func TestEachPushersItemsArriveOnceInOrder(t *testing.T) {
 	pool := newPool(t)
 	server, client := pair(t)
-	q := outbox.New(pool, "c", server, 1<<20)
+	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 1 << 20})
 	t.Cleanup(q.Close)
 	const pushers, each = 8, 5000
 	items := make([][]*item, pushers)
@@ -113,13 +114,13 @@ func TestAPeerThatDoesNotReadFillsItsQueueAndNoOther(t *testing.T) {
 	pool := outbox.NewPool(1)
 	t.Cleanup(pool.Close)
 	server, _ := pair(t)
-	q := outbox.New(pool, "slow", server, 16)
+	q := outbox.New(pool, "slow", server, &outbox.Limits{Items: 16})
 	t.Cleanup(q.Close)
 	items := fill(t, q, 1<<20)
 	require.Eventually(t, func() bool { return items[len(items)-17].late.Load() <= 1 }, time.Second, time.Millisecond)
 
 	server2, client2 := pair(t)
-	q2 := outbox.New(pool, "quick", server2, 16)
+	q2 := outbox.New(pool, "quick", server2, &outbox.Limits{Items: 16})
 	t.Cleanup(q2.Close)
 	require.True(t, q2.Push(&item{p: []byte("through")}))
 	b := make([]byte, 7)
@@ -137,7 +138,7 @@ func TestAPeerThatDoesNotReadFillsItsQueueAndNoOther(t *testing.T) {
 func TestFinishWritesWhatWaitsThenTheLastWord(t *testing.T) {
 	pool := newPool(t)
 	server, client := pair(t)
-	q := outbox.New(pool, "c", server, 4096)
+	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 4096})
 	items := fill(t, q, 4096)
 	q.Finish([]byte("bye"), 10*time.Second)
 	require.False(t, q.Push(&item{p: []byte("late")}))
@@ -151,7 +152,7 @@ func TestFinishWritesWhatWaitsThenTheLastWord(t *testing.T) {
 func TestAbortKeepsTheBorderOfAFrame(t *testing.T) {
 	pool := newPool(t)
 	server, client := pair(t)
-	q := outbox.New(pool, "c", server, 8)
+	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 8})
 	items := fill(t, q, 1<<20)
 	q.Abort([]byte("bye"), 10*time.Second)
 	q.ReadDone()
@@ -168,7 +169,7 @@ func TestAbortKeepsTheBorderOfAFrame(t *testing.T) {
 func TestGraceEndsAConnectionThatTakesNothing(t *testing.T) {
 	pool := newPool(t)
 	server, _ := pair(t)
-	q := outbox.New(pool, "c", server, 8)
+	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 8})
 	items := fill(t, q, 1<<20)
 	q.Finish([]byte("bye"), 10*time.Millisecond)
 	for _, it := range items {
@@ -179,7 +180,7 @@ func TestGraceEndsAConnectionThatTakesNothing(t *testing.T) {
 func TestAConnectionThatIsNoSocket(t *testing.T) {
 	pool := newPool(t)
 	server, client := net.Pipe()
-	q := outbox.New(pool, "c", server, 8)
+	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 8})
 	for range 3 {
 		require.True(t, q.Push(&item{p: []byte("abc")}))
 	}
@@ -204,7 +205,7 @@ func TestWhatIsPushedWhileAPeerIsSlowComesAfterWhatWaited(t *testing.T) {
 	hold := &blocking{item{p: []byte("x")}, make(chan struct{}), make(chan struct{})}
 	server, client := net.Pipe()
 	t.Cleanup(func() { client.Close() })
-	q := outbox.New(pool, "slow", server, 64)
+	q := outbox.New(pool, "slow", server, &outbox.Limits{Items: 64})
 	t.Cleanup(q.Close)
 	const size = 70_000 // each is a write of its own
 	var items []*item
@@ -223,7 +224,7 @@ func TestWhatIsPushedWhileAPeerIsSlowComesAfterWhatWaited(t *testing.T) {
 
 	// The writer is held so that it finds the first four together; the peer takes nothing until it is asked.
 	server2, _ := pair(t)
-	q2 := outbox.New(pool, "hold", server2, 8)
+	q2 := outbox.New(pool, "hold", server2, &outbox.Limits{Items: 8})
 	t.Cleanup(q2.Close)
 	require.True(t, q2.Push(hold))
 	<-hold.entered
@@ -254,7 +255,7 @@ func BenchmarkPushToWritten(b *testing.B) {
 	server, err := l.Accept()
 	require.NoError(b, err)
 	pool := outbox.NewPool(1)
-	q := outbox.New(pool, "c", server, 1<<20)
+	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 1 << 20})
 	it := &item{p: make([]byte, 128)}
 	b.ReportAllocs()
 	b.SetBytes(128)
@@ -269,4 +270,111 @@ func BenchmarkPushToWritten(b *testing.B) {
 	q.Close()
 	pool.Close()
 	client.Close()
+}
+
+// plug is an item that fills the queue of a peer that does not read: it is being written, and will not be written in full.
+func plug(t *testing.T, q *outbox.Queue) *item {
+	t.Helper()
+	it := &item{p: make([]byte, 32<<20)}
+	require.True(t, q.Push(it), "an item heavier than all fits an empty queue")
+	require.Eventually(t, func() bool { return it.late.Load() == 1 }, 5*time.Second, time.Millisecond)
+	return it
+}
+
+func TestAQueueIsBoundedInBytesToo(t *testing.T) {
+	pool := newPool(t)
+	server, client := net.Pipe()
+	t.Cleanup(func() { client.Close() })
+	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 100, Bytes: 1000})
+	t.Cleanup(q.Close)
+	first := &item{p: make([]byte, 600)}
+	require.True(t, q.Push(first))
+	require.False(t, q.Push(&item{p: make([]byte, 401)}))
+	require.True(t, q.Push(&item{p: make([]byte, 400)}))
+	require.False(t, q.Push(&item{p: make([]byte, 1)}))
+	require.True(t, q.Push(weightless("ping")), "it takes up nothing")
+	_, err := io.ReadFull(client, make([]byte, 1004))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return q.Push(&item{p: make([]byte, 1001)}) }, 5*time.Second, time.Millisecond,
+		"an item heavier than all fits an empty queue")
+	require.False(t, q.Push(&item{p: make([]byte, 1)}))
+}
+
+// weightless is an Item of Len 0.
+type weightless string
+
+func (w weightless) Bytes() []byte   { return []byte(w) }
+func (weightless) Len() int          { return 0 }
+func (weightless) Done(string, bool) {}
+func (weightless) Late(string)       {}
+
+func TestWhoTakesNothingIsClosed(t *testing.T) {
+	for name, ends := range map[string]func(*testing.T) (net.Conn, net.Conn){
+		"a socket": pair,
+		"a pipe":   func(*testing.T) (net.Conn, net.Conn) { return net.Pipe() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool := newPool(t)
+			server, client := ends(t)
+			t.Cleanup(func() { client.Close() })
+			q := outbox.New(pool, "c", server, &outbox.Limits{Stall: 50 * time.Millisecond})
+			t.Cleanup(q.Close)
+			it := plug(t, q)
+			waiting := &item{p: []byte("x")}
+			require.True(t, q.Push(waiting) || !q.Open())
+			require.Eventually(t, func() bool { return it.lost.Load() == 1 }, 5*time.Second, time.Millisecond)
+			require.Eventually(t, q.Stalled, 5*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return !q.Open() }, 5*time.Second, time.Millisecond)
+			require.Zero(t, waiting.written.Load())
+		})
+	}
+}
+
+// A peer that takes a little now and then is not cut however long the whole takes.
+func TestWhoTakesALittleNowAndThenIsNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool := outbox.NewPool(1)
+		server, client := net.Pipe()
+		q := outbox.New(pool, "c", server, &outbox.Limits{Stall: 15 * time.Second})
+		it := &item{p: make([]byte, 100)}
+		require.True(t, q.Push(it))
+		for range 100 {
+			time.Sleep(14 * time.Second)
+			_, err := client.Read(make([]byte, 1))
+			require.NoError(t, err)
+		}
+		synctest.Wait()
+		require.EqualValues(t, 1, it.written.Load())
+		time.Sleep(time.Hour)
+		require.True(t, q.Open(), "a peer that has taken all may be quiet for as long as it likes")
+		require.True(t, q.Push(&item{p: []byte("x")}))
+		_, err := client.Read(make([]byte, 1))
+		require.NoError(t, err)
+
+		it = &item{p: make([]byte, 100)}
+		require.True(t, q.Push(it))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.True(t, q.Stalled())
+		require.False(t, q.Open())
+		require.EqualValues(t, 1, it.lost.Load())
+		pool.Close()
+	})
+}
+
+// After it was slow a connection is written to without waiting again, whatever the time: the deadline is gone.
+func TestWhoWasSlowIsWrittenToLater(t *testing.T) {
+	pool := newPool(t)
+	server, client := pair(t)
+	const stall = 100 * time.Millisecond
+	q := outbox.New(pool, "c", server, &outbox.Limits{Stall: stall})
+	t.Cleanup(q.Close)
+	it := plug(t, q)
+	_, err := io.CopyN(io.Discard, client, int64(len(it.p)))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return it.written.Load() == 1 }, 5*time.Second, time.Millisecond)
+	time.Sleep(2 * stall) // past what was the deadline
+	require.True(t, q.Push(&item{p: []byte("x")}))
+	_, err = io.ReadFull(client, make([]byte, 1))
+	require.NoError(t, err)
 }

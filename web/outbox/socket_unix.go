@@ -11,14 +11,15 @@ import (
 
 // socket writes to a connection without waiting. It is used by whoever owns the queue's writing.
 type socket struct {
-	conn  net.Conn
-	raw   syscall.RawConn // nil: the connection is no socket of the operating system's
-	write func(fd uintptr) bool
+	conn net.Conn
+	raw  syscall.RawConn // nil: the connection is no socket of the operating system's
+	call func(fd uintptr) bool
 
-	// p, n and err are the arguments and results of write, here so that a call allocates nothing.
-	p   []byte
-	n   int
-	err error
+	// p, wait, n and err are the arguments and results of call, here so that a call allocates nothing.
+	p    []byte
+	wait bool // until something can be written
+	n    int
+	err  error
 }
 
 func (s *socket) init(conn net.Conn) {
@@ -32,14 +33,30 @@ func (s *socket) init(conn net.Conn) {
 		return
 	}
 	s.raw = raw
-	s.write = func(fd uintptr) bool {
+	s.call = func(fd uintptr) bool {
 		for {
 			s.n, s.err = syscall.Write(int(fd), s.p)
-			if !errors.Is(s.err, syscall.EINTR) {
+			switch s.err {
+			case syscall.EINTR:
+			case syscall.EAGAIN:
+				return !s.wait
+			default:
 				return true
 			}
 		}
 	}
+}
+
+// write waits until the socket takes something of p, or its write deadline has passed. n may be less than len(p) without
+// an error.
+func (s *socket) write(p []byte) (n int, err error) {
+	if s.raw == nil {
+		return s.conn.Write(p)
+	}
+	s.wait = true
+	n, err = s.tryWrite(p)
+	s.wait = false
+	return n, err
 }
 
 // tryWrite writes as much of p as the socket takes now. A full buffer is no error, but a short count.
@@ -48,7 +65,7 @@ func (s *socket) tryWrite(p []byte) (int, error) {
 		return 0, nil
 	}
 	s.p = p
-	err := s.raw.Write(s.write)
+	err := s.raw.Write(s.call)
 	s.p = nil
 	switch {
 	case err != nil:

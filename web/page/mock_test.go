@@ -367,6 +367,14 @@ func (m *mock) join(c *mockMember, query url.Values) bool {
 			frame["reset"] = true
 		}
 	}
+	for len(history) > 256 {
+		frame["messages"], frame["more"] = history[:256], true
+		c.write(maps.Clone(frame))
+		delete(frame, "truncated")
+		delete(frame, "reset")
+		delete(frame, "more")
+		history = history[256:]
+	}
 	frame["messages"] = append([]message{}, history...)
 	c.write(frame)
 	first := !m.hereLocked(c.room, c.client)

@@ -29,6 +29,7 @@ type conn struct {
 type partial struct {
 	packet
 	came [][]byte
+	size int // in bytes, of all that has come
 }
 
 func (s *Server) accept(session *engineio.Session) engineio.Handler {
@@ -48,6 +49,9 @@ func (c *conn) read(ctx context.Context, data []byte, binary bool) error {
 		p := c.partial
 		if p == nil {
 			return errNoAttachment
+		}
+		if p.size += len(data); int64(p.size) > c.server.opts.MaxPayload {
+			return errTooLong
 		}
 		p.came = append(p.came, bytes.Clone(data))
 		if len(p.came) < p.attachments {
@@ -69,7 +73,7 @@ func (c *conn) read(ctx context.Context, data []byte, binary bool) error {
 	}
 	p.data = bytes.Clone(p.data)
 	if p.attachments > 0 {
-		c.partial = &partial{packet: p}
+		c.partial = &partial{packet: p, size: len(data)}
 		return nil
 	}
 	return c.handle(ctx, p, nil)

@@ -42,6 +42,7 @@ var (
 	errPayload      = errors.New("socketio: payload does not fit the packet")
 	errUnexpected   = errors.New("socketio: text in place of an attachment")
 	errNoAttachment = errors.New("socketio: attachment without its packet")
+	errTooLong      = errors.New("socketio: packet and attachments are too long")
 )
 
 // reserved are the names that events must not have, as they mean something else to clients or servers.
@@ -58,7 +59,7 @@ func decode(text []byte, maxAttachments int) (packet, error) {
 	if p.kind == binaryEvent || p.kind == binaryAck {
 		digits, rest, ok := bytes.Cut(text, []byte{'-'})
 		n, err := strconv.ParseUint(string(digits), 10, 16)
-		if !ok || err != nil || n == 0 || n > uint64(maxAttachments) {
+		if !ok || err != nil || n == 0 || maxAttachments < 0 || n > uint64(maxAttachments) {
 			return p, errAttachments
 		}
 		p.attachments, text = int(n), rest

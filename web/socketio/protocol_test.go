@@ -445,3 +445,35 @@ func TestWhatPythonClientsDo(t *testing.T) {
 	require.Equal(t, `42["n",0]`, packets[1])
 	require.Equal(t, `42["n",39]`, packets[40])
 }
+
+// What a client has the server keep of a packet that is not whole is bounded by what one message may have.
+func TestAttachmentsAreBoundedInBytes(t *testing.T) {
+	opts := calm()
+	opts.MaxPayload = 1000
+	h := serve(t, opts)
+	const packet = `452-["message",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`
+	rest := 1000 - (len(packet) - 1) // without the type of the Engine.IO packet
+
+	r, _ := h.connect()
+	r.write(packet)
+	r.writeBinary(make([]byte, rest/2)...)
+	r.writeBinary(make([]byte, rest-rest/2)...)
+	require.Contains(t, r.read(), "message-back", "as many as there may be")
+
+	r, s := h.connect()
+	r.write(packet)
+	r.writeBinary(make([]byte, rest/2)...)
+	r.writeBinary(make([]byte, rest-rest/2+1)...)
+	r.closed()
+	require.Equal(t, end{s.ID(), engineio.ParseError}, h.end())
+}
+
+func TestThereMayBeNoAttachments(t *testing.T) {
+	opts := calm()
+	opts.MaxAttachments = -1
+	h := serve(t, opts)
+	r, s := h.connect()
+	r.write(`451-["message",{"_placeholder":true,"num":0}]`)
+	r.closed()
+	require.Equal(t, end{s.ID(), engineio.ParseError}, h.end())
+}

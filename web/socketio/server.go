@@ -11,13 +11,15 @@ import (
 	"github.com/traceroom/traceroom/web/socketio/engineio"
 )
 
-// Options are what a Server can be told. The zero value is usable: fields that are zero or negative take their defaults.
+// Options are what a Server can be told. The zero value is usable: fields that are zero or, unless they say otherwise, negative
+// take their defaults.
 type Options struct {
 	// Options are those of the Engine.IO server below. The default of Path is "/socket.io/" here.
 	engineio.Options
 	// ConnectTimeout is how long a client may take to connect to its first namespace. Default 45 s.
 	ConnectTimeout time.Duration
-	// MaxAttachments is how many binary attachments a packet from a client may have. Default 10.
+	// MaxAttachments is how many binary attachments a packet from a client may have. Default 10; none if it is negative.
+	// A packet and its attachments together have at most MaxPayload bytes.
 	MaxAttachments int
 }
 
@@ -38,8 +40,11 @@ func NewServer(opts Options) *Server {
 	if opts.ConnectTimeout <= 0 {
 		opts.ConnectTimeout = 45 * time.Second
 	}
-	if opts.MaxAttachments <= 0 {
+	if opts.MaxAttachments == 0 {
 		opts.MaxAttachments = 10
+	}
+	if opts.MaxPayload <= 0 {
+		opts.MaxPayload = engineio.DefaultMaxPayload
 	}
 	// TODO(cors): like the Engine.IO server below, this one is for browsers of the same origin only.
 	s := &Server{opts: opts, namespaces: make(map[string]*Namespace)}

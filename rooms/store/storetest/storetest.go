@@ -44,6 +44,7 @@ func (s Suite) Run(t *testing.T) {
 	t.Run("rooms", one(testRooms))
 	t.Run("messages come back as they were", one(testRoundTrip))
 	t.Run("history and resumption", one(testReads))
+	t.Run("parts of what is long", one(testParts))
 	t.Run("sequence numbers have no gap", one(func(t *testing.T, s rooms.Store) { testConcurrent(t, s) }))
 	t.Run("a failing call fails alone", one(func(t *testing.T, store rooms.Store) { testIsolation(t, store, s.Spoil) }))
 	t.Run("how far rooms have come", one(testHeads))
@@ -114,12 +115,12 @@ func All(t testing.TB, s rooms.Store, roomID string) []*rooms.Message {
 	t.Helper()
 	var all []*rooms.Message
 	for since := int64(0); ; {
-		page, err := s.After(context.WithoutCancel(t.Context()), roomID, since, 1000)
+		page, more, err := s.After(context.WithoutCancel(t.Context()), roomID, since, rooms.Part{Messages: 1000, Bytes: 1 << 20})
 		require.NoError(t, err)
-		if len(page) == 0 {
+		all = append(all, page...)
+		if !more {
 			return all
 		}
-		all = append(all, page...)
 		since = page[len(page)-1].Seq
 	}
 }
@@ -210,8 +211,9 @@ func testRoundTrip(t *testing.T, s rooms.Store) {
 		require.Equal(t, m, got)
 	}
 	require.Equal(t, want, All(t, s, "go"))
-	got, err := s.Newest(ctx, "go", 0, 100)
+	got, more, err := s.Newest(ctx, "go", 0, 100, rooms.Part{Messages: 100})
 	require.NoError(t, err)
+	require.False(t, more)
 	require.Equal(t, want, got)
 
 	_, err = s.Message(ctx, uuid.NewString())
@@ -257,23 +259,76 @@ func testReads(t *testing.T, s rooms.Store) {
 		{0, 0, "", ""},
 		{0, -1, "", ""},
 	} {
-		after, err := s.After(ctx, "a", test.seq, test.limit)
+		after, more, err := s.After(ctx, "a", test.seq, rooms.Part{Messages: test.limit})
 		require.NoError(t, err)
 		require.Equal(t, test.after, texts(after), "after %d, %d", test.seq, test.limit)
-		newest, err := s.Newest(ctx, "a", test.seq, test.limit)
+		require.Equal(t, len(after) > 0 && after[len(after)-1].Seq < 250, more, "after %d, %d", test.seq, test.limit)
+		newest, more, err := s.Newest(ctx, "a", test.seq, test.limit, rooms.Part{Messages: 1000})
 		require.NoError(t, err)
 		require.Equal(t, test.last, texts(newest), "newest above %d, %d", test.seq, test.limit)
+		require.False(t, more)
+		if len(newest) > 1 {
+			newest, more, err = s.Newest(ctx, "a", test.seq, test.limit, rooms.Part{Messages: 1})
+			require.NoError(t, err)
+			require.Equal(t, strings.Fields(test.last)[0], texts(newest), "the first of the newest above %d, %d", test.seq, test.limit)
+			require.True(t, more)
+		}
 	}
 	for i, m := range All(t, s, "b") {
 		require.EqualValues(t, i+1, m.Seq)
 		require.Equal(t, b[i], m.Text)
 	}
-	nothing, err := s.Newest(ctx, "nowhere", 0, 10)
+	nothing, more, err := s.Newest(ctx, "nowhere", 0, 10, rooms.Part{Messages: 10})
 	require.NoError(t, err)
 	require.Empty(t, nothing)
-	nothing, err = s.After(ctx, "nowhere", 0, 10)
+	require.False(t, more)
+	nothing, more, err = s.After(ctx, "nowhere", 0, rooms.Part{Messages: 10})
 	require.NoError(t, err)
 	require.Empty(t, nothing)
+	require.False(t, more)
+}
+
+// testParts reads what is longer than should be read at once.
+func testParts(t *testing.T, s rooms.Store) {
+	ctx := t.Context()
+	CreateRoom(t, s, "a")
+	long := func(c string) string { return strings.Repeat(c, 50) } // 100 bytes
+	all := Append(t, s, "a", "1", long("ü"), "3", long("ä"), long("ö"), "6", "7")
+	require.NoError(t, s.DeleteMessage(ctx, all[2].ID))
+	for _, test := range []struct {
+		seq   int64
+		bytes int
+		last  int64
+		more  bool
+	}{
+		{0, 0, 7, false},
+		{0, 1, 1, true},
+		{0, 100, 1, true},
+		{0, 101, 2, true},
+		{0, 200, 2, true},
+		{0, 201, 4, true},
+		{0, 303, 7, false},
+		{1, 1, 2, true},
+		{1, 99, 2, true},
+		{4, 50, 5, true},
+		{4, 101, 6, true},
+		{4, 102, 7, false},
+		{6, 1, 7, false},
+	} {
+		most := rooms.Part{Messages: 10, Bytes: test.bytes}
+		after, more, err := s.After(ctx, "a", test.seq, most)
+		require.NoError(t, err)
+		require.Equal(t, test.last, after[len(after)-1].Seq, "%+v", test)
+		require.Equal(t, test.more, more, "%+v", test)
+		newest, more, err := s.Newest(ctx, "a", test.seq, 10, most)
+		require.NoError(t, err)
+		require.Equal(t, after, newest)
+		require.Equal(t, test.more, more, "%+v", test)
+	}
+	newest, more, err := s.Newest(ctx, "a", 0, 5, rooms.Part{Messages: 10, Bytes: 150})
+	require.NoError(t, err)
+	require.Equal(t, []*rooms.Message{all[1]}, newest, "five of them begin at the second")
+	require.True(t, more)
 }
 
 // testConcurrent has each node write to 64 rooms at once and checks that nothing is missing, repeated or out of order.
@@ -423,7 +478,7 @@ func testDeleteMessage(t *testing.T, s rooms.Store) {
 	require.ErrorIs(t, s.DeleteMessage(ctx, uuid.NewString()), rooms.ErrNotFound)
 	require.ErrorIs(t, s.DeleteMessage(ctx, "no such id"), rooms.ErrNotFound)
 	require.Equal(t, "1 3", texts(All(t, s, "a")))
-	newest, err := s.Newest(ctx, "a", 0, 2)
+	newest, _, err := s.Newest(ctx, "a", 0, 2, rooms.Part{Messages: 10})
 	require.NoError(t, err)
 	require.Equal(t, "1 3", texts(newest))
 	room, err := s.Room(ctx, "a")

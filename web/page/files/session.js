@@ -55,7 +55,8 @@ export class Session {
   #epoch = ''; // of the room, which its numbers go by
   #ended = false;
   #counts = 0; // frames that told how many are here
-  #caughtUp = false; // the history has come on this connection
+  #caughtUp = false; // the history has come on this connection, in full
+  #missed = 0; // messages that came with it so far
   #brokeAt = 0;
   /** @type {Set<number>} */
   #timers = new Set();
@@ -169,6 +170,7 @@ export class Session {
   #status(status) {
     const { phase } = status;
     this.#caughtUp = false;
+    this.#missed = 0;
     if (phase === 'open') {
       if (!status.again) this.#brokeAt = 0;
       this.#askRoom();
@@ -181,11 +183,10 @@ export class Session {
     this.#view.status(status);
   }
 
-  /**
-   * All that was missed is here.
-   * @param {number} missed how many messages
-   */
-  #resumed(missed) {
+  /** All that was missed is here. */
+  #resumed() {
+    const missed = this.#missed;
+    this.#missed = 0;
     if (this.#caughtUp) return;
     this.#caughtUp = true;
     if (this.#brokeAt) {
@@ -245,8 +246,8 @@ export class Session {
     }
   }
 
-  /** @param {{messages?: Message[], truncated?: boolean, reset?: boolean, epoch?: string}} frame */
-  #history({ messages: history = [], truncated = false, reset = false, epoch = '' }) {
+  /** @param {{messages?: Message[], truncated?: boolean, reset?: boolean, epoch?: string, more?: boolean}} frame more: another follows on it */
+  #history({ messages: history = [], truncated = false, reset = false, epoch = '', more = false }) {
     const { messages } = this.#view;
     messages.hush();
     this.#epoch = epoch;
@@ -264,7 +265,8 @@ export class Session {
     }
     let fresh = 0;
     for (const message of history) if (this.#take(message)) fresh++;
-    this.#resumed(fresh);
+    this.#missed += fresh;
+    if (!more) this.#resumed();
   }
 
   /**

@@ -73,7 +73,7 @@ func BenchmarkFanOut(b *testing.B) {
 			require.NoError(b, err)
 			server, err := l.Accept()
 			require.NoError(b, err)
-			q := outbox.New(pool, "", server, 256)
+			q := outbox.New(pool, "", server, &outbox.Limits{Items: 256})
 			defer q.Close()
 			readers.Go(func() { count(&received, client); client.Close() })
 			push[i] = q.Push

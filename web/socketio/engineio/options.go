@@ -16,6 +16,9 @@ const (
 	WebSocket = "websocket"
 )
 
+// DefaultMaxPayload is the default of Options.MaxPayload.
+const DefaultMaxPayload = 1_000_000
+
 // Options are what a Server can be told. The zero value is usable: fields that are zero or negative take their defaults.
 type Options struct {
 	// Path is where the server answers, with or without its last slash; elsewhere it answers 404. Default "/engine.io/".
@@ -26,10 +29,15 @@ type Options struct {
 	PingTimeout time.Duration
 	// UpgradeTimeout is how long a client may take to complete an upgrade. Default 10 s.
 	UpgradeTimeout time.Duration
-	// MaxPayload is how many bytes a POST or a WebSocket message may have. Default 1,000,000.
+	// MaxPayload is how many bytes a POST or a WebSocket message may have. Default DefaultMaxPayload.
 	MaxPayload int64
 	// QueueLimit bounds what waits to be sent to one client: the sum of the Len of the items. Default 256.
 	QueueLimit int
+	// QueueBytes bounds the same in bytes. Default 1,000,000.
+	QueueBytes int
+	// StallTimeout is how long a client on a WebSocket, when there is something for it to take, may take nothing; then the
+	// session ends with TooSlow. A poll's answer has PingTimeout to be taken. Default 15 s.
+	StallTimeout time.Duration
 	// MaxSessions is how many clients there may be at once; more are answered with 503. Default: no limit.
 	MaxSessions int
 
@@ -63,8 +71,10 @@ func (o Options) withDefaults() Options {
 	def(&o.PingInterval, 25*time.Second)
 	def(&o.PingTimeout, 20*time.Second)
 	def(&o.UpgradeTimeout, 10*time.Second)
-	def(&o.MaxPayload, 1_000_000)
+	def(&o.MaxPayload, DefaultMaxPayload)
 	def(&o.QueueLimit, 256)
+	def(&o.QueueBytes, 1_000_000)
+	def(&o.StallTimeout, 15*time.Second)
 	if o.Path == "" {
 		o.Path = "/engine.io/"
 	}

@@ -12,6 +12,9 @@ const separator = 0x1e
 // maxPollPackets is how many packets one poll is answered with. python-engineio rejects a payload of more than 16.
 const maxPollPackets = 16
 
+// maxPollBytes is after how many bytes a poll is answered with no further packet: the answer is a copy of what waits.
+const maxPollBytes = 64 << 10
+
 // Packets yields the packets of a payload, which is what a POST or the answer to a poll holds. It ends after the first
 // error.
 func Packets(payload []byte) iter.Seq2[Packet, error] {

@@ -25,6 +25,7 @@ type polling struct {
 	items   []outbox.Item // what waits, in order
 	sent    int           // how many bytes of the first item have gone into earlier answers
 	weight  int           // of the items, and of those that are being written
+	bytes   int           // likewise
 	wake    chan struct{} // of the poll that is waiting; nil: none is
 	posting bool          // a POST is being read
 	noop    bool          // the client wants to upgrade: let no poll wait
@@ -33,13 +34,14 @@ type polling struct {
 	last    Type          // the transport has ended; this is all that is left to say
 }
 
-func (p *polling) push(it outbox.Item, limit int) bool {
-	n := it.Len()
-	if p.weight > 0 && n > 0 && p.weight+n > limit {
+func (p *polling) push(it outbox.Item, limits *outbox.Limits) bool {
+	n, size := outbox.Weigh(it)
+	if !limits.Fit(p.weight, p.bytes, n, size) {
 		return false
 	}
 	p.items = append(p.items, it)
 	p.weight += n
+	p.bytes += size
 	p.signal()
 	return true
 }
@@ -70,7 +72,7 @@ func (p *polling) answer() (body []byte, done []outbox.Item, gone bool) {
 		return []byte{byte(p.last)}, nil, false
 	}
 	packets := 0
-	for len(p.items) > 0 && packets < maxPollPackets {
+	for len(p.items) > 0 && packets < maxPollPackets && len(body) < maxPollBytes {
 		it := p.items[0]
 		all := it.Bytes()
 		f, rest, ok := nextFrame(all[p.sent:])
@@ -150,13 +152,16 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = rc.SetWriteDeadline(time.Time{})
 
-	weight := 0
+	weight, bytes := 0, 0
 	for _, it := range done {
-		weight += it.Len()
+		n, size := outbox.Weigh(it)
+		weight += n
+		bytes += size
 		it.Done(s.connID, err == nil)
 	}
 	s.mu.Lock()
 	p.weight -= weight
+	p.bytes -= bytes
 	s.mu.Unlock()
 	if err != nil {
 		e := ending{reason: TransportError, err: err}

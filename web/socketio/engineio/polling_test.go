@@ -227,6 +227,42 @@ func TestAPollingClientsQueueIsBounded(t *testing.T) {
 	require.Eventually(t, func() bool { return s.Send(nil) }, patience, time.Millisecond)
 }
 
+func TestAPollingClientsQueueIsBoundedInBytes(t *testing.T) {
+	opts := calm()
+	opts.QueueBytes = 100_000
+	h := serve(t, opts)
+	c := h.poll()
+	s := h.session(0)
+	big, half := make([]byte, 200_000), make([]byte, 49_000)
+	for i := range big {
+		big[i] = 'x'
+	}
+	copy(half, big)
+	require.True(t, s.Send(big), "an item heavier than all fits an empty queue")
+	require.False(t, s.Send(nil))
+	require.Len(t, c.get().body, len(big)+1)
+	require.Eventually(t, func() bool { return s.Send(half) }, patience, time.Millisecond)
+	require.True(t, s.Send(half))
+	require.False(t, s.Send(half))
+	require.Len(t, c.get().body, 2*(len(half)+1)+1)
+	for range 2 {
+		require.Eventually(t, func() bool { return s.Send(half) }, patience, time.Millisecond)
+	}
+}
+
+func TestAPollIsAnsweredWithFewBytes(t *testing.T) {
+	opts := calm()
+	h := serve(t, opts)
+	c := h.poll()
+	text := strings.Repeat("x", 30_000)
+	for range 6 {
+		require.True(t, h.session(0).Send([]byte(text)))
+	}
+	for range 2 {
+		require.Equal(t, strings.Join([]string{"4" + text, "4" + text, "4" + text}, sep), c.get().body)
+	}
+}
+
 // item counts what became of it.
 type item struct {
 	p             []byte

@@ -31,6 +31,7 @@ const lingering = time.Second
 // that read. mu guards the fields below it; a session's in may be held when it is taken, its mu not.
 type Server struct {
 	opts    Options
+	limits  outbox.Limits // of each session's queue
 	accept  func(*Session) Handler
 	pool    *outbox.Pool
 	sweeper *sweeper
@@ -54,6 +55,7 @@ func NewServer(opts Options, accept func(*Session) Handler) *Server {
 	shortest := min(opts.PingInterval, opts.PingTimeout, opts.UpgradeTimeout)
 	s := &Server{
 		opts:     opts,
+		limits:   outbox.Limits{Items: opts.QueueLimit, Bytes: opts.QueueBytes, Stall: opts.StallTimeout},
 		accept:   accept,
 		pool:     opts.Pool,
 		sweeper:  newSweeper(min(max(shortest/64, time.Millisecond), 250*time.Millisecond)),

@@ -35,6 +35,7 @@ const (
 	ParseError     Reason = "parse error"          // the client sent what is no packet
 	ForcedClose    Reason = "forced close"         // the session's deadline has passed
 	Shutdown       Reason = "server shutting down" // Server.Close
+	TooSlow        Reason = "too slow"             // the client took nothing for Options.StallTimeout
 )
 
 // What a client did against the rules of the transport.
@@ -133,7 +134,7 @@ func (s *Session) Push(it outbox.Item) bool {
 	if q := s.out.Load(); q != nil {
 		return q.Push(it)
 	}
-	return s.state == open && s.poll.push(it, s.server.opts.QueueLimit)
+	return s.state == open && s.poll.push(it, &s.server.limits)
 }
 
 // Send queues a message of text (see AppendMessage), and reports whether it fitted.
@@ -308,7 +309,7 @@ func (s *Session) ping() {
 		q.Push(it)
 		return
 	}
-	s.poll.push(it, s.server.opts.QueueLimit)
+	s.poll.push(it, &s.server.limits)
 }
 
 // weightless is an Item that takes up nothing of a queue's limit. Whoever pushes one sees to it that they stay few.

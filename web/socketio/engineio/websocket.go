@@ -116,7 +116,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, session *Sessio
 	if err != nil {
 		return nil
 	}
-	c.queue = outbox.New(s.pool, session.connID, c.Conn, s.opts.QueueLimit)
+	c.queue = outbox.New(s.pool, session.connID, c.Conn, &s.limits)
 	ws.SetReadLimit(s.opts.MaxPayload)
 	c.ws = ws
 	return c
@@ -187,6 +187,9 @@ func (c *conn) ended(err error) {
 	var broken net.Error
 	if errors.As(err, &closed) || errors.As(err, &broken) {
 		reason = TransportClose
+	}
+	if c.queue.Stalled() {
+		reason = TooSlow
 	}
 	s.end(ending{reason: reason, err: err, code: websocket.CloseNormalClosure})
 }

@@ -122,7 +122,7 @@ func TestWebSocketPingsAreAnswered(t *testing.T) {
 
 func TestAWebSocketClientsQueueIsBounded(t *testing.T) {
 	opts := calm()
-	opts.QueueLimit = 20
+	opts.QueueLimit, opts.QueueBytes = 20, 1<<30
 	h := serve(t, opts)
 	s, _ := h.open()
 	session := h.session(0)
@@ -165,4 +165,15 @@ func TestAFloodIsNotReadFasterThanItIsHandled(t *testing.T) {
 	}
 	require.Less(t, sent, 10_000, "the server read all of it into memory")
 	close(h.block)
+}
+
+func TestAWebSocketClientThatTakesNothingIsSentAway(t *testing.T) {
+	opts := calm()
+	opts.StallTimeout = 50 * time.Millisecond
+	h := serve(t, opts)
+	_, id := h.open()
+	require.True(t, h.byID(id).Send(make([]byte, 32<<20)))
+	e := h.end()
+	require.Equal(t, id, e.id)
+	require.Equal(t, engineio.TooSlow, e.reason)
 }
