@@ -158,9 +158,9 @@ func once(p *atomic.Pointer[func()]) {
 	}
 }
 
-func (s *oneByOne) Newest(ctx context.Context, id string, seq int64, limit int) ([]*rooms.Message, error) {
+func (s *oneByOne) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.Part) ([]*rooms.Message, bool, error) {
 	once(&s.beforeNewest)
-	return s.Store.Newest(ctx, id, seq, limit)
+	return s.Store.Newest(ctx, id, seq, limit, most)
 }
 
 var errAway = errors.New("the store is away")
