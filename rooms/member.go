@@ -1,9 +1,12 @@
 package rooms
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Member is a connection's place in one room. A client with several connections has as many members and is one
-// participant. The exported fields do not change after Join; the others belong to the room's goroutine.
+// participant. The exported fields do not change after Join; the others but ended belong to the room's goroutine.
 type Member struct {
 	Conn     *Conn
 	RoomID   string
@@ -15,8 +18,13 @@ type Member struct {
 	present  bool            // has not left
 	life     int             // the room's when it joined
 	apart    bool            // is being handed other bytes than the rest of its audience
+	ended    atomic.Bool     // its room has been deleted
 	counted  <-chan struct{} // closed when all nodes count its client; nil: they do
 }
+
+// Ended reports that the room was deleted, and m's membership with it. It does so before m's connection is handed the event
+// that says so, and may be called from any goroutine.
+func (m *Member) Ended() bool { return m.ended.Load() }
 
 // participant is what a Presence is told of m.
 func (m *Member) participant(generation int64) Participant {

@@ -79,8 +79,7 @@ func (r *room) deliverArrivals() {
 		case a.ev.Kind == EventMessage:
 			n += r.messages(arrivals[i:])
 		case a.ev.Kind == EventRoomDeleted:
-			r.deliver(arrivals[i:n])
-			r.deleted()
+			r.deleted(a)
 		case a.ev.Turn != 0:
 			r.deliver([]arrival{r.inTurn(a)})
 		default:

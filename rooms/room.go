@@ -491,12 +491,18 @@ func (r *room) gone(ctx context.Context) {
 	if !r.loaded {
 		return
 	}
-	r.deliver([]arrival{{ctx, &Event{Kind: EventRoomDeleted, RoomID: r.id, Generation: r.gen, Received: time.Now()}}})
-	r.deleted()
+	r.deleted(arrival{ctx, &Event{Kind: EventRoomDeleted, RoomID: r.id, Generation: r.gen, Received: time.Now()}})
 }
 
-// deleted forgets the room and its members: it is no more.
-func (r *room) deleted() {
+// deleted tells the members by a that the room is no more, and forgets it and them. Their memberships have ended before they
+// are told: who joins again on hearing it must not be taken for one who is still there.
+func (r *room) deleted(a arrival) {
+	for _, audience := range r.audiences {
+		for _, m := range audience.members {
+			m.ended.Store(true)
+		}
+	}
+	r.deliver([]arrival{a})
 	r.hub.presence.Forget(r.gen)
 	r.loaded = false
 	r.seq, r.want = 0, 0

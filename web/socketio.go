@@ -36,9 +36,8 @@ type session struct {
 	ended    bool
 	reason   engineio.Reason
 
-	mu      sync.Mutex
-	joined  map[string]*rooms.Member // by room
-	removed *rooms.Member            // the newest that a room removed before it was among joined; nil: none
+	mu     sync.Mutex
+	joined map[string]*rooms.Member // by room
 }
 
 var _ rooms.Sink = (*session)(nil)
@@ -176,8 +175,6 @@ func (c *session) Removed(m *rooms.Member, why rooms.Removal) {
 	defer c.mu.Unlock()
 	if c.joined[m.RoomID] == m {
 		delete(c.joined, m.RoomID)
-	} else {
-		c.removed = m
 	}
 }
 
@@ -250,22 +247,22 @@ func (c *session) join(ev *socketio.Event) {
 func (c *session) joinRoom(ctx context.Context, req rooms.Join) error {
 	c.mu.Lock()
 	before := c.joined[req.RoomID]
-	if before != nil && before.ClientID == req.ClientID {
+	there := before != nil && !before.Ended()
+	if there && before.ClientID == req.ClientID {
 		c.mu.Unlock()
 		return nil
 	}
 	delete(c.joined, req.RoomID)
 	c.mu.Unlock()
-	if before != nil {
+	if there {
 		c.leaveRoom(ctx, before)
 	}
 	m, err := c.sio.server.join(ctx, c.conn, req)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil && c.removed != m { // else the room has been deleted since: there is no membership to leave
+	if err == nil && !m.Ended() { // else there is no membership to leave
 		c.joined[req.RoomID] = m
 	}
-	c.removed = nil
 	return err
 }
 

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -79,4 +80,69 @@ func TestSocketIORejoinOfARoomThatIsDeletedMeanwhile(t *testing.T) {
 	for c.Await("event").Name != "left" {
 	}
 	require.Zero(t, participants())
+}
+
+// pausing has whoever removes a member stop before the member's session is told, until it is released.
+type pausing struct {
+	rooms.Service
+	joins    atomic.Int32
+	release  func()
+	released chan struct{}
+}
+
+func (p *pausing) Join(ctx context.Context, conn *rooms.Conn, req rooms.Join) (*rooms.Member, error) {
+	if p.joins.Add(1) > 1 {
+		p.release()
+		return p.Service.Join(ctx, conn, req)
+	}
+	return p.Service.Join(ctx, &rooms.Conn{ID: conn.ID, Transport: conn.Transport, Sink: pausedSink{conn.Sink, p.released}}, req)
+}
+
+type pausedSink struct {
+	rooms.Sink
+	released chan struct{}
+}
+
+func (s pausedSink) Removed(m *rooms.Member, why rooms.Removal) {
+	<-s.released
+	s.Sink.Removed(m, why)
+}
+
+// Who hears that a room was deleted and joins it again is in the room that is made anew, however soon that is.
+func TestSocketIOJoinOfARoomThatWasDeleted(t *testing.T) {
+	for name, soon := range map[string]bool{"before all of its members have been removed": true, "after that": false} {
+		t.Run(name, func(t *testing.T) {
+			released := make(chan struct{})
+			p := &pausing{released: released, release: sync.OnceFunc(func() { close(released) })}
+			t.Cleanup(p.release)
+			if !soon {
+				p.release()
+			}
+			d := serveDocumented(t, DefaultLimits, 100, func(next rooms.Service) rooms.Service { p.Service = next; return p })
+			c := stockclient.Start(t).Open(d.url, nil)
+			join := func() {
+				c.Emit("join", map[string]string{"chatroom_id": "general", "user_id": "ada"})
+				for c.Await("event").Name != "joined" {
+				}
+			}
+			join()
+			require.NoError(t, d.cfg.Service.DeleteRoom(t.Context(), "general"))
+			for c.Await("event").Name != "room_deleted" {
+			}
+			if !soon {
+				// The room is made anew by another, whose joining comes after all members have been removed.
+				_, err := p.Service.Join(t.Context(), &rooms.Conn{ID: "other", Sink: taking{"other"}}, rooms.Join{RoomID: "general", ClientID: "bob"})
+				require.NoError(t, err)
+			}
+			join()
+			p.release()
+			room, err := d.cfg.Service.Room(t.Context(), "general")
+			require.NoError(t, err)
+			if soon {
+				require.Equal(t, 1, room.Participants)
+			} else {
+				require.Equal(t, 2, room.Participants)
+			}
+		})
+	}
 }
