@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"sync"
@@ -304,4 +305,24 @@ func TestStoppingDoesNotWaitForAStuckSink(t *testing.T) {
 		require.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
 		close(stuck.may)
 	})
+}
+
+func BenchmarkTheTraceLog(b *testing.B) {
+	line := []byte(strings.Repeat("x", 299) + "\n")
+	for _, sinks := range []int{1, 2} {
+		b.Run(fmt.Sprint("sinks=", sinks), func(b *testing.B) {
+			var to []*logSink
+			for range sinks {
+				to = append(to, &logSink{name: "nowhere", out: io.Discard, mark: appendLost})
+			}
+			w := newLogWriter(logBuffers, false, nil, to...)
+			b.ReportAllocs()
+			b.RunParallel(func(p *testing.PB) {
+				for p.Next() {
+					_, _ = w.Write(line)
+				}
+			})
+			w.Stop(b.Context())
+		})
+	}
 }

@@ -34,7 +34,8 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 		}
 	}
 	zero = append(zero, "traceroom_members", `traceroom_messages_total{transport="http"}`, `traceroom_dropped_total{reason="slow"}`,
-		`traceroom_dropped_total{reason="closed"}`, "traceroom_store_batch_size_count", "traceroom_spans_dropped_total")
+		`traceroom_dropped_total{reason="closed"}`, "traceroom_store_batch_size_count", "traceroom_spans_dropped_total",
+		`traceroom_trace_lines_lost_total{sink="file"}`)
 	for _, series := range zero {
 		value, ok := m[series]
 		require.Truef(t, ok, "%s is not there", series)

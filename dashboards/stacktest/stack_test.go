@@ -431,6 +431,7 @@ func (s *stack) references(t *testing.T) {
 func (s *stack) losses(t *testing.T) {
 	for _, expr := range []string{
 		`sum(traceroom_disconnects_total{code="4008"})`, "sum(traceroom_store_errors_total)", "sum(traceroom_spans_dropped_total)",
+		"sum(traceroom_trace_lines_lost_total)",
 		`sum(otelcol_receiver_refused_spans_total{job="jaeger"})`,
 	} {
 		result, err := s.prometheus.query(expr)
