@@ -49,6 +49,9 @@ func TestLongRequestsLeaveNothingBehind(t *testing.T) {
 	// The heap is of the size that is needed: garbage is not left lying about as long as the heap is small.
 	p := apptest.Start(t, apptest.Options{Env: []string{"GOGC=100"}})
 	resident := func() float64 { return p.Metrics(t)["process_resident_memory_bytes"] }
+	for range 100 {
+		require.Equal(t, http.StatusOK, send(t, p, get("/rooms", maxHeader)))
+	}
 	before := resident()
 	long := strings.Repeat("x", 900_000)
 	for i := range 600 {
