@@ -23,7 +23,7 @@ type Limits struct {
 	Connections  int           // open at once, of all transports
 	Frame        int64         // bytes of one frame from a client
 	Queue        int           // events that wait for one connection
-	SendRate     int           // messages a second from one WebSocket connection, bursts of four times that; 0: no limit
+	SendRate     int           // messages a second from one connection, bursts of four times that; 0: no limit
 	PingInterval time.Duration // between pings; who answers nothing for two is dropped
 }
 
