@@ -20,7 +20,7 @@ type serve struct {
 	TraceStdout bool   `env:"TRACE_STDOUT" default:"true" negatable:"" help:"Write the trace log to standard output too."`
 	TraceText   bool   `env:"TRACE_TEXT" default:"false" help:"Put messages' text into the trace log."`
 	JaegerUI    string `env:"JAEGER_UI_URL" name:"jaeger-ui" placeholder:"URL" help:"Jaeger's address for browsers; the page then links messages to their traces."`
-	SendRate    int    `env:"SEND_RATE" default:"50" placeholder:"N" help:"Messages a second from one WebSocket connection, bursts of four times that; 0: no limit."`
+	SendRate    int    `env:"SEND_RATE" default:"50" placeholder:"N" help:"Messages a second from one connection, bursts of four times that; 0: no limit."`
 
 	LiveTraces     int           `env:"LIVE_TRACES" default:"500" placeholder:"N" help:"Newest traces of messages kept in memory for the page and GET /traces, and half as many of connections and of requests; 0: none."`
 	StartupTimeout time.Duration `env:"STARTUP_TIMEOUT" default:"30s" placeholder:"DURATION" help:"How long to wait at start for PostgreSQL and NATS to answer."`

@@ -24,7 +24,7 @@ type Limits struct {
 	Frame        int64         // bytes of one frame from a client
 	Queue        int           // events that wait for one connection
 	QueueBytes   int           // the same in bytes; an event longer than that fits an empty queue
-	SendRate     int           // messages a second from one WebSocket connection, bursts of four times that; 0: no limit
+	SendRate     int           // messages a second from one connection, bursts of four times that; 0: no limit
 	PingInterval time.Duration // between pings; who answers nothing for two is dropped
 	Stall        time.Duration // who takes nothing for so long, when there is something to take, is closed
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,13 +34,39 @@ func BenchmarkAppend(b *testing.B) {
 				s := open(b, "sqlite://"+filepath.Join(b.TempDir(), "bench.db")+"?synchronous="+synchronous)
 				defer s.Close()
 				storetest.CreateRoom(b, s, "general")
-				benchAppend(b, s, "general", size)
+				benchAppend(b, s, "general", size, nil)
 			})
 		}
 	}
 }
 
-func benchAppend(b *testing.B, s rooms.Store, room string, size int) {
+// BenchmarkAppendRefs is BenchmarkAppend with a ref for each message, which is new, or with one of each batch that is not.
+func BenchmarkAppendRefs(b *testing.B) {
+	for _, size := range []int{1, 8, 64} {
+		n := 0
+		name := func(d *rooms.Draft) {
+			n++
+			d.Ref = strconv.Itoa(n)
+		}
+		for kind, name := range map[string]func(int, *rooms.Draft){
+			"new": func(_ int, d *rooms.Draft) { name(d) },
+			"repeated": func(i int, d *rooms.Draft) {
+				if name(d); i == 0 {
+					d.Ref = "again"
+				}
+			},
+		} {
+			b.Run(fmt.Sprint(kind, "/", size), func(b *testing.B) {
+				s := open(b, "sqlite://"+filepath.Join(b.TempDir(), "bench.db"))
+				defer s.Close()
+				storetest.CreateRoom(b, s, "general")
+				benchAppend(b, s, "general", size, name)
+			})
+		}
+	}
+}
+
+func benchAppend(b *testing.B, s rooms.Store, room string, size int, name func(i int, d *rooms.Draft)) {
 	ctx := context.Background()
 	drafts := make([]rooms.Draft, size)
 	for i := range drafts {
@@ -50,6 +77,11 @@ func benchAppend(b *testing.B, s rooms.Store, room string, size int) {
 	used, slowest := cpu(), time.Duration(0)
 	b.ReportAllocs() // one a message is its id
 	for b.Loop() {
+		if name != nil {
+			for i := range drafts {
+				name(i, &drafts[i])
+			}
+		}
 		start := time.Now()
 		require.NoError(b, s.Append(ctx, room, drafts))
 		slowest = max(slowest, time.Since(start))
@@ -115,7 +147,7 @@ func BenchmarkPostgres(b *testing.B) {
 			s := open(b, server.Database(b))
 			defer s.Close()
 			storetest.CreateRoom(b, s, "general")
-			benchAppend(b, s, "general", size)
+			benchAppend(b, s, "general", size, nil)
 		})
 	}
 	b.Run("rooms", func(b *testing.B) { benchRooms(b, server.Database(b)) })

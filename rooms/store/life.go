@@ -34,7 +34,7 @@ func (s *sqliteStore) begin(ctx context.Context) error {
 
 // end has the disk say that nothing can be lost. Nothing may be written behind it.
 func (s *sqliteStore) end() error {
-	if s.full || s.numbering == "" {
+	if s.full {
 		return nil
 	}
 	return s.write(context.Background(), func(ctx context.Context, conn *sql.Conn) error {
