@@ -45,12 +45,26 @@ $(GOVULNCHECK):
 	GOBIN=$(BIN) go install golang.org/x/vuln/cmd/govulncheck@v1.9.0
 	mv $(BIN)/govulncheck $@
 
+# Each line takes SOAK: the model check in both of its modes, power failures in both, and what kills, cuts and outages do to real
+# processes, again and again.
+.PHONY: soak
+SOAK ?= 10m
+soak: ## for SOAK each: do rooms keep their promises, do stores survive power failures, do nodes survive each other
+	SOAK=$(SOAK) go test -count=1 -timeout 0 -run 'SeveralNodesKeep' ./rooms/promises
+	SOAK=$(SOAK) go test -count=1 -timeout 0 -run 'ANodeKeeps' ./rooms/promises
+	SOAK=$(SOAK) go test -count=1 -timeout 0 -run 'PowerLoss.*Full' ./rooms/store
+	SOAK=$(SOAK) go test -count=1 -timeout 0 -run 'PowerLoss.*Normal' ./rooms/store
+	@sleep $(SOAK) & time=$$!; while kill -0 $$time 2>/dev/null; do \
+		go test -race -count=1 -run 'Killed|Outages|MayComeAndGoAndDie|EveryMember|Presence' ./rooms ./rooms/store ./app || { kill $$time; exit 1; }; \
+	done
+
 .PHONY: fuzz
 FUZZTIME ?= 30s
-fuzz: ## let every fuzz target run for FUZZTIME
+fuzz: ## let every fuzz target run for FUZZTIME; what reaches new statements is kept in testdata
 	@for target in $$(grep -rEl '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$target/*_test.go | sed 's/func //'); do \
 			echo "$$target $$name"; go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$target; \
+			go run ./.ci/corpus $$target $$name; \
 		done; \
 	done
 
