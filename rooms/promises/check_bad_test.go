@@ -118,13 +118,13 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 		"a message is stored twice":                 {after(stored, 0, 3, event{Kind: stored, Room: "r", Gen: 7, Seq: 4, Text: "c"}), "stored twice"},
 		"a number is left out":                      {edit(stored, 0, 3, func(e *event) { e.Seq = 4 }), "number 4 follows 2"},
 		"a number is given twice":                   {edit(stored, 0, 3, func(e *event) { e.Seq = 2 }), "number 2 follows 2"},
-		"acknowledged under another number":         {edit(acked, 1, 3, func(e *event) { e.Seq = 2 }), "acknowledged as {7 2}, but stored as {7 3}"},
+		"acknowledged under another number":         {edit(acked, 1, 3, func(e *event) { e.Seq = 2 }), "acknowledged as 2, but stored as 3"},
 		"acknowledged twice":                        {after(acked, 1, 3, event{Kind: acked, Conn: 1, Gen: 7, Seq: 3, Text: "c"}), "acknowledged twice"},
-		"acknowledged, and not stored":              {both(without(stored, 0, 3), without(kept, 0, 3)), "acknowledged as {7 3}, but stored as {0 0}"},
+		"acknowledged, and not stored":              {both(without(stored, 0, 3), without(kept, 0, 3)), "acknowledged as 3, but stored as 0"},
 		"acknowledged, and lost later":              {without(kept, 0, 3), "in the store: false, want true"},
 		"refused, and stored":                       {after(sent, 1, 0, event{Kind: refused, Conn: 1, Text: "a"}), "its sender was told that it is not"},
 		"stored, and refused":                       {after(stored, 0, 1, event{Kind: refused, Conn: 1, Text: "a"}), "refused, but stored"},
-		"the sender is not told its ref":            {edit(shown, 1, 2, func(e *event) { e.Ref = "" }), "without its ref"},
+		"the sender is not told its ref":            {edit(shown, 1, 2, func(e *event) { e.Ref = "" }), "was not shown it by its ref"},
 		"another is told the ref":                   {edit(shown, 3, 3, func(e *event) { e.Ref = "refc" }), "not this connection's name"},
 		"the sender is told another ref":            {edit(shown, 1, 3, func(e *event) { e.Ref = "refb" }), "not this connection's name"},
 		"shown to who was told of the deletion":     {both(after(shown, 3, 2, gone...), after(removed, 0, 0, event{Kind: deleted, Conn: 3}), emptied), "shown to who has left"},
@@ -132,6 +132,10 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 		"a deleted room's members are not told":     {both(after(shown, 4, 3, gone...), emptied), "was not told that its room was deleted"},
 		"a deleted room's messages are there again": {after(shown, 4, 3, gone...), "in the store: true, want false"},
 		"stored in a deleted room":                  {both(after(shown, 4, 2, gone...), emptied), "stored in a room that was deleted"},
+		"what is sent again is stored again": {after(joined, 3, 0, event{Kind: sent, Conn: 3, Room: "r", Text: "b", Ref: "refb"},
+			event{Kind: stored, Room: "r", Gen: 7, Seq: 3, Text: "b"}), "stored twice, as 2 before"},
+		"a client is to begin anew without need":                  {edit(history, 4, 1, func(e *event) { e.Reset = true }), "told to begin anew in the room that it was in"},
+		"a client is not told that its number is of another room": {edit(joining, 4, 0, func(e *event) { e.Gen = 6 }), "resumed in generation 6, of another"},
 		"two rooms of one id are taken for one": {after(shown, 3, 3,
 			event{Kind: sent, Conn: 1, Room: "r", Text: "d"}, event{Kind: stored, Room: "r", Gen: 8, Seq: 1, Text: "d"},
 			event{Kind: shown, Conn: 3, Gen: 8, Seq: 1, Text: "d"}), "is of generation 8, and what was shown before of 7"},
@@ -171,6 +175,12 @@ func TestWhatIsNotPromised(t *testing.T) {
 	list = slices.Delete(list, i, i+1)
 	list[i-1].Whole, list[i-1].Seq = false, 1
 	require.Empty(t, check(list), "a history is cut to its newest messages")
+
+	list = good()
+	i = find(t, list, joined, 3, 0)
+	list = slices.Insert(list, i+1, event{Kind: sent, Conn: 3, Room: "r", Text: "b", Ref: "refb"},
+		event{Kind: acked, Conn: 3, Gen: 7, Seq: 2, Text: "b"}, event{Kind: shown, Conn: 3, Gen: 7, Seq: 2, Text: "b", Ref: "refb"})
+	require.Empty(t, check(list), "who sends again is told what became of it, by its ref")
 
 	list = good()
 	list = slices.Insert(list, find(t, list, shown, 4, 3), event{Kind: ended, Conn: 3})

@@ -1,23 +1,26 @@
 package promises
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // place is where a message stands: in which room and where in its order.
 type place struct{ gen, seq int64 }
 
-// sending is what is known of a message by its text, which is unlike all others'.
+// sending is what is known of a message by its text, which is unlike all others'. It may be sent again, with the same ref,
+// over other connections.
 type sending struct {
-	conn    int
-	room    string
-	ref     string
-	nth     int   // of its connection's
-	after   place // the newest acknowledged message of its room when it was sent
-	stored  place
-	acked   bool
+	room   string
+	ref    string
+	conns  []int           // that have sent it, in their order; fromHTTP among them
+	nth    int             // of its first connection's
+	after  place           // the newest acknowledged message of its room when it was first sent
+	stored map[int64]int64 // by generation, its number
+	acked  map[int]bool    // by connection
+	named  map[int]bool    // by connection: it was shown its own message, by its ref
+	// refused: its sender was told that it is not stored and never will be.
 	refused bool
-	// nameless: the connection that sent it was shown it without its ref, as if it were somebody else's. That may be if the
-	// server could not say what became of it.
-	nameless bool
 }
 
 // membership is what is known of a connection.
@@ -29,6 +32,7 @@ type membership struct {
 	gen       int64           // of what it was shown; 0: nothing yet
 	at        int64           // the newest message that it was shown, or what it resumed after
 	left      int             // messages of its history that are still to be shown
+	reset     bool            // it was told that what it had is of another room
 	cut       bool            // its history leaves out older messages
 	joined    bool
 	deleted   bool
@@ -94,7 +98,7 @@ func (c *checker) event(e event) {
 	case refused:
 		s := c.sends[e.Text]
 		s.refused = true
-		if s.stored.seq != 0 {
+		if len(s.conns) == 1 && len(s.stored) > 0 {
 			c.fail("refused, but stored as %v", s.stored)
 		}
 	case joining:
@@ -105,6 +109,9 @@ func (c *checker) event(e event) {
 		c.conns[e.Conn] = m
 	case history:
 		m.left, m.cut = int(e.Seq), !e.Whole
+		if m.reset = e.Reset; m.reset {
+			m.since = fresh
+		}
 	case shown:
 		c.shown(e, m)
 	case joined:
@@ -129,7 +136,11 @@ func (c *checker) event(e event) {
 }
 
 func (c *checker) sent(e event, m *membership) {
-	s := &sending{conn: e.Conn, room: e.Room, ref: e.Ref}
+	if s := c.sends[e.Text]; s != nil {
+		s.conns = append(s.conns, e.Conn)
+		return
+	}
+	s := newSending(e.Room, e.Ref, e.Conn)
 	if gen := c.gens[e.Room]; gen != 0 {
 		s.after = place{gen, c.acked[gen]}
 	}
@@ -140,18 +151,22 @@ func (c *checker) sent(e event, m *membership) {
 	c.sends[e.Text] = s
 }
 
+func newSending(room, ref string, conns ...int) *sending {
+	return &sending{room: room, ref: ref, conns: conns, stored: make(map[int64]int64), acked: make(map[int]bool), named: make(map[int]bool)}
+}
+
 func (c *checker) stored(e event) {
 	at := place{e.Gen, e.Seq}
 	s := c.sends[e.Text]
 	if s == nil {
 		c.fail("stored, but nobody sent it")
-		s = &sending{room: e.Room}
+		s = newSending(e.Room, "")
 		c.sends[e.Text] = s
 	}
-	if s.stored.seq != 0 {
-		c.fail("stored twice, as %v before", s.stored)
+	if seq := s.stored[e.Gen]; seq != 0 {
+		c.fail("stored twice, as %d before", seq)
 	}
-	if s.refused {
+	if s.refused && len(s.conns) == 1 {
 		c.fail("stored, but its sender was told that it is not")
 	}
 	if c.gone[e.Gen] {
@@ -163,27 +178,29 @@ func (c *checker) stored(e event) {
 	if s.after.gen == e.Gen && s.after.seq >= e.Seq {
 		c.fail("was sent after %d was acknowledged, and comes before it", s.after.seq)
 	}
-	s.stored = at
+	s.stored[e.Gen] = e.Seq
 	c.journal[at] = e.Text
 	c.newest[e.Gen] = max(c.newest[e.Gen], e.Seq)
 	c.gens[s.room] = max(c.gens[s.room], e.Gen)
-	if m := c.conns[s.conn]; m != nil {
-		if m.lastStore.gen == at.gen && int(m.lastStore.seq) > s.nth {
-			c.fail("its connection sent it before what is stored already")
-		}
-		m.lastStore = place{at.gen, int64(s.nth)}
+	if len(s.conns) != 1 || c.conns[s.conns[0]] == nil {
+		return // it may have come by any of them
 	}
+	m := c.conns[s.conns[0]]
+	if m.lastStore.gen == at.gen && int(m.lastStore.seq) > s.nth {
+		c.fail("its connection sent it before what is stored already")
+	}
+	m.lastStore = place{at.gen, int64(s.nth)}
 }
 
 func (c *checker) acknowledged(e event) {
 	s := c.sends[e.Text]
-	switch at := (place{e.Gen, e.Seq}); {
-	case s.acked:
+	if len(s.conns) == 1 && s.acked[e.Conn] {
 		c.fail("acknowledged twice")
-	case s.stored != at:
-		c.fail("acknowledged as %v, but stored as %v", at, s.stored)
 	}
-	s.acked = true
+	if seq := s.stored[e.Gen]; seq != e.Seq {
+		c.fail("acknowledged as %d, but stored as %d", e.Seq, seq)
+	}
+	s.acked[e.Conn] = true
 	c.acked[e.Gen] = max(c.acked[e.Gen], e.Seq)
 }
 
@@ -196,9 +213,23 @@ func (c *checker) shown(e event, m *membership) {
 	if m.ended || m.deleted {
 		c.fail("shown to who has left")
 	}
+	s := c.sends[e.Text]
+	mine := slices.Contains(s.conns, e.Conn) && e.Conn != fromHTTP
+	if mine && e.Ref == s.ref && s.ref != "" {
+		s.named[e.Conn] = true
+		if gen, at := c.position(m); len(s.conns) > 1 && e.Gen == gen && e.Seq <= at {
+			return // it is told what became of a message that it had been shown already
+		}
+	}
+	if e.Ref != "" && (!mine || s.ref != e.Ref) {
+		c.fail("shown with ref %q, which is not this connection's name for it", e.Ref)
+	}
 	first := m.gen == 0
 	if first {
 		m.gen = e.Gen
+		if m.reset && m.sinceGen == e.Gen {
+			c.fail("told to begin anew in the room that it was in")
+		}
 		if m.since != fresh && m.sinceGen == e.Gen {
 			m.at = m.since
 		}
@@ -210,7 +241,7 @@ func (c *checker) shown(e event, m *membership) {
 		c.fail("shown again, or out of order: %d was shown before", m.at)
 	case first && m.cut:
 	case first && m.since != fresh && m.sinceGen != e.Gen:
-		// Without an epoch the client cannot know that its number is of another room.
+		c.fail("resumed in generation %d, of another, and is not told so", m.sinceGen)
 	default:
 		for seq := m.at + 1; seq < e.Seq; seq++ {
 			if !c.erased[place{e.Gen, seq}] {
@@ -222,12 +253,6 @@ func (c *checker) shown(e event, m *membership) {
 	m.at = max(m.at, e.Seq)
 	if m.left > 0 {
 		m.left--
-	}
-	switch s := c.sends[e.Text]; {
-	case s.conn != fromHTTP && s.conn == e.Conn && e.Ref == "":
-		s.nameless = true
-	case e.Ref != "" && (s.conn != e.Conn || s.ref != e.Ref):
-		c.fail("shown with ref %q, which is not this connection's name for it", e.Ref)
 	}
 }
 
@@ -275,8 +300,10 @@ func (c *checker) end() {
 		}
 	}
 	for text, s := range c.sends {
-		if s.acked && s.nameless {
-			c.fail("%q was acknowledged, but its sender was shown it without its ref", text)
+		for id := range s.acked {
+			if m := c.conns[id]; m != nil && !m.ended && !m.deleted && !s.named[id] && s.stored[m.gen] != 0 && !c.erased[place{m.gen, s.stored[m.gen]}] {
+				c.fail("%q was acknowledged, but connection %d was not shown it by its ref", text, id)
+			}
 		}
 	}
 	for id, m := range c.conns {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/traceroom/traceroom/rooms"
 )
@@ -15,6 +16,8 @@ type client struct {
 	name, room string
 	conn       *conn // the newest; nil: there was none
 	since, gen int64 // the newest message that it was shown; since is fresh if there is none
+	epoch      string
+	unsure     []string // the texts that it has sent and not been acknowledged: they are sent again on the next connection
 }
 
 // maxUnread is how many events wait for a client that does not read.
@@ -46,6 +49,9 @@ type told struct {
 	Text, Ref string
 	History   []told
 	Truncated bool
+	More      bool
+	Reset     bool
+	Epoch     string
 }
 
 // lines is a rooms.Format.
@@ -54,7 +60,7 @@ type lines struct{}
 func (lines) Transport() string { return "websocket" }
 
 func (lines) Append(dst []byte, ev *rooms.Event, ref string) []byte {
-	l := told{Kind: ev.Kind, Ref: ref, Truncated: ev.Truncated}
+	l := told{Kind: ev.Kind, Ref: ref, Truncated: ev.Truncated, More: ev.More, Reset: ev.Reset, Epoch: ev.Epoch}
 	switch ev.Kind {
 	case rooms.EventMessage:
 		l.Gen, l.Seq, l.Text = ev.Message.Generation, ev.Message.Seq, ev.Message.Text
@@ -101,14 +107,18 @@ func (c *conn) read(b *rooms.Bundle) {
 		case rooms.EventMessage:
 			c.see(l)
 		case rooms.EventHistory:
-			whole := !l.Truncated && (c.client.since != fresh || len(l.History) < rooms.HistoryLength)
-			c.world.record.add(event{Kind: history, Conn: c.id, Seq: int64(len(l.History)), Whole: whole})
+			if l.Reset {
+				c.client.since, c.client.gen = fresh, 0
+			}
+			c.client.epoch = l.Epoch
+			whole := !l.Truncated && (c.client.since != fresh || !l.More && len(l.History) < rooms.HistoryLength)
+			c.world.record.add(event{Kind: history, Conn: c.id, Seq: int64(len(l.History)), Whole: whole, Reset: l.Reset})
 			for _, m := range l.History {
 				c.see(m)
 			}
 		case rooms.EventRoomDeleted:
 			c.world.record.add(event{Kind: deleted, Conn: c.id})
-			c.client.since, c.client.gen = fresh, 0
+			c.client.since, c.client.gen, c.client.epoch, c.client.unsure = fresh, 0, "", nil
 		}
 	}
 	b.Done(fmt.Sprint(c.id), true)
@@ -116,7 +126,12 @@ func (c *conn) read(b *rooms.Bundle) {
 
 func (c *conn) see(l told) {
 	c.world.record.add(event{Kind: shown, Conn: c.id, Gen: l.Gen, Seq: l.Seq, Text: l.Text, Ref: l.Ref})
-	c.client.since, c.client.gen = l.Seq, l.Gen
+	if l.Ref != "" {
+		c.client.unsure = slices.DeleteFunc(c.client.unsure, func(text string) bool { return text == l.Text })
+	}
+	if l.Gen != c.client.gen || l.Seq > c.client.since { // it is not what was sent again
+		c.client.since, c.client.gen = l.Seq, l.Gen
+	}
 }
 
 // Removed has a client that reads be told why; who does not is told when it reads again.
@@ -176,10 +191,10 @@ func (c *conn) join() {
 		w.mu.Unlock()
 		return
 	}
-	since := c.client.since
+	since, epoch := c.client.since, c.client.epoch
 	w.record.add(event{Kind: joining, Conn: c.id, Room: c.client.room, Since: since, Gen: c.client.gen})
 	w.mu.Unlock()
-	ask := rooms.Join{RoomID: c.client.room, ClientID: c.client.name}
+	ask := rooms.Join{RoomID: c.client.room, ClientID: c.client.name, Epoch: epoch}
 	if since != fresh {
 		ask.Since = &since
 	}
@@ -194,6 +209,9 @@ func (c *conn) join() {
 	c.member = m
 	if c.open {
 		w.record.add(event{Kind: joined, Conn: c.id, Whole: len(c.unread) == 0})
+		for _, text := range c.client.unsure {
+			c.work <- func() { c.say(text) }
+		}
 	}
 }
 
@@ -204,30 +222,39 @@ func (c *conn) leave() {
 	}
 }
 
+// send says something new, and say something that may have been said before.
 func (c *conn) send() {
 	w := c.world
+	text := w.text()
 	w.mu.Lock()
-	open := c.open
+	if c.open && c.member != nil {
+		c.client.unsure = append(c.client.unsure, text)
+	}
+	w.mu.Unlock()
+	c.say(text)
+}
+
+func (c *conn) say(text string) {
+	w := c.world
+	w.mu.Lock()
+	open := c.open && slices.Contains(c.client.unsure, text)
 	w.mu.Unlock()
 	if open && c.member != nil {
-		c.node.send(c.id, rooms.Post{RoomID: c.client.room, ClientID: c.client.name, Ref: fmt.Sprint("ref", c.id), From: c.member})
+		c.node.send(c.id, rooms.Post{RoomID: c.client.room, ClientID: c.client.name, Text: text, Ref: "ref-" + text, From: c.member})
 	}
 }
 
-// send sends a post with a text of its own, for connection id.
+// send sends a post for connection id.
 func (n *node) send(id int, p rooms.Post) {
 	w := n.world
-	p.Text, p.Transport = fmt.Sprint("text", w.texts.Add(1)), "websocket"
-	if p.Ref != "" {
-		p.Ref += p.Text
-	}
+	p.Transport = "websocket"
 	w.record.add(event{Kind: sent, Conn: id, Room: p.RoomID, Text: p.Text, Ref: p.Ref})
 	refuse := func(err error) {
 		if errors.Is(err, rooms.ErrNotFound) {
 			w.record.add(event{Kind: refused, Conn: id, Text: p.Text})
 		}
 	}
-	err := n.Send(context.Background(), p, func(m *rooms.Message, err error) {
+	err := n.Send(context.Background(), p, func(m *rooms.Message, _ bool, err error) {
 		switch {
 		case !n.pass(): // nobody is told anything
 		case err != nil:

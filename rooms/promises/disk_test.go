@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -22,6 +25,9 @@ type disk struct {
 	places      map[string]place // of messages, by their ids
 	byPlace     map[place]*rooms.Message
 	users       []rooms.User
+	refs        map[refKey]ref
+	id          string        // tells it from other disks
+	ahead       time.Duration // of the clock
 	// record is told what is stored and deleted, in its order. It may be nil.
 	record *record
 }
@@ -32,8 +38,37 @@ type storedRoom struct {
 	messages []*rooms.Message
 }
 
+// ref is what is remembered of a message by its client's name for it.
+type (
+	refKey struct {
+		gen         int64
+		client, ref string
+	}
+	ref struct {
+		message *rooms.Message
+		at      time.Time
+	}
+)
+
 func newDisk(r *record) *disk {
-	return &disk{rooms: make(map[string]*storedRoom), places: make(map[string]place), byPlace: make(map[place]*rooms.Message), record: r}
+	id := rooms.NewID()
+	return &disk{
+		rooms: make(map[string]*storedRoom), places: make(map[string]place), byPlace: make(map[place]*rooms.Message),
+		refs: make(map[refKey]ref), id: id[len(id)-12:], record: r,
+	}
+}
+
+func (d *disk) now() time.Time { return time.Now().Add(d.ahead) }
+
+// sent is the message that the room has of a client by this ref, nil if none is remembered.
+func (d *disk) sent(r *storedRoom, client, name string) *rooms.Message {
+	if r == nil || name == "" {
+		return nil
+	}
+	if known, ok := d.refs[refKey{r.Generation, client, name}]; ok && d.now().Sub(known.at) < rooms.RefAge {
+		return known.message
+	}
+	return nil
 }
 
 func (d *disk) note(e event) {
@@ -78,7 +113,7 @@ func (s *diskStore) CreateRoom(ctx context.Context, room rooms.Room) (rooms.Room
 		return old.Room, false, nil
 	}
 	s.generations++
-	room.Generation = s.generations
+	room.Generation, room.Epoch = s.generations, fmt.Sprintf("%s.%d", s.id, s.generations)
 	s.rooms[room.ID] = &storedRoom{Room: room}
 	return room, true, nil
 }
@@ -154,7 +189,16 @@ func (s *diskStore) Append(ctx context.Context, roomID string, drafts []rooms.Dr
 			return errors.New("the parent's id is none")
 		}
 	}
-	for _, d := range drafts {
+	for i, d := range drafts {
+		if known := s.sent(r, d.Message.ClientID, d.Ref); known != nil {
+			drafts[i].Repeated = true
+			text := d.Message.Text
+			*d.Message = *known
+			if _, there := s.places[known.ID]; !there {
+				d.Message.Text = text
+			}
+			continue
+		}
 		r.LastSeq++
 		r.Messages++
 		d.Message.ID, d.Message.Generation, d.Message.Seq = rooms.NewID(), r.Generation, r.LastSeq
@@ -162,6 +206,9 @@ func (s *diskStore) Append(ctx context.Context, roomID string, drafts []rooms.Dr
 		r.messages = append(r.messages, &m)
 		at := place{m.Generation, m.Seq}
 		s.places[m.ID], s.byPlace[at] = at, &m
+		if d.Ref != "" {
+			s.refs[refKey{m.Generation, m.ClientID, d.Ref}] = ref{&m, s.now()}
+		}
 		s.note(event{Kind: stored, Room: roomID, Gen: m.Generation, Seq: m.Seq, Text: m.Text})
 	}
 	return nil
@@ -180,22 +227,29 @@ func (r *storedRoom) after(seq int64) (list []*rooms.Message) {
 	return list
 }
 
-func (s *diskStore) After(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
-	if err := s.begin(ctx); err != nil {
-		return nil, err
-	}
-	defer s.mu.Unlock()
-	list := s.rooms[roomID].after(seq)
-	return list[:min(max(limit, 0), len(list))], nil
+func (s *diskStore) After(ctx context.Context, roomID string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+	return s.Newest(ctx, roomID, seq, math.MaxInt, most)
 }
 
-func (s *diskStore) Newest(ctx context.Context, roomID string, seq int64, limit int) ([]*rooms.Message, error) {
+func (s *diskStore) Newest(ctx context.Context, roomID string, seq int64, limit int, most rooms.Part) (list []*rooms.Message, more bool, err error) {
 	if err := s.begin(ctx); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer s.mu.Unlock()
-	list := s.rooms[roomID].after(seq)
-	return list[len(list)-min(max(limit, 0), len(list)):], nil
+	if most.Messages <= 0 {
+		return nil, false, nil
+	}
+	found := s.rooms[roomID].after(seq)
+	found = found[len(found)-min(max(limit, 0), len(found)):]
+	bytes := 0
+	for _, m := range found {
+		bytes += len(m.Text)
+		if len(list) >= most.Messages || most.Bytes > 0 && bytes > most.Bytes && len(list) > 0 {
+			return list, true, nil
+		}
+		list = append(list, m)
+	}
+	return list, false, nil
 }
 
 func (s *diskStore) Message(ctx context.Context, id string) (*rooms.Message, error) {
@@ -207,6 +261,19 @@ func (s *diskStore) Message(ctx context.Context, id string) (*rooms.Message, err
 		return s.byPlace[at], nil
 	}
 	return nil, rooms.NotFound("message", "message_id", id)
+}
+
+func (s *diskStore) Sent(ctx context.Context, roomID, clientID, name string) (*rooms.Message, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	if m := s.sent(s.rooms[roomID], clientID, name); m != nil {
+		if _, there := s.places[m.ID]; there {
+			return m, nil
+		}
+	}
+	return nil, rooms.NotFound("message", "ref", name)
 }
 
 func (s *diskStore) DeleteMessage(ctx context.Context, id string) error {
@@ -279,6 +346,7 @@ func TestDisk(t *testing.T) {
 			return func() rooms.Store { return d.open() }
 		},
 		Persistent: true, Shared: true,
+		Later: func(_ *testing.T, s rooms.Store, d time.Duration) { s.(*diskStore).ahead += d },
 		Spoil: func(m *rooms.Message) { m.IsReply, m.ParentID = true, "no such id" },
 	}.Run(t)
 }

@@ -59,7 +59,7 @@ func (f *file) node() rooms.Store {
 }
 
 func (f *file) messages(room string) []*rooms.Message {
-	list, err := f.opened[len(f.opened)-1].After(context.Background(), room, 0, 1<<30)
+	list, _, err := f.opened[len(f.opened)-1].After(context.Background(), room, 0, rooms.Part{Messages: 1 << 30})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -87,6 +87,9 @@ func (s *written) Append(ctx context.Context, id string, drafts []rooms.Draft) e
 	err := s.Store.Append(ctx, id, drafts)
 	if err == nil {
 		for _, d := range drafts {
+			if d.Repeated {
+				continue
+			}
 			s.record.add(event{Kind: stored, Room: id, Gen: d.Message.Generation, Seq: d.Message.Seq, Text: d.Message.Text})
 		}
 	}

@@ -36,6 +36,7 @@ type event struct {
 	Gen, Seq  int64
 	Text, Ref string
 	Since     int64 // joining: the newest message that the client was shown, or fresh; Gen is the generation it was of
+	Reset     bool  // history: it does not follow on what the client has
 	Whole     bool  // history: nothing that the room holds after Since is left out; joined: it has read all that it was sent
 }
 

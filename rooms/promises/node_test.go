@@ -178,25 +178,25 @@ func (s troubled) Append(ctx context.Context, id string, drafts []rooms.Draft) e
 	copies := make([]rooms.Draft, len(drafts))
 	for i, d := range drafts {
 		m := *d.Message
-		copies[i] = rooms.Draft{Ctx: d.Ctx, Message: &m}
+		copies[i] = rooms.Draft{Ctx: d.Ctx, Message: &m, Ref: d.Ref}
 	}
 	err := s.call(ctx, func() error { return s.Store.Append(ctx, id, copies) })
 	if err == nil {
 		for i, d := range copies {
-			*drafts[i].Message = *d.Message
+			*drafts[i].Message, drafts[i].Repeated = *d.Message, d.Repeated
 		}
 	}
 	return err
 }
 
-func (s troubled) After(ctx context.Context, id string, seq int64, limit int) (list []*rooms.Message, err error) {
-	err = s.call(ctx, func() (err error) { list, err = s.Store.After(ctx, id, seq, limit); return err })
-	return list, err
+func (s troubled) After(ctx context.Context, id string, seq int64, most rooms.Part) (list []*rooms.Message, more bool, err error) {
+	err = s.call(ctx, func() (err error) { list, more, err = s.Store.After(ctx, id, seq, most); return err })
+	return list, more, err
 }
 
-func (s troubled) Newest(ctx context.Context, id string, seq int64, limit int) (list []*rooms.Message, err error) {
-	err = s.call(ctx, func() (err error) { list, err = s.Store.Newest(ctx, id, seq, limit); return err })
-	return list, err
+func (s troubled) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.Part) (list []*rooms.Message, more bool, err error) {
+	err = s.call(ctx, func() (err error) { list, more, err = s.Store.Newest(ctx, id, seq, limit, most); return err })
+	return list, more, err
 }
 
 func (s troubled) DeleteMessage(ctx context.Context, id string) error {

@@ -143,6 +143,9 @@ func run(t *testing.T, p plan, open func(*testing.T, *record) database) (events 
 	return events
 }
 
+// text is one that nobody has said.
+func (w *world) text() string { return fmt.Sprint("text", w.texts.Add(1)) }
+
 func roomID(i int) string { return fmt.Sprint("room", i) }
 
 // start starts a node in place i, where there is none or a dead one.
@@ -228,15 +231,16 @@ func (w *world) do(t *testing.T, c command) {
 	case post:
 		w.on(n, func() {
 			for range c.N {
-				n.send(fromHTTP, rooms.Post{RoomID: room, ClientID: "somebody"})
+				n.send(fromHTTP, rooms.Post{RoomID: room, ClientID: "somebody", Text: w.text()})
 			}
 		})
 	case remove:
 		w.on(n, func() { _ = n.DeleteRoom(context.Background(), room) })
 	case erase:
 		w.on(n, func() {
-			if list, err := n.Messages(context.Background(), room, nil, 1); err == nil && len(list) == 1 {
-				_ = n.DeleteMessage(context.Background(), list[0].ID)
+			page, err := n.Messages(context.Background(), room, rooms.Query{Limit: 1})
+			if err == nil && len(page.Messages) == 1 {
+				_ = n.DeleteMessage(context.Background(), page.Messages[0].ID)
 			}
 		})
 	case kill:
