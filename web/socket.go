@@ -158,7 +158,7 @@ func (c *socket) tell(e *rooms.Error, ref string) {
 
 // read reads frames until the connection ends, and then leaves.
 func (c *socket) read() {
-	why, end := c.frames()
+	why, answered, end := c.frames()
 	if !end {
 		go c.read()
 		return
@@ -174,40 +174,45 @@ func (c *socket) read() {
 		}
 	}
 	c.sockets.disconnected(c.ctx, c, why)
-	c.in.Drain(closeGrace)
+	grace := closeGrace
+	if answered {
+		grace = behindClose
+	}
+	c.in.Drain(grace)
 	c.out.ReadDone()
 	c.sockets.remove(c)
 }
 
-// frames handles what the client says, and returns how the connection ended. Or it has not ended, but the goroutine's stack
-// has grown while handling a message, and the client has gone quiet: then it is for a new goroutine, with a small stack, to
-// wait for more.
-func (c *socket) frames() (why rooms.Closing, end bool) {
+// frames handles what the client says, and returns how the connection ended; answered: with the peer's close frame,
+// behind which it should say nothing more. Or it has not ended, but the goroutine's stack has grown while handling a message,
+// and the client has gone quiet: then it is for a new goroutine, with a small stack, to wait for more.
+func (c *socket) frames() (why rooms.Closing, answered, end bool) {
 	grown := false
 	for {
 		op, p, err := c.in.Next()
 		if err != nil {
-			return c.lost(err), true
+			return c.lost(err), false, true
 		}
 		c.heard.Store(true)
 		switch op {
 		case inbox.Pong:
 			// That the client answers a ping is the one thing that happens to a quiet connection.
 			if grown {
-				return rooms.Closing{}, false
+				return rooms.Closing{}, false, false
 			}
 		case inbox.Ping:
 			c.pong(p)
 			grown = true
 		case inbox.Close:
-			return c.closed(p), true
+			why, answered = c.closed(p)
+			return why, answered, true
 		default:
 			// What comes after the server's close frame is not heeded, and not acknowledged.
 			if c.ending.Load() != nil {
 				continue
 			}
 			if err := c.message(op, p); err != nil {
-				return c.lost(err), true
+				return c.lost(err), false, true
 			}
 			grown = true
 		}
@@ -221,17 +226,17 @@ func (c *socket) pong(p []byte) {
 }
 
 // closed answers the peer's close frame.
-func (c *socket) closed(p []byte) rooms.Closing {
+func (c *socket) closed(p []byte) (why rooms.Closing, answered bool) {
 	code, reason, err := inbox.ParseClose(p)
 	if err != nil {
-		return c.lost(err)
+		return c.lost(err), false
 	}
 	answer := closeFrame(code, "")
 	if len(p) == 0 {
 		answer = emptyCloseFrame
 	}
 	c.out.Finish(answer, closeGrace)
-	return rooms.Closing{Code: code, Reason: reason}
+	return rooms.Closing{Code: code, Reason: reason}, true
 }
 
 // errNotText is the error for a binary message.

@@ -11,7 +11,7 @@ func Refusal(r *http.Request, header http.Header) (status int, reason string) {
 		return http.StatusBadRequest, "a WebSocket takes HTTP/1.1"
 	case len(r.Header.Values("Sec-Websocket-Key")) > 1:
 		return http.StatusBadRequest, "more than one Sec-WebSocket-Key"
-	case len(versions) != 1 || versions[0] != "13":
+	case len(versions) > 1 || len(versions) == 1 && versions[0] != "13":
 		header.Set(version, "13")
 		header.Set("Upgrade", "websocket")
 		header.Set("Connection", "Upgrade")

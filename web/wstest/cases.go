@@ -36,12 +36,12 @@ type Server struct {
 
 // Case is what a client sends, and what is to come of it.
 type Case struct {
-	Name string
-	Send []string // is written one after the other
-	// Heard is what the server is to hear, in order, the close frame aside.
-	Heard []Message
-	// Close is the code of the server's close frame, or NoStatus. 0: the connection goes on.
-	Close int
+	Name  string
+	Send  []string  // is written one after the other
+	Heard []Message // by the server, in order, the close frame aside
+	Close int       // the code of the server's close frame, or NoStatus; 0: the connection goes on
+	// ByClient says that the server's close frame answers the client's.
+	ByClient bool
 }
 
 // Cases returns the cases for s.
@@ -71,12 +71,19 @@ func whole(m Message) string { return Frame(Final|m.Op, m.Payload) }
 // fails is a case of frames that come behind a message and end the connection.
 func (s Server) fails(code int, name string, frames ...string) Case {
 	hello := s.text("hello")
-	return Case{name, append([]string{whole(hello)}, frames...), []Message{hello}, code}
+	return Case{Name: name, Send: append([]string{whole(hello)}, frames...), Heard: []Message{hello}, Close: code}
+}
+
+// closes is a case of frames that come behind a message, among them a close frame.
+func (s Server) closes(code int, name string, frames ...string) Case {
+	c := s.fails(code, name, frames...)
+	c.ByClient = true
+	return c
 }
 
 // hears is a case of frames that are understood.
 func hears(name string, send string, heard ...Message) Case {
-	return Case{name, []string{send}, heard, 0}
+	return Case{Name: name, Send: []string{send}, Heard: heard}
 }
 
 // chopped cuts s into pieces of n bytes.
@@ -96,12 +103,12 @@ func (s Server) framing() (cases []Case) {
 			}
 			cases = append(cases, hears(fmt.Sprintf("1 opcode %d, %d bytes", m.Op, n), whole(m), m))
 			if n > 60_000 {
-				cases = append(cases, Case{fmt.Sprintf("1 opcode %d, %d bytes in pieces", m.Op, n), chopped(whole(m), 997), []Message{m}, 0})
+				cases = append(cases, Case{Name: fmt.Sprintf("1 opcode %d, %d bytes in pieces", m.Op, n), Send: chopped(whole(m), 997), Heard: []Message{m}})
 			}
 		}
 	}
 	hello := s.text("byte by byte")
-	return append(cases, Case{"1 byte by byte", chopped(whole(hello)+Frame(Final|Ping, "x"), 1), []Message{hello, {Ping, "x"}}, 0})
+	return append(cases, Case{Name: "1 byte by byte", Send: chopped(whole(hello)+Frame(Final|Ping, "x"), 1), Heard: []Message{hello, {Ping, "x"}}})
 }
 
 func (s Server) lengths() []Case {
@@ -136,12 +143,12 @@ func (s Server) pings() []Case {
 		hears("2 a ping", Frame(Final|Ping, "hello"), Message{Ping, "hello"}),
 		hears("2 a ping of bytes", Frame(Final|Ping, "\x00\xff\xfe\xfd"), Message{Ping, "\x00\xff\xfe\xfd"}),
 		hears("2 the longest ping", whole(longest), longest),
-		{"2 the longest ping byte by byte", chopped(whole(longest), 1), []Message{longest}, 0},
+		{Name: "2 the longest ping byte by byte", Send: chopped(whole(longest), 1), Heard: []Message{longest}},
 		s.fails(1002, "2 a ping of 126 bytes", Frame(Final|Ping, strings.Repeat("\xfe", 126))),
 		hears("2 a pong that nobody asked for", Frame(Final|Pong, "x")+whole(hello), Message{Pong, "x"}, hello),
 		hears("2 an empty pong, and a ping", Frame(Final|Pong, "")+Frame(Final|Ping, "x"), Message{Pong, ""}, Message{Ping, "x"}),
 		hears("2 ten pings together", ten, heard...),
-		{"2 ten pings byte by byte", chopped(ten, 1), heard, 0},
+		{Name: "2 ten pings byte by byte", Send: chopped(ten, 1), Heard: heard},
 		s.fails(1002, "2 a pong of 126 bytes", Frame(Final|Pong, strings.Repeat("x", 126))),
 	}
 	return cases
@@ -177,12 +184,12 @@ func (s Server) fragments() []Case {
 		s.fails(1002, "5 a ping in fragments", Frame(Ping, "x")+Frame(Final, "y")),
 		s.fails(1002, "5 a pong in fragments", Frame(Pong, "x")+Frame(Final, "y")),
 		s.fails(1002, "5 a close frame in fragments", Frame(Close, "\x03\xe8")),
-		{"5 fragments, one after the other", []string{Frame(Text, a), Frame(Final, b)}, []Message{both}, 0},
+		{Name: "5 fragments, one after the other", Send: []string{Frame(Text, a), Frame(Final, b)}, Heard: []Message{both}},
 		hears("5 fragments together", Frame(Text, a)+Frame(Final, b), both),
-		{"5 fragments byte by byte", chopped(Frame(Text, a)+Frame(Final, b), 1), []Message{both}, 0},
-		{"5 a ping between fragments", []string{Frame(Text, a), whole(ping), Frame(Final, b)}, []Message{ping, both}, 0},
+		{Name: "5 fragments byte by byte", Send: chopped(Frame(Text, a)+Frame(Final, b), 1), Heard: []Message{both}},
+		{Name: "5 a ping between fragments", Send: []string{Frame(Text, a), whole(ping), Frame(Final, b)}, Heard: []Message{ping, both}},
 		hears("5 a ping between fragments, together", Frame(Text, a)+whole(ping)+Frame(Final, b), ping, both),
-		{"5 pings between many fragments byte by byte", chopped(many, 1), []Message{ping, ping, ping, both}, 0},
+		{Name: "5 pings between many fragments byte by byte", Send: chopped(many, 1), Heard: []Message{ping, ping, ping, both}},
 		hears("5 fragments of a binary message", Frame(Binary, "\x00")+Frame(0, "")+Frame(Final, "\xff"), Message{Binary, "\x00\xff"}),
 		hears("5 empty fragments around a text", Frame(Text, "")+Frame(0, hello.Payload)+Frame(Final, ""), hello),
 		s.fails(1002, "5 a continuation of no message", Frame(Final, "x")+whole(hello)),
@@ -242,25 +249,26 @@ func closeFrame(code int, reason string) string {
 func (s Server) closing() []Case {
 	bye, hello := closeFrame(1000, ""), s.text("hello")
 	cases := []Case{
-		s.fails(1000, "7 a text, then a close frame", bye),
-		s.fails(1000, "7 two close frames", bye+bye),
-		s.fails(1000, "7 two close frames of two codes", bye+closeFrame(1001, "")),
-		s.fails(1000, "7 a ping behind the close frame", bye+Frame(Final|Ping, "x")),
-		s.fails(1000, "7 a text behind the close frame", bye, whole(hello)),
-		s.fails(1000, "7 the rest of a text behind the close frame", Frame(Text, hello.Payload)+bye+Frame(Final, "x")),
-		s.fails(1000, "7 much behind the close frame", bye, strings.Repeat(whole(hello), 20_000)),
-		s.fails(1000, "7 a broken frame behind the close frame", bye, "\xff\xff\xff\xff"),
-		s.fails(NoStatus, "7 an empty close frame", Frame(Final|Close, "")),
+		{"7 a text and a close frame together", []string{whole(hello) + bye}, []Message{hello}, 1000, true},
+		s.closes(1000, "7 a text, then a close frame", bye),
+		s.closes(1000, "7 two close frames", bye+bye),
+		s.closes(1000, "7 two close frames of two codes", bye+closeFrame(1001, "")),
+		s.closes(1000, "7 a ping behind the close frame", bye+Frame(Final|Ping, "x")),
+		s.closes(1000, "7 a text behind the close frame", bye, whole(hello)),
+		s.closes(1000, "7 the rest of a text behind the close frame", Frame(Text, hello.Payload)+bye+Frame(Final, "x")),
+		s.closes(1000, "7 much behind the close frame", bye, strings.Repeat(whole(hello), 20_000)),
+		s.closes(1000, "7 a broken frame behind the close frame", bye, "\xff\xff\xff\xff"),
+		s.closes(NoStatus, "7 an empty close frame", Frame(Final|Close, "")),
 		s.fails(1002, "7 half a code", Frame(Final|Close, "\x03")),
-		s.fails(1000, "7 a reason", closeFrame(1000, "Hello World!")),
-		s.fails(1000, "7 a reason of several bytes a character", closeFrame(1000, "κόσμε")),
-		s.fails(1000, "7 the longest reason", closeFrame(1000, strings.Repeat("*", 123))),
+		s.closes(1000, "7 a reason", closeFrame(1000, "Hello World!")),
+		s.closes(1000, "7 a reason of several bytes a character", closeFrame(1000, "κόσμε")),
+		s.closes(1000, "7 the longest reason", closeFrame(1000, strings.Repeat("*", 123))),
 		s.fails(1002, "7 a reason that is too long", closeFrame(1000, strings.Repeat("*", 124))),
 		s.fails(1007, "7 a reason that is not UTF-8", closeFrame(1000, "κόσμε\xed\xa0\x80edited")),
 		s.fails(1007, "7 half a character as reason", closeFrame(1000, "\xc3")),
 	}
 	for _, code := range []int{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999} {
-		cases = append(cases, s.fails(code, fmt.Sprint("7 code ", code), closeFrame(code, "")))
+		cases = append(cases, s.closes(code, fmt.Sprint("7 code ", code), closeFrame(code, "")))
 	}
 	for _, code := range []int{0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535} {
 		cases = append(cases,
@@ -283,7 +291,7 @@ func (s Server) limits() []Case {
 	}
 	return []Case{
 		hears("9 the longest text", whole(most), most),
-		{"9 the longest text in fragments", append(pieces, Frame(Final, "")), []Message{most}, 0},
+		{Name: "9 the longest text in fragments", Send: append(pieces, Frame(Final, "")), Heard: []Message{most}},
 		s.fails(1009, "9 a text that is too long", whole(s.text(over))),
 		s.fails(1009, "9 fragments of a text that is too long", append(pieces[:len(pieces):len(pieces)], Frame(Final, "x"))...),
 		s.fails(1009, "9 a text that is much too long", whole(s.text(strings.Repeat(over, 1+8<<20/len(over))))),
