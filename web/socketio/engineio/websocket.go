@@ -286,7 +286,7 @@ func (s *Session) become(c *conn) bool {
 		}
 	}
 	s.poll, s.probe, s.probeBy = nil, nil, 0
-	p.last = Noop
+	p.last, p.upgraded = Noop, true
 	p.signal()
 	s.out.Store(c.queue)
 	wasClosing := s.state == closing
@@ -302,7 +302,7 @@ func (s *Session) become(c *conn) bool {
 		it.Done(s.connID, false)
 	}
 	if wasClosing {
-		s.server.forget(s)
+		s.server.forget(s, false)
 		c.finish(websocket.CloseNormalClosure, string(ForcedClose))
 	} else if h := s.server.opts.Hooks.Upgrade; h != nil {
 		h(s)
@@ -324,5 +324,5 @@ func (s *Session) dropProbe(c *conn) {
 // clearProbe lets the session wait in polls again; mu is held.
 func (s *Session) clearProbe() {
 	s.probe, s.probeBy = nil, 0
-	s.poll.noop, s.poll.noops = false, 0
+	s.poll.noop = false
 }
