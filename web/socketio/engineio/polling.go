@@ -30,6 +30,7 @@ type polling struct {
 	weight   int           // of the items, and of those that are being written
 	wake     chan struct{} // of the poll that is waiting; nil: none is
 	posting  bool          // a POST is being read
+	offers   int           // how many WebSockets the client is about to be told of
 	noop     bool          // the client wants to upgrade: let no poll wait that came before
 	bye      bool          // the session is closing: say so when nothing waits any more
 	last     Type          // the transport has ended; this is all that is left to say
@@ -141,7 +142,7 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.wake = make(chan struct{}, 1)
-	body, done, gone, ok := s.await(r.Context(), p, s.probe != nil)
+	body, done, gone, ok := s.await(r.Context(), p, s.probe != nil || p.offers > 0)
 	// From here on the client may get the answer and poll again.
 	p.wake = nil
 	s.mu.Unlock()

@@ -1,9 +1,12 @@
 package engineio_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"strconv"
 	"testing"
@@ -14,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/traceroom/traceroom/web/socketio/engineio"
+	"github.com/traceroom/traceroom/web/wstest"
 )
 
 // How the two orders of what races end is looked at in bubbles, where they can be told apart.
@@ -113,6 +117,26 @@ func TestAPollDuringTheProbeIsRefusedOnceTheUpgradeIsComplete(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAPollWhileTheHandshakeOfTheProbeIsAnsweredIsOneDuringTheProbe(t *testing.T) {
+	inBubble(t, calm(), func(t *testing.T, h *host) {
+		c := h.poll()
+		conn, err := h.dialer.NetDialContext(t.Context(), "", "")
+		require.NoError(t, err)
+		defer conn.Close()
+		_, err = io.WriteString(conn, wstest.Request("/engine.io/?EIO=4&transport=websocket&sid="+c.sid))
+		require.NoError(t, err)
+		synctest.Wait() // the answer is being written
+		waiting := c.getLater()
+		synctest.Wait()
+		_, err = http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		_, err = io.WriteString(conn, wstest.Frame(wstest.Final|wstest.Text, "2probe")+wstest.Frame(wstest.Final|wstest.Text, "5"))
+		require.NoError(t, err)
+		go func() { _, _ = io.Copy(io.Discard, conn) }()
+		require.Equal(t, 400, h.wait(waiting).status)
+	})
 }
 
 func TestAPollDuringAProbeThatIsNotCompletedIsSentHome(t *testing.T) {

@@ -168,7 +168,10 @@ func (s *Server) enter() bool {
 func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, session *Session, transport string, upgrade bool) {
 	switch {
 	case upgrade && transport == WebSocket:
+		// The client knows of its WebSocket before the server goes on, and may poll.
+		offered := session.offering()
 		c := s.upgrade(w, r, session)
+		defer offered()
 		if c == nil {
 			return
 		}

@@ -236,6 +236,23 @@ func (c *conn) ended(err error) {
 	s.end(ending{reason: reason, err: err, code: websocket.CloseNormalClosure})
 }
 
+// offering says that the client is about to be told of a WebSocket that may be offered; done is to be called when that has
+// happened, or not.
+func (s *Session) offering() (done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.poll
+	if p == nil {
+		return func() {}
+	}
+	p.offers++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		p.offers--
+	}
+}
+
 // offer makes c the WebSocket that a polling session may upgrade to. It reports false if the session cannot upgrade now:
 // it has ended, has upgraded, or is about to on another connection.
 func (s *Session) offer(c *conn) bool {
