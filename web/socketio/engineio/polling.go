@@ -145,6 +145,9 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	body, done, gone, ok := s.await(r.Context(), p, s.probe != nil || p.offers > 0)
 	// From here on the client may get the answer and poll again.
 	p.wake = nil
+	if !ok {
+		p.last = Close // no other poll may come between this and the end
+	}
 	s.mu.Unlock()
 	if !ok {
 		s.end(ending{reason: TransportError, err: ErrAborted, only: p})

@@ -304,7 +304,7 @@ func TestCloseAnswersAWaitingPoll(t *testing.T) {
 // A poll may last longer than the times that the HTTP server allows for ordinary requests.
 func TestPollsOutlastTheServersTimeouts(t *testing.T) {
 	h := serve(t, calm())
-	srv := &http.Server{Handler: h.eio, ReadTimeout: 100 * time.Millisecond, WriteTimeout: 100 * time.Millisecond}
+	srv := &http.Server{Handler: h.eio, ReadTimeout: time.Second, WriteTimeout: time.Second}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	served := make(chan error, 1)
@@ -313,7 +313,7 @@ func TestPollsOutlastTheServersTimeouts(t *testing.T) {
 	h.http.URL = "http://" + l.Addr().String()
 	c := h.poll()
 	answer := c.getLater()
-	time.AfterFunc(300*time.Millisecond, func() { h.session(0).Send([]byte("late")) })
+	time.AfterFunc(1500*time.Millisecond, func() { h.session(0).Send([]byte("late")) })
 	require.Equal(t, "4late", h.wait(answer).body)
 	require.Equal(t, "ok", c.post("4x").body)
 }
