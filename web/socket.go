@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -105,11 +104,18 @@ var upgrader websocket.Upgrader
 
 // upgrade answers the request with 101 and takes the connection over. If it cannot, the request has been refused.
 func (c *socket) upgrade(w http.ResponseWriter, r *http.Request, answered func(int)) bool {
-	up := upgrader
-	up.Error = func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
-		newProblem(status, reason.Error()).write(w)
+	refuse := func(status int, reason string) {
+		newProblem(status, reason).write(w)
 		answered(status)
 	}
+	if websocket.IsWebSocketUpgrade(r) {
+		if status, reason := inbox.Refusal(r, w.Header()); status != 0 {
+			refuse(status, reason)
+			return false
+		}
+	}
+	up := upgrader
+	up.Error = func(_ http.ResponseWriter, _ *http.Request, status int, reason error) { refuse(status, reason.Error()) }
 	ws, err := up.Upgrade(w, r, nil)
 	if err != nil {
 		// Refused above; or the connection broke, which is nobody's fault.
@@ -164,25 +170,24 @@ func (c *socket) read() {
 	}
 	// All that waits, the answer to the peer's close frame with it, is still written.
 	c.out.Finish(nil, closeGrace)
-	if answered {
-		c.out.ReadDone()
-	}
 	if c.member != nil {
 		if err := c.sockets.server.cfg.Service.Leave(c.ctx, c.member); err != nil {
 			c.sockets.server.logFault(c.ctx, "leave", err)
 		}
 	}
-	if !answered {
-		c.linger()
-		c.out.ReadDone()
-	}
 	c.sockets.disconnected(c.ctx, c, why)
+	grace := closeGrace
+	if answered {
+		grace = behindClose
+	}
+	c.in.Drain(grace)
+	c.out.ReadDone()
 	c.sockets.remove(c)
 }
 
 // frames handles what the client says, and returns how the connection ended; answered: with the peer's close frame,
-// behind which it says nothing more. Or it has not ended, but the goroutine's stack has grown while handling a message, and
-// the client has gone quiet: then it is for a new goroutine, with a small stack, to wait for more.
+// behind which it should say nothing more. Or it has not ended, but the goroutine's stack has grown while handling a message,
+// and the client has gone quiet: then it is for a new goroutine, with a small stack, to wait for more.
 func (c *socket) frames() (why rooms.Closing, answered, end bool) {
 	grown := false
 	for {
@@ -205,10 +210,13 @@ func (c *socket) frames() (why rooms.Closing, answered, end bool) {
 			return why, answered, true
 		default:
 			// What comes after the server's close frame is not heeded, and not acknowledged.
-			if c.ending.Load() == nil {
-				c.message(op, p)
-				grown = true
+			if c.ending.Load() != nil {
+				continue
 			}
+			if err := c.message(op, p); err != nil {
+				return c.lost(err), false, true
+			}
+			grown = true
 		}
 	}
 }
@@ -233,44 +241,38 @@ func (c *socket) closed(p []byte) (why rooms.Closing, answered bool) {
 	return rooms.Closing{Code: code, Reason: reason}, true
 }
 
+// errNotText is the error for a binary message.
+var errNotText = errors.New("binary message")
+
 // lost is why reading ended without the peer's close frame. If that is the peer's fault, it is told.
 func (c *socket) lost(err error) rooms.Closing {
 	var broke inbox.ProtocolError
+	var why wsClosing
 	switch {
 	case c.out.Stalled():
 		return closeSlow.closing() // which it was not told, as it takes nothing
 	case errors.As(err, &broke):
-		why := wsClosing{websocket.CloseProtocolError, broke.Error()}
-		c.out.Finish(why.frame(), closeGrace)
-		return why.closing()
+		why = wsClosing{websocket.CloseProtocolError, broke.Error()}
 	case errors.Is(err, inbox.ErrTooLong):
-		c.out.Finish(closeTooBig.frame(), closeGrace)
-		return closeTooBig.closing()
+		why = closeTooBig
+	case errors.Is(err, inbox.ErrNotUTF8):
+		why = closeNotUTF8
+	case errors.Is(err, errNotText):
+		why = closeUnsupported
 	default:
 		return rooms.Closing{Code: websocket.CloseAbnormalClosure, Reason: "connection lost"}
 	}
+	c.out.Finish(why.frame(), closeGrace)
+	return why.closing()
 }
 
-// linger reads on after the frames have ended, not heeding what they are, until the peer has closed or closeGrace is over:
-// closing at once would reset the connection, and the peer would not learn why.
-func (c *socket) linger() {
-	if c.net.SetReadDeadline(time.Now().Add(closeGrace)) == nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(c.net, maxLinger))
-	}
-}
-
-// maxLinger is how many bytes are read at the most from a peer that breaks the protocol.
-const maxLinger = 1 << 20
-
-// message reads and handles one message.
-func (c *socket) message(op inbox.Op, p []byte) {
+// message reads and handles one message. An error is one that ends the connection.
+func (c *socket) message(op inbox.Op, p []byte) error {
 	if op != inbox.Text {
-		c.finish(closeUnsupported)
-		return
+		return errNotText
 	}
 	if !utf8.Valid(p) {
-		c.finish(closeNotUTF8)
-		return
+		return inbox.ErrNotUTF8
 	}
 	f, err := parseFrame(p)
 	now := time.Now()
@@ -283,6 +285,7 @@ func (c *socket) message(op inbox.Op, p []byte) {
 	if err != nil {
 		c.tell(rooms.AsError(err), f.Ref)
 	}
+	return nil
 }
 
 // handle does what the client asks.

@@ -22,6 +22,9 @@ const writers = 2
 // closeGrace is how long a peer may take to read what is left and to answer a close frame.
 const closeGrace = 3 * time.Second
 
+// behindClose is how long what a peer sends behind its close frame is read and discarded, unless it closes before.
+const behindClose = time.Second
+
 // sockets holds the open WebSocket connections. One goroutine, started by newSockets and ended by close, pings them all.
 type sockets struct {
 	server   *Server

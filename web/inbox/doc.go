@@ -2,5 +2,6 @@
 // a Reader that waits holds no buffer, and waits so few calls deep that the goroutine it waits in keeps the smallest stack
 // there is.
 //
-// It knows neither chat nor how to answer: it neither writes nor closes. What is written is outbox's.
+// It also says which handshakes are to be refused. It knows neither chat nor how to answer: it neither writes nor closes.
+// What is written is outbox's.
 package inbox

@@ -27,8 +27,11 @@ type ProtocolError string
 // Error implements error.
 func (e ProtocolError) Error() string { return string(e) }
 
-// ErrTooLong is the error for a message over the limit. The peer is to be closed with 1009.
-var ErrTooLong = errors.New("message over the limit")
+// What else a peer may be closed for.
+var (
+	ErrTooLong = errors.New("message over the limit") // with 1009
+	ErrNotUTF8 = errors.New("text is not UTF-8")      // with 1007
+)
 
 // maxControl is the length of a control frame's longest payload.
 const maxControl = 125
@@ -72,12 +75,19 @@ func (b *buffer) next(limit int) (op Op, p []byte, err error) {
 			if head += 2; len(raw) < head {
 				return 0, nil, nil
 			}
-			size = uint64(binary.BigEndian.Uint16(raw[2:]))
+			if size = uint64(binary.BigEndian.Uint16(raw[2:])); size < 126 {
+				return 0, nil, errLongForm
+			}
 		case 127:
 			if head += 8; len(raw) < head {
 				return 0, nil, nil
 			}
-			size = binary.BigEndian.Uint64(raw[2:])
+			switch size = binary.BigEndian.Uint64(raw[2:]); {
+			case size>>63 != 0:
+				return 0, nil, ProtocolError("length with its highest bit set")
+			case size < 1<<16:
+				return 0, nil, errLongForm
+			}
 		}
 		// A limit is far from where the sum of two lengths within it would overflow.
 		if op < firstControl && (size > uint64(limit) || b.done+int(size) > limit) {
@@ -108,6 +118,9 @@ func (b *buffer) next(limit int) (op Op, p []byte, err error) {
 	}
 }
 
+// errLongForm is the error for a length that fits a shorter form (RFC 6455 section 5.2).
+const errLongForm = ProtocolError("length not in its shortest form")
+
 // check returns what is wrong with a frame that begins with these bytes.
 func (b *buffer) check(first, second byte) error {
 	switch op := Op(first & 0x0f); {
@@ -123,7 +136,7 @@ func (b *buffer) check(first, second byte) error {
 			return ProtocolError("control frame in fragments")
 		}
 		if second&0x7f > maxControl {
-			return ProtocolError("control frame over 125 bytes")
+			return ProtocolError("control frame with an extended length")
 		}
 	case op > Binary:
 		return ProtocolError("unknown opcode")
@@ -151,7 +164,7 @@ func unmask(p []byte, key [4]byte) {
 // noStatus is the code for a close frame without one (RFC 6455 section 7.4.1).
 const noStatus = 1005
 
-// ParseClose reads the payload of a close frame. An error is a ProtocolError.
+// ParseClose reads the payload of a close frame. An error is a ProtocolError or ErrNotUTF8.
 func ParseClose(p []byte) (code int, reason string, err error) {
 	if len(p) == 0 {
 		return noStatus, "", nil
@@ -166,7 +179,7 @@ func ParseClose(p []byte) (code int, reason string, err error) {
 		return 0, "", ProtocolError("close code that may not be sent")
 	}
 	if !utf8.Valid(p[2:]) {
-		return 0, "", ProtocolError("reason for closing is not UTF-8")
+		return 0, "", ErrNotUTF8
 	}
 	return code, string(p[2:]), nil
 }

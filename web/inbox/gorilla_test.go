@@ -77,8 +77,14 @@ func FuzzNextAgreesWithGorilla(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte) {
 		want, wantErr := byGorilla(t, p)
 		have, err := readUntilClose(inbox.New(stream{nil, bytes.NewReader(p)}, limit))
-		require.Equal(t, want, have)
 		var broke inbox.ProtocolError
+		if errors.As(err, &broke) && strings.Contains(broke.Error(), "length") {
+			// Gorilla takes lengths in any form.
+			require.GreaterOrEqual(t, len(want), len(have))
+			require.Equal(t, want[:len(have)], have)
+			return
+		}
+		require.Equal(t, want, have)
 		var lost *websocket.CloseError
 		ended := errors.As(wantErr, &lost) || errors.Is(wantErr, io.ErrUnexpectedEOF) || errors.Is(wantErr, io.EOF)
 		switch {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Reader reads from one connection. Its methods are for one goroutine at a time. The connection may be closed, and its
@@ -51,6 +52,17 @@ func (r *Reader) Next() (Op, []byte, error) {
 		if err != nil {
 			return 0, nil, r.end(err)
 		}
+	}
+}
+
+// Drain reads and discards what comes until the peer has closed the connection, for at most grace. A connection that is
+// closed with something unread is reset, and the peer may then not get the last that was written to it.
+func (r *Reader) Drain(grace time.Duration) {
+	if r.buf != nil {
+		r.release()
+	}
+	if r.conn.SetReadDeadline(time.Now().Add(grace)) == nil {
+		_, _ = io.Copy(io.Discard, r.conn)
 	}
 }
 

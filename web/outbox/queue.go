@@ -53,7 +53,7 @@ type state uint8
 const (
 	open     state = iota // takes items
 	draining              // takes no more; what waits and the final bytes will be written
-	written               // draining, and all is written
+	written               // draining, and all is written, the FIN included
 	closed                // the connection is closed; nothing will be written
 )
 
@@ -133,8 +133,9 @@ func (q *Queue) Open() bool {
 	return q.state == open
 }
 
-// Finish lets what waits be written, then final (may be nil), and takes no more. The connection is closed when all is
-// written and ReadDone has been called, or after grace, whichever comes first. Only the first Finish or Abort counts.
+// Finish lets what waits be written, then final (may be nil), and takes no more. When all is written, the peer is told that
+// nothing more comes (a FIN). The connection is closed when ReadDone has been called as well, or after grace, whichever
+// comes first. Only the first Finish or Abort counts.
 func (q *Queue) Finish(final []byte, grace time.Duration) { q.end(final, grace, false) }
 
 // Abort is Finish, but drops what waits. What is being written is completed, so that final stands on a frame's border.
@@ -217,15 +218,28 @@ func (q *Queue) take() (items []Item, final []byte, ok bool) {
 		return nil, final, true
 	}
 	q.scheduled = false
-	if q.state == draining {
+	last := q.state == draining
+	if last {
 		q.state = written
 	}
 	hangUp := q.state == written && q.unread
 	q.mu.Unlock()
-	if hangUp {
+	switch {
+	case hangUp:
 		q.Close()
+	case last:
+		q.shut()
 	}
 	return nil, nil, false
+}
+
+// shut tells the peer that nothing more comes. Closing would tell it too, but would also reset the connection if the peer
+// has sent what is not read yet.
+func (q *Queue) shut() {
+	if conn, ok := q.conn.(interface{ CloseWrite() error }); ok {
+		// It fails only on a connection that is broken or closed.
+		_ = conn.CloseWrite()
+	}
 }
 
 // release ends the writing of items and gives their slice back for reuse. It reports whether there is more to do.

@@ -6,6 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	fast "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // Args are the arguments of an event or of an acknowledgement as they came: JSON, in which binary data is represented by
@@ -53,56 +57,70 @@ func (a Args) Bytes(i int) ([]byte, bool) {
 // Attachments are all binary data among the arguments, wherever its placeholders stand.
 func (a Args) Attachments() [][]byte { return a.attachments }
 
-var errMixedArgs = errors.New("socketio: an Args must be the only argument")
+// What is wrong with arguments that are to be sent.
+var (
+	errMixedArgs = errors.New("socketio: an Args must be the only argument")
+	errRaw       = errors.New("socketio: a json.RawMessage is not valid JSON")
+)
 
-// attachmentsOf returns the binary data in arguments that are to be sent.
-func attachmentsOf(args []any) ([][]byte, error) {
-	var found [][]byte
-	for _, arg := range args {
+// encodeArgs returns the arguments as JSON, with commas between them, and the binary data that belongs to its placeholders.
+func encodeArgs(args []any) (values []byte, attachments [][]byte, err error) {
+	for i, arg := range args {
+		values = appendComma(values, i > 0)
 		switch arg := arg.(type) {
-		case []byte:
-			found = append(found, arg)
 		case Args:
 			if len(args) != 1 {
-				return nil, errMixedArgs
+				return nil, nil, errMixedArgs
 			}
-			return arg.attachments, nil
+			for i, v := range arg.values {
+				values = append(appendComma(values, i > 0), v...)
+			}
+			return values, arg.attachments, nil
+		case []byte:
+			values = appendPlaceholder(values, len(attachments))
+			attachments = append(attachments, arg)
+		case json.RawMessage:
+			switch {
+			case len(arg) == 0:
+				values = append(values, "null"...)
+			case !json.Valid(arg):
+				return nil, nil, errRaw
+			default:
+				values = append(values, arg...)
+			}
+		default:
+			v, found, err := encodeValue(arg, len(attachments))
+			if err != nil {
+				return nil, nil, err
+			}
+			values = append(values, v...)
+			attachments = append(attachments, found...)
 		}
 	}
-	return found, nil
+	return values, attachments, nil
 }
 
-// appendArgs appends the arguments, each with a comma before it if any stands before.
-func appendArgs(dst []byte, args []any, comma bool) ([]byte, error) {
-	binary := 0
-	for _, arg := range args {
-		if all, ok := arg.(Args); ok {
-			for _, v := range all.values {
-				dst = append(appendComma(dst, comma), v...)
-				comma = true
-			}
-			return dst, nil
+// encodeValue returns v as encoding/json encodes it, but for the []byte in it, which become attachments that are numbered
+// from first on. A nil []byte is null.
+func encodeValue(v any, first int) (value []byte, attachments [][]byte, err error) {
+	binary := fast.MarshalToFunc(func(enc *jsontext.Encoder, b []byte) error {
+		if b == nil {
+			return enc.WriteToken(jsontext.Null)
 		}
-		dst = appendComma(dst, comma)
-		comma = true
-		switch arg := arg.(type) {
-		case []byte:
-			dst = append(dst, `{"_placeholder":true,"num":`...)
-			dst = append(strconv.AppendInt(dst, int64(binary), 10), '}')
-			binary++
-		case json.RawMessage:
-			if len(arg) == 0 {
-				arg = json.RawMessage("null")
-			}
-			dst = append(dst, arg...)
-		default:
-			var err error
-			if dst, err = appendJSON(dst, arg); err != nil {
-				return nil, err
-			}
-		}
+		attachments = append(attachments, b)
+		return enc.WriteValue(appendPlaceholder(nil, first+len(attachments)-1))
+	})
+	value, err = fast.Marshal(v, jsonv1.DefaultOptionsV1(), jsontext.EscapeForHTML(false), fast.WithMarshalers(binary))
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketio: encode argument: %w", err)
 	}
-	return dst, nil
+	return value, attachments, nil
+}
+
+// appendPlaceholder appends what stands for an attachment.
+func appendPlaceholder(dst []byte, num int) []byte {
+	dst = append(dst, `{"_placeholder":true,"num":`...)
+	return append(strconv.AppendInt(dst, int64(num), 10), '}')
 }
 
 func appendComma(dst []byte, comma bool) []byte {

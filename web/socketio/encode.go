@@ -13,9 +13,10 @@ import (
 // ErrReserved says that an event has a name that means something else to Socket.IO.
 var ErrReserved = errors.New("socketio: reserved event name")
 
-// Encode makes an event of a namespace ready to be pushed to any number of its sockets, as one item of weight 1. An
-// argument of type []byte is sent as binary data; json.RawMessage is sent as it is and must be valid JSON; an Args must be
-// the only one and is passed on unchanged; anything else is sent as encoding/json encodes it.
+// Encode makes an event of a namespace ready to be pushed to any number of its sockets, as one item of weight 1. A []byte is
+// sent as binary data, as an argument and anywhere within one; json.RawMessage is sent as it is; an Args must be the only
+// argument and is passed on unchanged; anything else is sent as encoding/json encodes it. The error says what cannot be sent,
+// a json.RawMessage that is not JSON for example.
 func Encode(namespace, name string, args ...any) (outbox.Control, error) {
 	return encodeEvent(namespace, nil, name, args)
 }
@@ -46,20 +47,16 @@ func encodeEvent(namespace string, id *uint64, name string, args []any) (outbox.
 
 // encode makes the frames of an event or an acknowledgement and of its attachments.
 func encode(kind packetType, namespace string, id *uint64, name *string, args []any) (outbox.Control, error) {
-	attachments, err := attachmentsOf(args)
+	values, attachments, err := encodeArgs(args)
 	if err != nil {
 		return nil, err
 	}
 	b, start := engineio.BeginFrame(nil)
 	b = append(appendHead(b, kind, len(attachments), namespace, id), '[')
 	if name != nil {
-		b = appendString(b, *name)
+		b = appendComma(appendString(b, *name), len(values) > 0)
 	}
-	b, err = appendArgs(b, args, name != nil)
-	if err != nil {
-		return nil, err
-	}
-	b = engineio.EndFrame(append(b, ']'), start)
+	b = engineio.EndFrame(append(append(b, values...), ']'), start)
 	for _, a := range attachments {
 		b = engineio.AppendBinaryMessage(b, a)
 	}

@@ -14,16 +14,9 @@ import (
 // text returns the payload of the first frame in b, and whether there is more.
 func text(t *testing.T, b []byte) (string, bool) {
 	t.Helper()
-	head := 2
-	switch b[1] {
-	case 126:
-		head = 4
-	case 127:
-		head = 10
-	}
-	n := len(b) - head
-	if head == 2 {
-		n = int(b[1])
+	head, n := 2, int(b[1])
+	if n == 126 {
+		head, n = 4, int(b[2])<<8|int(b[3])
 	}
 	return string(b[head : head+n]), len(b) > head+n
 }
@@ -41,6 +34,15 @@ func TestEventsAreEncodedAsTheDocumentSays(t *testing.T) {
 			`42["a",1,"<&>",null,{"k":true},{"x": 1},null]`},
 		{"/", "baz", []any{[]byte{1}}, `451-["baz",{"_placeholder":true,"num":0}]`},
 		{"/admin", "baz", []any{[]byte{1}, 5, []byte{}}, `452-/admin,["baz",{"_placeholder":true,"num":0},5,{"_placeholder":true,"num":1}]`},
+		{"/", "deep", []any{map[string]any{"a": []byte{1}, "b": []any{[]byte{2}, "x", []byte(nil)}}, []byte{3}, struct {
+			Photo []byte            `json:"photo"`
+			Raw   json.RawMessage   `json:"raw"`
+			Named map[string][]byte `json:"named,omitempty"`
+		}{[]byte{4}, json.RawMessage(`"<1>"`), nil}},
+			`454-["deep",{"a":{"_placeholder":true,"num":0},"b":[{"_placeholder":true,"num":1},"x",null]},` +
+				`{"_placeholder":true,"num":2},{"photo":{"_placeholder":true,"num":3},"raw":"<1>"}]`},
+		{"/", "plain", []any{map[string]any{"z": 1.5, "a": "\u2028", "bytes": [2]byte{1, 2}}, []string(nil), "\xff"},
+			`42["plain",{"a":"\u2028","bytes":[1,2],"z":1.5},null,"�"]`},
 		{"/", "q\"\\\n€", nil, `42["q\"\\\n€"]`},
 		{"/", "all", []any{Args{values: []json.RawMessage{[]byte(`1.0`), []byte(`"<"`)}}}, `42["all",1.0,"<"]`},
 	} {
@@ -50,6 +52,41 @@ func TestEventsAreEncodedAsTheDocumentSays(t *testing.T) {
 		require.Equal(t, tc.want, got)
 		require.Equal(t, strings.HasPrefix(tc.want, "45"), more)
 	}
+}
+
+func TestWhatIsNotJSONCannotBeSent(t *testing.T) {
+	for _, raw := range []string{"{", `{"a":1`, "1 2", `"a`, "nul", `1],["b"`} {
+		for _, arg := range []any{json.RawMessage(raw), map[string]any{"x": json.RawMessage(raw)}, []json.RawMessage{json.RawMessage(raw)}} {
+			_, err := Encode("/", "x", arg)
+			require.Error(t, err, raw)
+		}
+	}
+}
+
+func TestAttachmentsAreSentInTheOrderOfTheirNumbers(t *testing.T) {
+	b, err := Encode("/", "x", []byte("first"), map[string]any{"b": []byte("third"), "a": []byte("second")}, []byte("fourth"))
+	require.NoError(t, err)
+	var got []string
+	for at := 0; at < len(b); {
+		n := int(b[at+1])
+		head := 2
+		if n == 126 {
+			n, head = int(b[at+2])<<8|int(b[at+3]), 4
+		}
+		got = append(got, string(b[at+head:at+head+n]))
+		at += head + n
+	}
+	require.Equal(t, []string{"first", "second", "third", "fourth"}, got[1:])
+}
+
+func TestReservedNamesHaveNoHandlers(t *testing.T) {
+	s := NewServer(Options{})
+	defer s.Close(t.Context())
+	n := s.Of("/")
+	for _, name := range reserved {
+		require.Panics(t, func() { n.On(name, nil) }, name)
+	}
+	n.On("message", nil)
 }
 
 func TestAppendEventIsTheSameAsEncode(t *testing.T) {

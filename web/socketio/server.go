@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,8 +108,14 @@ func (n *Namespace) OnDisconnect(f func(ctx context.Context, s *Socket, reason R
 	n.disconnect = f
 }
 
-// On sets what handles the events of this name.
-func (n *Namespace) On(name string, h Handler) { n.handlers[name] = h }
+// On sets what handles the events of this name. It panics if the name is reserved, as no event has it: see OnConnect and
+// OnDisconnect.
+func (n *Namespace) On(name string, h Handler) {
+	if slices.Contains(reserved, name) {
+		panic(fmt.Sprintf("socketio: no event is called %q: the name is reserved", name))
+	}
+	n.handlers[name] = h
+}
 
 // OnOther sets what handles the events of all names that On was not called for. Without it they are ignored.
 func (n *Namespace) OnOther(h Handler) { n.other = h }

@@ -79,7 +79,7 @@ func (s *Socket) send(frames outbox.Control) error {
 	if s.Push(frames) {
 		return nil
 	}
-	if s.connected.Load() {
+	if s.connected.Load() && s.conn.session.Open() {
 		return ErrFull
 	}
 	return ErrDisconnected

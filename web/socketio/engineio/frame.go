@@ -9,6 +9,7 @@ const (
 	opText   = 1
 	opBinary = 2
 	opClose  = 8
+	opPong   = 10
 )
 
 const finalBit = 0x80

@@ -30,10 +30,9 @@ const patience = 10 * time.Second
 
 // host is a server under test that echoes messages, and what it saw.
 type host struct {
-	t    testing.TB
-	eio  *engineio.Server
-	http *httptest.Server
-
+	t      testing.TB
+	eio    *engineio.Server
+	http   *httptest.Server
 	dialer websocket.Dialer
 
 	mu       sync.Mutex
@@ -127,7 +126,21 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 
 func serveOn(t testing.TB, l *pipes, opts engineio.Options, also ...func(*engineio.Session)) *host {
 	t.Helper()
-	h := &host{t: t, ended: make(chan end, 10_000), got: make(chan string, 1000), blocked: make(chan struct{}, 1)}
+	h := newHost(t, opts, also...)
+	h.http = httptest.NewUnstartedServer(h.eio)
+	if l != nil {
+		h.dialer.NetDialContext = l.dial
+		_ = h.http.Listener.Close()
+		h.http.Listener = l
+	}
+	h.http.Start()
+	t.Cleanup(h.stop)
+	return h
+}
+
+// newHost is a host that does not listen yet.
+func newHost(t testing.TB, opts engineio.Options, also ...func(*engineio.Session)) *host {
+	h := &host{t: t, dialer: *websocket.DefaultDialer, ended: make(chan end, 10_000), got: make(chan string, 1000), blocked: make(chan struct{}, 1)}
 	h.eio = engineio.NewServer(opts, func(s *engineio.Session) engineio.Handler {
 		h.mu.Lock()
 		h.sessions = append(h.sessions, s)
@@ -137,21 +150,16 @@ func serveOn(t testing.TB, l *pipes, opts engineio.Options, also ...func(*engine
 		}
 		return echo{h, s}
 	})
-	h.http = httptest.NewUnstartedServer(h.eio)
-	if l != nil {
-		h.dialer.NetDialContext = l.dial
-		_ = h.http.Listener.Close()
-		h.http.Listener = l
-	}
-	h.http.Start()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-		defer cancel()
-		_ = h.eio.Close(ctx)
-		http.DefaultClient.CloseIdleConnections()
-		h.http.Close()
-	})
 	return h
+}
+
+func (h *host) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	_ = h.eio.Close(ctx)
+	http.DefaultClient.CloseIdleConnections()
+	h.http.Client().CloseIdleConnections()
+	h.http.Close()
 }
 
 // session waits for the session that was opened as the i-th.
@@ -206,7 +214,7 @@ func (h *host) try(ctx context.Context, method, query, body string) (reply, erro
 	if err != nil {
 		return reply{}, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := h.http.Client().Do(req)
 	if err != nil {
 		return reply{}, err
 	}

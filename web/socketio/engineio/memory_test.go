@@ -44,5 +44,5 @@ func TestAnIdleWebSocketIsSmall(t *testing.T) {
 	require.Eventually(t, func() bool { return h.eio.Len() == n+50 }, patience, time.Millisecond)
 	each := (inUse() - before) / n
 	t.Logf("%d bytes a connection", each)
-	require.Less(t, each, int64(9<<10))
+	require.Less(t, each, int64(6<<10))
 }

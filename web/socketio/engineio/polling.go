@@ -11,27 +11,32 @@ import (
 	"github.com/traceroom/traceroom/web/outbox"
 )
 
-// noopPace is how long a poll that comes during an upgrade waits before it is told that there is nothing: a client that
-// does not stop polling then shall not do so as fast as it can. The first such polls, of a client that has not yet
-// heard that its probe was answered, are answered at once.
+// probePace is how long a poll that comes while the client probes a WebSocket waits for the upgrade to be complete. A client
+// that does not stop polling so does not do it as fast as it can.
+const probePace = 100 * time.Millisecond
+
+// lateGrace is how long one poll of a client that has closed the session is still answered, as it may have been sent together
+// with the close packet, and maxLate is of how many clients.
 const (
-	noopPace   = 100 * time.Millisecond
-	quickNoops = 2
+	lateGrace = 100 * time.Millisecond
+	maxLate   = 1024
 )
 
 // polling is the long-polling transport of a session. All of it is guarded by the session's mu. After an upgrade the
 // session has none; the requests that are still under way keep it to themselves.
 type polling struct {
-	items   []outbox.Item // what waits, in order
-	sent    int           // how many bytes of the first item have gone into earlier answers
-	weight  int           // of the items, and of those that are being written
-	bytes   int           // likewise
-	wake    chan struct{} // of the poll that is waiting; nil: none is
-	posting bool          // a POST is being read
-	noop    bool          // the client wants to upgrade: let no poll wait
-	noops   int           // how many polls have been answered for that reason
-	bye     bool          // the session is closing: say so when nothing waits any more
-	last    Type          // the transport has ended; this is all that is left to say
+	items    []outbox.Item // what waits, in order
+	sent     int           // how many bytes of the first item have gone into earlier answers
+	weight   int           // of the items, and of those that are being written
+	bytes    int           // likewise
+	wake     chan struct{} // of the poll that is waiting; nil: none is
+	posting  bool          // a POST is being read
+	offers   int           // how many WebSockets the client is about to be told of
+	noop     bool          // the client wants to upgrade: let no poll wait that came before
+	bye      bool          // the session is closing: say so when nothing waits any more
+	last     Type          // the transport has ended; this is all that is left to say
+	upgraded bool          // it has ended because the session has another
+	late     bool          // one poll may still come to hear the last word
 }
 
 func (p *polling) push(it outbox.Item, limits *outbox.Limits) bool {
@@ -120,6 +125,13 @@ func (p *polling) rest() []outbox.Item {
 func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	p := s.poll
+	if p != nil && p.late {
+		p.late = false
+		s.mu.Unlock()
+		s.server.forgetLate(s)
+		_ = answer(w, plainText, []byte{byte(p.last)}) // who does not get it has closed anyway
+		return
+	}
 	if p == nil || p.last != 0 {
 		s.mu.Unlock()
 		refuse(w, badRequest)
@@ -132,12 +144,19 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.wake = make(chan struct{}, 1)
-	body, done, gone, ok := s.await(r.Context(), p)
+	body, done, gone, ok := s.await(r.Context(), p, s.probe != nil || p.offers > 0)
 	// From here on the client may get the answer and poll again.
 	p.wake = nil
+	if !ok {
+		p.last = Close // no other poll may come between this and the end
+	}
 	s.mu.Unlock()
 	if !ok {
 		s.end(ending{reason: TransportError, err: ErrAborted, only: p})
+		return
+	}
+	if body == nil {
+		refuse(w, badRequest)
 		return
 	}
 	if gone {
@@ -146,7 +165,7 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	// The limit that the HTTP server may have set for quick answers has passed by now.
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Now().Add(s.server.opts.PingTimeout))
-	err := answer(w, "text/plain; charset=UTF-8", body)
+	err := answer(w, plainText, body)
 	if ferr := rc.Flush(); err == nil && !errors.Is(ferr, http.ErrNotSupported) {
 		err = ferr
 	}
@@ -172,31 +191,32 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// await returns the answer to the waiting poll of p. It is called and returns with mu held. ok is false if the client gave
-// the request up while it was waiting and the transport has not ended anyway.
-func (s *Session) await(ctx context.Context, p *polling) (body []byte, done []outbox.Item, gone, ok bool) {
-	var pace <-chan time.Time
+// await returns the answer to the waiting poll of p; probing says that it came while the client probed a WebSocket. The answer
+// is nil if it has to be refused, as the client had completed the upgrade when it polled. await is called and returns with mu
+// held. ok is false if the client gave the request up while it was waiting and the transport has not ended anyway.
+func (s *Session) await(ctx context.Context, p *polling, probing bool) (body []byte, done []outbox.Item, gone, ok bool) {
+	var pace <-chan time.Time // nil: the poll has waited for the upgrade, or need not
+	if probing {
+		t := time.NewTimer(probePace)
+		defer t.Stop()
+		pace = t.C
+	}
 	for {
+		if p.upgraded && probing {
+			return nil, nil, false, true
+		}
 		if body, done, gone = p.answer(); body != nil {
 			return body, done, gone, true
 		}
-		paced := false
-		if p.noop {
-			if p.noops++; p.noops <= quickNoops {
-				return []byte{byte(Noop)}, nil, false, true
-			}
-			if pace == nil {
-				t := time.NewTimer(noopPace)
-				defer t.Stop()
-				pace = t.C
-			}
+		if p.noop && pace == nil {
+			return []byte{byte(Noop)}, nil, false, true
 		}
 		wake := p.wake
 		s.mu.Unlock()
 		select {
 		case <-wake:
 		case <-pace:
-			paced = true
+			pace = nil
 		case <-ctx.Done():
 			s.mu.Lock()
 			if p.last == 0 {
@@ -205,9 +225,6 @@ func (s *Session) await(ctx context.Context, p *polling) (body []byte, done []ou
 			continue
 		}
 		s.mu.Lock()
-		if paced && p.noop {
-			return []byte{byte(Noop)}, nil, false, true
-		}
 	}
 }
 
@@ -269,6 +286,8 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	// text/html is what the reference server says; some browsers offered to save text/plain.
 	_ = answer(w, "text/html", []byte("ok"))
 }
+
+const plainText = "text/plain; charset=UTF-8"
 
 // answer writes a whole response.
 func answer(w http.ResponseWriter, contentType string, body []byte) error {

@@ -40,7 +40,8 @@ type Server struct {
 	mu       sync.Mutex
 	state    state // closing: takes no new sessions
 	sessions map[string]*Session
-	places   int // taken by sessions, those that are just being made included
+	late     map[string]*Session // have ended, and take no places; a poll may still come to hear the last word
+	places   int                 // taken by sessions, those that are just being made included
 	conns    map[*conn]struct{}
 	empty    chan struct{} // closed when the server is closing and the last session is gone
 }
@@ -60,6 +61,7 @@ func NewServer(opts Options, accept func(*Session) Handler) *Server {
 		pool:     opts.Pool,
 		sweeper:  newSweeper(min(max(shortest/64, time.Millisecond), 250*time.Millisecond)),
 		sessions: make(map[string]*Session),
+		late:     make(map[string]*Session),
 		conns:    make(map[*conn]struct{}),
 		empty:    make(chan struct{}),
 	}
@@ -130,6 +132,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if id := query.Get("sid"); id != "" {
 		s.mu.Lock()
 		session := s.sessions[id]
+		if session == nil && r.Method == http.MethodGet && !upgrade {
+			session = s.late[id]
+		}
 		s.mu.Unlock()
 		if session == nil {
 			refuse(w, unknownSession)
@@ -165,7 +170,10 @@ func (s *Server) enter() bool {
 func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, session *Session, transport string, upgrade bool) {
 	switch {
 	case upgrade && transport == WebSocket:
+		// The client knows of its WebSocket before the server goes on, and may poll.
+		offered := session.offering()
 		c := s.upgrade(w, r, session)
+		defer offered()
 		if c == nil {
 			return
 		}
@@ -199,7 +207,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, upgrade bool) {
 		session.poll = &polling{}
 		s.begin(session, nil)
 		// A client that does not get this does not know the session, which ends when no pong comes.
-		_ = answer(w, "text/plain; charset=UTF-8", session.handshake(WebSocket))
+		_ = answer(w, plainText, session.handshake(WebSocket))
 		return
 	}
 	c := s.upgrade(w, r, session)
@@ -257,14 +265,29 @@ func (s *Server) begin(session *Session, handshake outbox.Item) {
 	}
 }
 
-// forget takes a session out.
-func (s *Server) forget(session *Session) {
+// forget takes a session out and frees its place. With late one more poll can find it, if that comes soon.
+func (s *Server) forget(session *Session, late bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sessions[session.id] == session {
+	found := s.sessions[session.id] == session
+	late = late && found && len(s.late) < maxLate
+	if found {
 		delete(s.sessions, session.id)
 		s.leave()
 	}
+	if late {
+		s.late[session.id] = session
+	}
+	s.mu.Unlock()
+	if late {
+		s.sweeper.set(session, s.sweeper.in(lateGrace))
+	}
+}
+
+func (s *Server) forgetLate(session *Session) {
+	s.sweeper.set(session, 0)
+	s.mu.Lock()
+	delete(s.late, session.id)
+	s.mu.Unlock()
 }
 
 // leave gives a place back; mu is held.

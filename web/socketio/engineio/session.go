@@ -271,8 +271,12 @@ func (s *Session) tick(t moment) {
 	s.mu.Lock()
 	var drop *conn
 	var end *ending
+	late := false
 	switch {
 	case s.state == closed:
+		if late = s.poll != nil && s.poll.late; late {
+			s.poll.late = false
+		}
 	case due(s.endBy):
 		end = &ending{reason: ForcedClose, err: ErrDeadline, code: websocket.ClosePolicyViolation}
 	case due(s.pings.pong) && s.busy.Load():
@@ -292,6 +296,9 @@ func (s *Session) tick(t moment) {
 		s.plan()
 	}
 	s.mu.Unlock()
+	if late {
+		s.server.forgetLate(s)
+	}
 	if drop != nil {
 		drop.finish(websocket.CloseNormalClosure, "upgrade timeout")
 	}
@@ -325,7 +332,7 @@ type ending struct {
 	reason Reason
 	err    error
 	code   int      // of the WebSocket close frame
-	last   Type     // what a pending poll is answered with; Close if it is not set
+	last   Type     // what a pending poll is answered with, or if there is none a late one; if it is not set, Close, and no late one
 	only   *polling // if set: only if this is still the session's transport
 }
 
@@ -340,10 +347,13 @@ func (s *Session) end(e ending) {
 	told := s.state == closing
 	s.state = closed
 	var dropped []outbox.Item
+	late := false
 	if p := s.poll; p != nil {
 		p.last = Close
 		if e.last != 0 {
 			p.last = e.last
+			late = p.wake == nil
+			p.late = late
 		}
 		p.signal()
 		dropped = p.drop()
@@ -354,7 +364,7 @@ func (s *Session) end(e ending) {
 	q := s.out.Load()
 	s.mu.Unlock()
 
-	s.server.forget(s)
+	s.server.forget(s, late)
 	if q != nil {
 		q.Abort(closeFrame(e.code, string(e.reason)), closeGrace)
 	}
@@ -391,7 +401,7 @@ func (s *Session) shut(reason Reason, code int) {
 	s.server.sweeper.set(s, 0)
 	q := s.out.Load()
 	s.mu.Unlock()
-	s.server.forget(s)
+	s.server.forget(s, false)
 	q.Finish(closeFrame(code, string(reason)), closeGrace)
 	s.tell(reason, nil)
 }
@@ -406,7 +416,7 @@ func (s *Session) gone() {
 	}
 	s.mu.Unlock()
 	if ok {
-		s.server.forget(s)
+		s.server.forget(s, false)
 	}
 }
 

@@ -37,9 +37,9 @@ func TestAnUpgrade(t *testing.T) {
 func TestAPollThatStillWaitsWhenTheUpgradeCompletesIsSentHome(t *testing.T) {
 	h := serve(t, calm())
 	c := h.poll()
-	s := c.dial("EIO=4&transport=websocket&sid=" + c.sid)
 	waiting := c.getLater()
 	c.waitPolling(waiting)
+	s := c.dial("EIO=4&transport=websocket&sid=" + c.sid)
 	// An impatient client sends all at once.
 	s.write("2probe")
 	s.write("5")
@@ -242,13 +242,14 @@ func TestAPollThatBreaksAfterTheUpgradeDoesNoHarm(t *testing.T) {
 	h := serve(t, calm())
 	c := h.poll()
 	s := c.probed()
-	cut, answered := make(chan struct{}), make(chan struct{})
+	began, cut, answered := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	req, err := http.NewRequest("GET", h.url(c.query()), nil)
 	require.NoError(t, err)
 	go func() {
 		defer close(answered)
-		h.eio.ServeHTTP(vanishing{httptest.NewRecorder(), cut}, req)
+		h.eio.ServeHTTP(vanishing{httptest.NewRecorder(), began, cut}, req)
 	}()
+	<-began
 	s.write("5")
 	s.write("4x")
 	require.Equal(t, "4x", s.read())

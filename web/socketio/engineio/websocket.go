@@ -1,66 +1,89 @@
 package engineio
 
 import (
-	"bufio"
 	"errors"
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 
+	"github.com/traceroom/traceroom/web/inbox"
 	"github.com/traceroom/traceroom/web/outbox"
 )
 
-// maxControls is how many control frames and answers to probes may wait in a connection's queue, which they take up
-// nothing of. More than that are dropped: the client does not read the ones it has got.
-const maxControls = 8
+// maxControls is how many pongs and answers to probes may wait in a connection's queue, which they take up nothing of.
+const maxControls = 32
 
-// conn is a WebSocket connection. gorilla reads from it; whatever is written, by gorilla too, goes through the queue. It
-// is the net.Conn that gorilla is given.
+// behindClose is how long what a client sends behind its close frame is read and discarded, unless it closes before.
+const behindClose = time.Second
+
+// conn is a WebSocket connection. Its reader, the goroutine that read runs in, owns in; queue is the only way to write.
+//
+// mu guards the fields below it, and is never held while anything else is called.
 type conn struct {
-	net.Conn
-	session  *Session
-	queue    *outbox.Queue // nil until the handshake has been answered
-	ws       *websocket.Conn
-	controls atomic.Int32 // how many wait
+	net     net.Conn // not to be written to
+	session *Session
+	queue   *outbox.Queue
+	in      *inbox.Reader
+
+	mu       sync.Mutex
+	controls int    // how many wait
+	owed     []byte // the pong for the newest ping; nil: it is among those that wait
 }
 
-// Write writes the answer to the handshake, and then queues the control frames that gorilla writes.
-func (c *conn) Write(p []byte) (int, error) {
-	if c.queue == nil {
-		return c.Conn.Write(p)
+// answer queues bytes that answer the client, unless as many wait as may: the client does not read the ones it has got.
+func (c *conn) answer(p []byte) {
+	c.mu.Lock()
+	full := c.controls >= maxControls
+	if !full {
+		c.controls++
 	}
-	b := append([]byte(nil), p...)
-	if b[0] == finalBit|opClose {
-		// The client has closed or has to be sent away: it takes nothing more.
-		c.queue.Abort(b, closeGrace)
+	c.mu.Unlock()
+	if !full {
+		c.push(p)
+	}
+}
+
+// pong answers a ping. Of the pings that cannot be answered yet the newest will be (RFC 6455 section 5.5.3).
+func (c *conn) pong(payload []byte) {
+	p := appendFrame(nil, opPong, "", payload)
+	c.mu.Lock()
+	full := c.controls >= maxControls
+	if full {
+		c.owed = p
 	} else {
-		c.control(b)
+		c.controls++
 	}
-	return len(p), nil
-}
-
-// control queues bytes that answer the client, unless too many wait.
-func (c *conn) control(p []byte) {
-	if c.controls.Add(1) > maxControls || !c.queue.Push(&control{conn: c, bytes: p}) {
-		c.controls.Add(-1)
+	c.mu.Unlock()
+	if !full {
+		c.push(p)
 	}
 }
 
-// SetWriteDeadline does nothing: writing is the queue's.
-func (c *conn) SetWriteDeadline(time.Time) error { return nil }
-
-// Close closes the connection at once.
-func (c *conn) Close() error {
-	if c.queue == nil {
-		return c.Conn.Close()
+// push queues a control that has been counted.
+func (c *conn) push(p []byte) {
+	if !c.queue.Push(&control{conn: c, bytes: p}) {
+		c.mu.Lock()
+		c.controls--
+		c.mu.Unlock()
 	}
-	c.queue.Close()
-	return nil
+}
+
+// written is told that a control waits no more. The pong that is owed takes its place.
+func (c *conn) written() {
+	c.mu.Lock()
+	owed := c.owed
+	c.owed = nil
+	if owed == nil {
+		c.controls--
+	}
+	c.mu.Unlock()
+	if owed != nil {
+		c.push(owed)
+	}
 }
 
 // finish lets what waits be written, then a close frame.
@@ -68,7 +91,7 @@ func (c *conn) finish(code int, reason string) {
 	c.queue.Finish(closeFrame(code, reason), closeGrace)
 }
 
-// control is what such bytes are in a queue.
+// control is bytes that answer the client, in a queue.
 type control struct {
 	conn  *conn
 	bytes []byte
@@ -76,33 +99,16 @@ type control struct {
 
 func (c *control) Bytes() []byte     { return c.bytes }
 func (c *control) Len() int          { return 0 }
-func (c *control) Done(string, bool) { c.conn.controls.Add(-1) }
+func (c *control) Done(string, bool) { c.conn.written() }
 func (c *control) Late(string)       {}
 
+// closeFrame is a close frame; websocket.CloseNoStatusReceived makes an empty one.
 func closeFrame(code int, reason string) []byte {
 	return appendFrame(nil, opClose, "", websocket.FormatCloseMessage(code, reason))
 }
 
-// hijacker gives gorilla a conn in place of the connection that it hijacks.
-type hijacker struct {
-	http.ResponseWriter
-	conn *conn
-}
-
-func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	nc, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	h.conn.Conn = nc
-	return h.conn, rw, nil
-}
-
+// The server has checked the origin for all transports.
 var upgrader = websocket.Upgrader{
-	ReadBufferSize: 1024,
-	// Only gorilla's data frames would use it, and there are none.
-	WriteBufferPool: &sync.Pool{},
-	// The server has checked it for all transports.
 	CheckOrigin: func(*http.Request) bool { return true },
 	Error: func(w http.ResponseWriter, _ *http.Request, _ int, _ error) {
 		refuse(w, badRequest)
@@ -111,14 +117,20 @@ var upgrader = websocket.Upgrader{
 
 // upgrade makes the request a WebSocket of s. If it returns nil, the request has been answered.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, session *Session) *conn {
-	c := &conn{session: session}
-	ws, err := upgrader.Upgrade(&hijacker{w, c}, r, nil)
+	if status, _ := inbox.Refusal(r, w.Header()); status != 0 {
+		f := badRequest
+		f.status = status
+		refuse(w, f)
+		return nil
+	}
+	ws, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		return nil
 	}
-	c.queue = outbox.New(s.pool, session.connID, c.Conn, &s.limits)
-	ws.SetReadLimit(s.opts.MaxPayload)
-	c.ws = ws
+	// The handshake is all that gorilla is for: what it would keep for a connection is more than an idle one may cost.
+	c := &conn{net: ws.NetConn(), session: session}
+	c.queue = outbox.New(s.pool, session.connID, c.net, &s.limits)
+	c.in = inbox.New(c.net, s.opts.MaxPayload)
 	return c
 }
 
@@ -137,61 +149,111 @@ func (s *Server) start(c *conn) bool {
 // read reads until the connection ends, whatever has become of the session by then: a client that has been told to close
 // has to be read until it does.
 func (c *conn) read() {
-	s := c.session
-	for {
-		kind, r, err := c.ws.NextReader()
-		if err != nil {
-			c.ended(err)
-			break
-		}
-		buf := buffers.get()
-		if err := buf.readAll(r); err != nil {
-			c.ended(err)
-			break
-		}
-		c.message(buf.b, kind == websocket.BinaryMessage)
-		buffers.put(buf)
+	err := c.frames()
+	c.ended(err)
+	grace := closeGrace
+	if closed := new(websocket.CloseError); errors.As(err, &closed) {
+		grace = behindClose
 	}
+	c.in.Drain(grace)
 	c.queue.ReadDone()
-	s.server.mu.Lock()
-	delete(s.server.conns, c)
-	s.server.mu.Unlock()
+	s := c.session.server
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
 }
 
-func (c *conn) message(data []byte, binary bool) {
+// frames handles what the client says, and returns why that ended.
+func (c *conn) frames() error {
+	for {
+		op, p, err := c.in.Next()
+		if err != nil {
+			return err
+		}
+		switch op {
+		case inbox.Close:
+			return closeError(p)
+		case inbox.Ping:
+			c.pong(p)
+		case inbox.Text, inbox.Binary:
+			if err := c.message(p, op == inbox.Binary); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// message handles a message. An error is one that ends the connection, and the session has been told.
+func (c *conn) message(data []byte, binary bool) error {
 	s := c.session
 	p, err := DecodePacket(data, binary)
-	if err == nil && !binary && !utf8.Valid(data) {
+	if !binary && !utf8.Valid(data) {
 		err = ErrNotUTF8
 	}
-	if s.out.Load() != c.queue {
+	switch {
+	case s.out.Load() != c.queue:
 		s.onProbe(c, p, err)
-		return
-	}
-	if err != nil {
+	case err != nil:
 		s.malformed(err)
-		return
+	default:
+		s.receive(p)
 	}
-	s.receive(p)
+	return err
 }
 
-// ended says that nothing more can be read.
+// closeError is what the payload of the client's close frame says.
+func closeError(payload []byte) error {
+	code, reason, err := inbox.ParseClose(payload)
+	if err != nil {
+		return err
+	}
+	return &websocket.CloseError{Code: code, Text: reason}
+}
+
+// ended says that nothing more is read, and answers the client's close frame or tells it what it did wrong.
 func (c *conn) ended(err error) {
+	reason := TransportError
+	var closed *websocket.CloseError
+	var broke inbox.ProtocolError
+	switch {
+	case errors.As(err, &closed):
+		reason = TransportClose
+		c.finish(closed.Code, "")
+	case errors.As(err, &broke):
+		c.finish(websocket.CloseProtocolError, broke.Error())
+	case errors.Is(err, inbox.ErrTooLong):
+		c.finish(websocket.CloseMessageTooBig, "")
+	case errors.Is(err, inbox.ErrNotUTF8):
+		c.finish(websocket.CloseInvalidFramePayloadData, "")
+	default:
+		reason = TransportClose
+	}
 	s := c.session
 	if s.out.Load() != c.queue {
 		s.dropProbe(c)
 		return
 	}
-	reason := TransportError
-	var closed *websocket.CloseError
-	var broken net.Error
-	if errors.As(err, &closed) || errors.As(err, &broken) {
-		reason = TransportClose
-	}
 	if c.queue.Stalled() {
 		reason = TooSlow
 	}
 	s.end(ending{reason: reason, err: err, code: websocket.CloseNormalClosure})
+}
+
+// offering says that the client is about to be told of a WebSocket that may be offered; done is to be called when that has
+// happened, or not.
+func (s *Session) offering() (done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.poll
+	if p == nil {
+		return func() {}
+	}
+	p.offers++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		p.offers--
+	}
 }
 
 // offer makes c the WebSocket that a polling session may upgrade to. It reports false if the session cannot upgrade now:
@@ -215,7 +277,7 @@ func (s *Session) onProbe(c *conn, p Packet, err error) {
 	if err == nil && p.Type == Ping && string(p.Data) == "probe" {
 		s.mu.Lock()
 		if s.probe == c {
-			c.control(probeAnswer)
+			c.answer(probeAnswer)
 			s.poll.noop = true
 			s.poll.signal()
 		}
@@ -244,7 +306,7 @@ func (s *Session) become(c *conn) bool {
 		}
 	}
 	s.poll, s.probe, s.probeBy = nil, nil, 0
-	p.last = Noop
+	p.last, p.upgraded = Noop, true
 	p.signal()
 	s.out.Store(c.queue)
 	wasClosing := s.state == closing
@@ -260,7 +322,7 @@ func (s *Session) become(c *conn) bool {
 		it.Done(s.connID, false)
 	}
 	if wasClosing {
-		s.server.forget(s)
+		s.server.forget(s, false)
 		c.finish(websocket.CloseNormalClosure, string(ForcedClose))
 	} else if h := s.server.opts.Hooks.Upgrade; h != nil {
 		h(s)
@@ -282,5 +344,5 @@ func (s *Session) dropProbe(c *conn) {
 // clearProbe lets the session wait in polls again; mu is held.
 func (s *Session) clearProbe() {
 	s.probe, s.probeBy = nil, 0
-	s.poll.noop, s.poll.noops = false, 0
+	s.poll.noop = false
 }
