@@ -25,7 +25,7 @@ type serve struct {
 	LiveTraces     int           `env:"LIVE_TRACES" default:"500" placeholder:"N" help:"Newest traces of messages kept in memory for the page and GET /traces, and half as many of connections and of requests; 0: none."`
 	StartupTimeout time.Duration `env:"STARTUP_TIMEOUT" default:"30s" placeholder:"DURATION" help:"How long to wait at start for PostgreSQL and NATS to answer."`
 	MaxFrame       int64         `env:"MAX_FRAME" default:"65536" placeholder:"BYTES" help:"Largest frame taken from a client."`
-	MaxConnections int           `env:"MAX_CONNECTIONS" default:"20000" placeholder:"N" help:"Connections open at once."`
+	MaxConnections int           `env:"MAX_CONNECTIONS" default:"20000" placeholder:"N" help:"Connections open at once, of all transports together."`
 	MaxRooms       int           `env:"MAX_ROOMS" default:"10000" placeholder:"N" help:"Rooms that may exist."`
 	QueueLength    int           `env:"QUEUE_LENGTH" default:"1024" placeholder:"N" help:"Events that wait for one connection; one that falls further behind is closed with 4008."`
 	PingInterval   time.Duration `env:"PING_INTERVAL" default:"25s" placeholder:"DURATION" help:"Time between pings; a connection that answers nothing for two is dropped."`

@@ -49,11 +49,30 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	mux      *routes
+	places   places
 	sockets  *sockets
 	socketIO *socketIO
 	ready    atomic.Bool
 	draining atomic.Bool
 }
+
+// places are how many connections may be open at once, whatever their transport. It implements engineio.Places.
+type places struct {
+	limit int64
+	taken atomic.Int64
+}
+
+// Take takes a place, if there is one.
+func (p *places) Take() bool {
+	if p.taken.Add(1) > p.limit {
+		p.taken.Add(-1)
+		return false
+	}
+	return true
+}
+
+// Leave gives a place back.
+func (p *places) Leave() { p.taken.Add(-1) }
 
 // New returns a Server that is not ready yet: see Ready. Close must be called.
 func New(cfg Config) *Server {
@@ -62,7 +81,7 @@ func New(cfg Config) *Server {
 			return tracing.Detach(r.Context()), func(int) {}
 		}
 	}
-	s := &Server{cfg: cfg, mux: &routes{ServeMux: http.NewServeMux()}}
+	s := &Server{cfg: cfg, mux: &routes{ServeMux: http.NewServeMux()}, places: places{limit: int64(cfg.Limits.Connections)}}
 	s.sockets = newSockets(s)
 	s.socketIO = newSocketIO(s, s.sockets.pool)
 	// TODO(cors): answer preflight requests and send Access-Control-Allow-Origin for configured origins. Until then

@@ -56,7 +56,7 @@ func newSocketIO(s *Server, pool *outbox.Pool) *socketIO {
 	x.io = socketio.NewServer(socketio.Options{Options: engineio.Options{
 		Path: "/socket.io/", Pool: pool,
 		PingInterval: s.cfg.Limits.PingInterval, PingTimeout: s.cfg.Limits.PingInterval,
-		MaxPayload: s.cfg.Limits.Frame, QueueLimit: s.cfg.Limits.Queue, MaxSessions: s.cfg.Limits.Connections,
+		MaxPayload: s.cfg.Limits.Frame, QueueLimit: s.cfg.Limits.Queue, Places: &s.places,
 		Context: x.connecting,
 		ConnID:  func(ctx context.Context) string { return sessionOf(ctx).conn.ID },
 		Hooks: engineio.Hooks{

@@ -39,7 +39,7 @@ type Server struct {
 	mu       sync.Mutex
 	state    state // closing: takes no new sessions
 	sessions map[string]*Session
-	places   int // taken by sessions, those that are just being made included
+	places   int // that sessions have taken, those that are just being made included
 	conns    map[*conn]struct{}
 	empty    chan struct{} // closed when the server is closing and the last session is gone
 }
@@ -219,7 +219,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, upgrade bool) {
 func (s *Server) admit() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != open || s.opts.MaxSessions > 0 && s.places >= s.opts.MaxSessions {
+	if s.state != open || s.opts.Places != nil && !s.opts.Places.Take() {
 		return false
 	}
 	s.places++
@@ -268,6 +268,9 @@ func (s *Server) forget(session *Session) {
 // leave gives a place back; mu is held.
 func (s *Server) leave() {
 	s.places--
+	if s.opts.Places != nil {
+		s.opts.Places.Leave()
+	}
 	s.checkEmpty()
 }
 
