@@ -32,7 +32,8 @@ type Config struct {
 // Hub holds the rooms of this node. It implements Service.
 //
 // A room is held in memory while it has members or work, and is run by one goroutine, which exists while there is work.
-// mu guards active. Lock order: Hub.mu, then room.mu.
+// mu guards active. Lock order: Hub.mu, then room.mu; the census has a lock of its own, under which nothing
+// else is called.
 type Hub struct {
 	store    Store
 	relay    Relay
@@ -49,7 +50,7 @@ type Hub struct {
 	stopped  sync.Once
 	watching sync.WaitGroup
 
-	known   atomic.Int64 // rooms that exist, as far as this node has seen
+	census  census
 	members atomic.Int64
 	closing atomic.Bool
 	running atomic.Int64  // rooms whose goroutine runs
@@ -70,13 +71,15 @@ func NewHub(ctx context.Context, cfg Config) (*Hub, error) {
 		store: cfg.Store, relay: cfg.Relay, hooks: cfg.Hooks, limits: cfg.Limits,
 		active: make(map[string]*room),
 		look:   make(chan struct{}, 1), stop: make(chan struct{}),
-		idle: make(chan struct{}, 1),
+		idle:   make(chan struct{}, 1),
+		census: census{limit: cfg.Limits.Rooms},
 	}
+	found := h.census.survey()
 	rooms, err := h.store.Rooms(ctx)
 	if err != nil {
 		return nil, err
 	}
-	h.known.Store(int64(len(rooms)))
+	found(len(rooms))
 	h.presence, h.shared = cfg.Presence, cfg.Presence != nil
 	if !h.shared {
 		h.presence = alone{h}
@@ -117,7 +120,7 @@ type Counts struct {
 
 // Counts returns the sizes now.
 func (h *Hub) Counts() Counts {
-	return Counts{Rooms: int(h.known.Load()), Members: int(h.members.Load())}
+	return Counts{Rooms: h.census.count(), Members: int(h.members.Load())}
 }
 
 // room returns the room with this id that takes work, in memory from now on.
@@ -199,7 +202,11 @@ func (h *Hub) filled(ctx context.Context, room Room) (Room, error) {
 }
 
 func (h *Hub) createRoom(ctx context.Context, id, name string) (Room, bool, error) {
-	if h.known.Load() >= int64(h.limits.Rooms) {
+	place, err := h.census.create(ctx)
+	if err != nil {
+		return Room{}, false, err
+	}
+	if !place {
 		room, err := h.store.Room(ctx, id)
 		if errors.Is(err, ErrNotFound) {
 			return Room{}, false, &Error{Code: CodeLimit, Detail: "the server has as many rooms as it takes; delete one or join an existing one"}
@@ -207,9 +214,7 @@ func (h *Hub) createRoom(ctx context.Context, id, name string) (Room, bool, erro
 		return room, false, err
 	}
 	room, created, err := h.store.CreateRoom(ctx, Room{ID: id, Name: name, CreatedAt: now()})
-	if created {
-		h.known.Add(1)
-	}
+	h.census.created(created)
 	return room, created, err
 }
 
@@ -236,11 +241,12 @@ func (h *Hub) stored(ctx context.Context, id string) (Room, error) {
 
 // Rooms implements Service.
 func (h *Hub) Rooms(ctx context.Context) ([]Room, error) {
+	found := h.census.survey()
 	rooms, err := h.store.Rooms(ctx)
 	if err != nil {
 		return nil, AsError(err)
 	}
-	h.known.Store(int64(len(rooms)))
+	found(len(rooms))
 	if err := h.presence.Fill(ctx, rooms); err != nil {
 		return nil, AsError(err)
 	}
