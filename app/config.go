@@ -98,23 +98,6 @@ func postgres(database string) bool {
 	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
 }
 
-// redacted is the URLs, separated by commas, without what nobody should read in a log.
-func redacted(urls string) string {
-	list := strings.Split(urls, ",")
-	for i, one := range list {
-		u, err := url.Parse(strings.TrimSpace(one))
-		if err != nil {
-			list[i] = "…"
-			continue
-		}
-		if _, password := u.User.Password(); u.User != nil && !password && u.Scheme != "postgres" && u.Scheme != "postgresql" {
-			u.User = url.User("xxxxx") // a token
-		}
-		list[i] = u.Redacted()
-	}
-	return strings.Join(list, ",")
-}
-
 func (s *serve) webLimits() web.Limits {
 	return web.Limits{Connections: s.MaxConnections, Frame: s.MaxFrame, Queue: s.QueueLength, SendRate: s.SendRate, PingInterval: s.PingInterval}
 }
