@@ -349,6 +349,17 @@ func (h *Hub) Users(ctx context.Context) ([]User, error) {
 	return users, nil
 }
 
+// DeleteUser implements Service.
+func (h *Hub) DeleteUser(ctx context.Context, id string) error {
+	if err := CheckID("user_id", id); err != nil {
+		return err
+	}
+	if err := h.store.DeleteUser(ctx, id); err != nil {
+		return AsError(err)
+	}
+	return nil
+}
+
 // Join implements Service.
 func (h *Hub) Join(ctx context.Context, conn *Conn, req Join) (*Member, error) {
 	if err := CheckID("room_id", req.RoomID); err != nil {
