@@ -50,6 +50,7 @@ type Server struct {
 	cfg      Config
 	mux      *routes
 	places   places
+	store    checkup
 	sockets  *sockets
 	socketIO *socketIO
 	ready    atomic.Bool
@@ -81,7 +82,7 @@ func New(cfg Config) *Server {
 			return tracing.Detach(r.Context()), func(int) {}
 		}
 	}
-	s := &Server{cfg: cfg, mux: &routes{ServeMux: http.NewServeMux()}, places: places{limit: int64(cfg.Limits.Connections)}}
+	s := &Server{cfg: cfg, mux: &routes{ServeMux: http.NewServeMux()}, places: places{limit: int64(cfg.Limits.Connections)}, store: checkup{ping: cfg.Service.Ping}}
 	s.sockets = newSockets(s)
 	s.socketIO = newSocketIO(s, s.sockets.pool)
 	// TODO(cors): answer preflight requests and send Access-Control-Allow-Origin for configured origins. Until then
@@ -220,6 +221,7 @@ func (s *Server) Drain(ctx context.Context) {
 	})
 	s.sockets.drain(ctx)
 	both.Wait()
+	s.store.wait(ctx)
 }
 
 // Close ends the goroutines of a server that has been drained.
