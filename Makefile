@@ -43,8 +43,8 @@ fuzz: ## let every fuzz target run for FUZZTIME
 	done
 
 .PHONY: bench
-BENCH ?= -only fanout,cluster
-bench: ## measure CPU per delivery against the floor and two peers, and one to three nodes; BENCH="-h" shows all that can be measured
+BENCH ?= -only fanout,refs,cluster
+bench: ## measure CPU per delivery against the floor and two peers, what a ref costs, and one to three nodes; BENCH="-h" shows all that can be measured
 	go run ./app/bench $(BENCH)
 
 .PHONY: pictures

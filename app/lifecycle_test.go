@@ -19,6 +19,23 @@ import (
 	"github.com/traceroom/traceroom/app/apptest"
 )
 
+// That there are as many rooms as there may be is no reason not to start, whichever rooms they are.
+func TestItStartsWithAsManyRoomsAsThereMayBe(t *testing.T) {
+	p := apptest.Start(t, apptest.Options{Args: []string{"--max-rooms", "4"}})
+	require.Equal(t, http.StatusCreated, p.Do(t, http.MethodPost, "/rooms?room_id=four", nil).Status)
+	require.Equal(t, http.StatusOK, p.Do(t, http.MethodDelete, "/rooms/go", nil).Status)
+	require.Equal(t, http.StatusCreated, p.Do(t, http.MethodPost, "/rooms?room_id=five", nil).Status)
+	p.Stop(t)
+	p.Restart(t)
+	require.Equal(t, http.StatusOK, p.Get(t, "/rooms/five").Status)
+	require.Equal(t, http.StatusNotFound, p.Get(t, "/rooms/go").Status)
+	require.Contains(t, p.Stderr(), "--max-rooms (MAX_ROOMS)", "the operator is told which limit it is")
+
+	p = apptest.Start(t, apptest.Options{Args: []string{"--max-rooms", "1"}})
+	require.Equal(t, http.StatusOK, p.Get(t, "/rooms/general").Status)
+	p.Join(t, "general", "ada")
+}
+
 func TestSIGTERMDrainsWhileClientsSend(t *testing.T) {
 	const clients = 12
 	collector := apptest.NewCollector(t)

@@ -134,10 +134,8 @@ func (n *node) start(ctx context.Context) (err error) {
 	n.hub.Store(hub)
 	n.telemetry.Counts(hub.Counts)
 	service := n.telemetry.Service(hub)
-	for _, room := range defaultRooms {
-		if _, _, err := hub.CreateRoom(ctx, room.id, room.name); err != nil {
-			return fmt.Errorf("creating room %s: %w", room.id, err)
-		}
+	if err := n.createRooms(ctx, hub); err != nil {
+		return err
 	}
 	n.web = web.New(web.Config{
 		Service: service, Page: page.Handler(page.Config{JaegerUI: s.JaegerUI}), Metrics: n.telemetry.MetricsHandler(),
@@ -148,6 +146,21 @@ func (n *node) start(ctx context.Context) (err error) {
 		return web.IsSocket(r) || web.IsView(r)
 	})
 	n.handler.Store(&handler)
+	return nil
+}
+
+// createRooms creates the rooms that exist from the start, as far as there is place for them: the server works without.
+func (n *node) createRooms(ctx context.Context, hub *rooms.Hub) error {
+	for _, room := range defaultRooms {
+		switch _, _, err := hub.CreateRoom(ctx, room.id, room.name); {
+		case err == nil:
+		case rooms.AsError(err).Code == rooms.CodeLimit:
+			n.log.Warn("a room is not created: there are as many as --max-rooms (MAX_ROOMS) allows",
+				zap.String("room_id", room.id), zap.Int("max_rooms", n.config.MaxRooms))
+		default:
+			return fmt.Errorf("creating room %s: %w", room.id, err)
+		}
+	}
 	return nil
 }
 

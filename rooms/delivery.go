@@ -155,33 +155,32 @@ func (r *room) deliver(batch []arrival) {
 		if len(a.members) == 0 {
 			continue
 		}
-		bytes := r.encode(batch, a.format, nil)
+		bytes := r.encode(batch, a.format)
 		if len(bytes) == 0 {
 			continue
 		}
-		var mine []*Member
+		shared := len(a.members)
 		for _, m := range apart {
-			if m.audience == a {
-				mine = append(mine, m)
-			}
-		}
-		for _, m := range mine {
-			if p := r.encode(batch, a.format, m); len(p) > 0 && !d.bundle(a.format, p, len(batch), 1).push(m) {
-				slow = append(slow, m)
-			}
-		}
-		if len(a.members) == len(mine) {
-			continue
-		}
-		shared := d.bundle(a.format, bytes, len(batch), len(a.members)-len(mine))
-		for _, m := range a.members {
-			if len(mine) > 0 && slices.Contains(mine, m) {
+			if m.audience != a {
 				continue
 			}
-			if !shared.push(m) {
+			shared--
+			if p := r.spliced(batch, m, bytes); len(p) > 0 && !d.bundle(a.format, p, len(batch), 1).push(m) {
 				slow = append(slow, m)
 			}
 		}
+		if shared == 0 {
+			continue
+		}
+		b := d.bundle(a.format, bytes, len(batch), shared)
+		for _, m := range a.members {
+			if !m.apart && !b.push(m) {
+				slow = append(slow, m)
+			}
+		}
+	}
+	for _, m := range apart {
+		m.apart = false
 	}
 	d.finish()
 	for _, m := range slow {
@@ -189,7 +188,7 @@ func (r *room) deliver(batch []arrival) {
 		if r.hub.hooks.MemberDropped != nil {
 			r.hub.hooks.MemberDropped(batch[0].ctx, m)
 		}
-		m.Conn.Sink.Removed(r.id, RemovedSlow)
+		m.Conn.Sink.Removed(m, RemovedSlow)
 	}
 }
 
@@ -209,41 +208,68 @@ func (r *room) excluded(ev *Event) []*Member {
 	return found
 }
 
-// apart returns the members that must not be handed the same bytes as all others: those whom the event is about, and
-// those who sent a message with a ref of their own.
+// apart returns, and marks, the members that must not be handed the same bytes as all others: those whom the event is
+// about, and those who sent a message with a ref of their own.
 func (r *room) apart(batch []arrival) []*Member {
 	if batch[0].ev.Kind != EventMessage {
-		return r.excluded(batch[0].ev)
+		found := r.excluded(batch[0].ev)
+		for _, m := range found {
+			m.apart = true
+		}
+		return found
 	}
 	var found []*Member
 	for _, b := range batch {
-		if m := b.ev.from; m != nil && b.ev.Ref != "" && m.audience != nil && m.room == r && !slices.Contains(found, m) {
+		if m := b.ev.from; m != nil && b.ev.Ref != "" && m.audience != nil && m.room == r && !m.apart {
+			m.apart = true
 			found = append(found, m)
 		}
 	}
 	return found
 }
 
-// encode returns the batch in format f, as m is to see it; a nil m stands for all who are not apart.
-func (r *room) encode(batch []arrival, f Format, m *Member) []byte {
+// encode returns the batch in format f, as those see it who are not apart, and sets ends.
+func (r *room) encode(batch []arrival, f Format) []byte {
 	p := r.scratch[:0]
+	r.ends = r.ends[:0]
 	for _, a := range batch {
-		ref := ""
-		if m != nil {
-			if a.ev.Kind != EventMessage {
-				return nil
-			}
-			if a.ev.from == m {
-				ref = a.ev.Ref
-			}
-		}
-		p = f.Append(p, a.ev, ref)
+		p = f.Append(p, a.ev, "")
+		r.ends = append(r.ends, len(p))
 	}
 	if cap(p) <= maxScratch {
 		r.scratch = p
 	}
 	return slices.Clone(p)
 }
+
+// spliced returns the batch as m, which is apart, sees it: what encode returned, but for the messages that m has sent with
+// a ref, or nothing if it is about m's client. Only these are encoded for m alone: where many send at once, to encode all
+// for each of them would cost the square of their number.
+func (r *room) spliced(batch []arrival, m *Member, encoded []byte) []byte {
+	if batch[0].ev.Kind != EventMessage {
+		return nil
+	}
+	size := len(encoded)
+	for _, a := range batch {
+		if a.ev.from == m {
+			size += len(a.ev.Ref) + refRoom
+		}
+	}
+	p := make([]byte, 0, size)
+	copied, begin := 0, 0 // of encoded; where the event begins
+	for i, a := range batch {
+		if a.ev.from == m && a.ev.Ref != "" {
+			p = append(p, encoded[copied:begin]...)
+			p = m.audience.format.Append(p, a.ev, a.ev.Ref)
+			copied = r.ends[i]
+		}
+		begin = r.ends[i]
+	}
+	return append(p, encoded[copied:]...)
+}
+
+// refRoom is what a ref takes besides its own bytes in any format, or a little more: its name and the longer length of a frame.
+const refRoom = 32
 
 // maxScratch is the largest memory in bytes that a room keeps to encode in.
 const maxScratch = 64 << 10

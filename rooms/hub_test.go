@@ -138,6 +138,70 @@ func TestOnlyASendersConnectionIsToldItsRef(t *testing.T) {
 	}
 }
 
+// counted is a rooms.Format that counts what it encodes; the sinks of countedSink have it.
+type counted struct{ encoded *atomic.Int64 }
+
+func (counted) Transport() string { return "websocket" }
+
+func (c counted) Append(dst []byte, ev *rooms.Event, ref string) []byte {
+	c.encoded.Add(1)
+	return lines{}.Append(dst, ev, ref)
+}
+
+type countedSink struct {
+	recorder
+	format counted
+}
+
+func (s *countedSink) Format() rooms.Format { return s.format }
+
+// However many send at once with a ref of their own, each message is encoded once for all, and once for its sender.
+func TestMessagesAreEncodedOnceForAllAndOnceForTheirSender(t *testing.T) {
+	const senders = 100
+	store := &faulty{Store: openStore(t), hold: make(chan struct{})}
+	n := newNode(t, store, &relay.Local{}, rooms.Limits{})
+	format := counted{new(atomic.Int64)}
+	sinks, members := make([]*countedSink, senders), make([]*rooms.Member, senders)
+	for i := range senders {
+		sinks[i] = &countedSink{format: format}
+		var err error
+		members[i], err = n.Join(t.Context(), &rooms.Conn{ID: fmt.Sprint(i), Transport: "websocket", Sink: sinks[i]},
+			rooms.Join{RoomID: "lobby", ClientID: fmt.Sprint("client", i)})
+		require.NoError(t, err)
+	}
+	joined := format.encoded.Load()
+	post := func(i int, text, ref string) {
+		require.NoError(t, n.Send(t.Context(), rooms.Post{
+			RoomID: "lobby", ClientID: members[i].ClientID, Text: text, Ref: ref, From: members[i],
+		}, func(_ *rooms.Message, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		}))
+	}
+	post(0, "held", "first") // while it is being stored, all others come together
+	for i := range senders {
+		post(i, fmt.Sprint(i), fmt.Sprint("ref", i))
+	}
+	close(store.hold)
+	for i, s := range sinks {
+		requireAll(t, &s.recorder, 1, senders+1)
+		var refs []string
+		for _, e := range s.all() {
+			if e.Ref != "" {
+				refs = append(refs, e.Ref)
+				require.Contains(t, []string{"held", fmt.Sprint(i)}, e.Text)
+			}
+		}
+		if i == 0 {
+			require.Equal(t, []string{"first", "ref0"}, refs)
+		} else {
+			require.Equal(t, []string{fmt.Sprint("ref", i)}, refs)
+		}
+	}
+	require.LessOrEqual(t, format.encoded.Load()-joined, int64(2*(senders+1)))
+}
+
 func TestAClientIsOneParticipantHoweverManyItsConnections(t *testing.T) {
 	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{})
 	bob, _ := n.join(t, "lobby", "bob", -1)

@@ -14,6 +14,7 @@ type Member struct {
 	index    int             // in audience
 	present  bool            // has not left
 	life     int             // the room's when it joined
+	apart    bool            // is being handed other bytes than the rest of its audience
 	counted  <-chan struct{} // closed when all nodes count its client; nil: they do
 }
 

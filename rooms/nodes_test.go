@@ -241,7 +241,7 @@ func (s *sink) Push(b *rooms.Bundle) bool {
 	return true
 }
 
-func (s *sink) Removed(_ string, why rooms.Removal) {
+func (s *sink) Removed(_ *rooms.Member, why rooms.Removal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.removed = append(s.removed, why)
@@ -428,19 +428,39 @@ func TestJoiningWhileAMessageWaits(t *testing.T) {
 	}
 }
 
+// Who resumes on a node that has not been told of the newest messages is shown those it lacks, and none that it has: neither
+// on joining nor when the node catches up.
 func TestAClientResumesOnANodeThatLagsBehind(t *testing.T) {
-	hubs, _ := nodes(t, 2, func(*rooms.Event) []time.Duration { return nil })
-	a, _ := join(t, hubs[0], "room", "a")
-	join(t, hubs[1], "room", "b") // keeps the room on that node
-	for i := range 5 {
-		require.NoError(t, say(hubs[0], a, fmt.Sprint(i+1)))
+	for since := range int64(6) {
+		t.Run(fmt.Sprint("since ", since), func(t *testing.T) {
+			deaf := atomic.Bool{}
+			deaf.Store(true)
+			hubs, _ := nodes(t, 2, func(*rooms.Event) []time.Duration {
+				if deaf.Load() {
+					return nil
+				}
+				return []time.Duration{0}
+			})
+			a, _ := join(t, hubs[0], "room", "a")
+			_, there := join(t, hubs[1], "room", "b") // keeps the room on that node
+			for i := range 5 {
+				require.NoError(t, say(hubs[0], a, fmt.Sprint(i+1)))
+			}
+			s := &sink{}
+			_, err := hubs[1].Join(t.Context(), &rooms.Conn{ID: "c", Sink: s}, rooms.Join{RoomID: "room", ClientID: "c", Since: &since})
+			require.NoError(t, err)
+			deaf.Store(false)
+			require.NoError(t, say(hubs[0], a, "6"))
+			var want []string
+			for seq := since + 1; seq <= 6; seq++ {
+				want = append(want, fmt.Sprintf("%d %d ", seq, seq))
+			}
+			require.Eventually(t, func() bool { messages, _ := s.told(); return len(messages) >= len(want) }, nodesWait, nodesTick)
+			require.Eventually(t, func() bool { messages, _ := there.told(); return len(messages) >= 6 }, nodesWait, nodesTick)
+			messages, _ := s.told()
+			require.Equal(t, want, messages)
+		})
 	}
-	s := &sink{}
-	since := int64(4)
-	_, err := hubs[1].Join(t.Context(), &rooms.Conn{ID: "c", Sink: s}, rooms.Join{RoomID: "room", ClientID: "c", Since: &since})
-	require.NoError(t, err)
-	messages, _ := s.told()
-	require.Equal(t, []string{"5 5 "}, messages)
 }
 
 func TestARoomDeletedElsewhereIsDeletedHere(t *testing.T) {

@@ -177,9 +177,7 @@ func (r *room) release() {
 // close sees to a gap, if there is one: it is waited for, and then read from the store.
 func (r *room) close() {
 	if r.seq >= r.want || r.participants.Load() == 0 {
-		if r.seq < r.want {
-			r.seq, r.held = r.want, slices.Delete(r.held, 0, len(r.held)) // there is nobody to tell
-		}
+		r.skip()
 		r.gap.end()
 		return
 	}
@@ -194,6 +192,13 @@ func (r *room) close() {
 			return
 		}
 		r.gap.end()
+	}
+}
+
+// skip goes on behind want without telling: there is nobody to tell, or nothing to be told.
+func (r *room) skip() {
+	if r.seq < r.want {
+		r.seq, r.held = r.want, slices.Delete(r.held, 0, len(r.held))
 	}
 }
 

@@ -83,7 +83,7 @@ func (r *recorder) Push(b *rooms.Bundle) bool {
 	return true
 }
 
-func (r *recorder) Removed(_ string, why rooms.Removal) {
+func (r *recorder) Removed(_ *rooms.Member, why rooms.Removal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.removed = append(r.removed, why)

@@ -65,7 +65,8 @@ type room struct {
 	patience  *time.Timer    // bounds its waits
 	spare     []task         // the slice that tasks is not, for reuse
 	early     []arrival      // as spare, for arrivals
-	scratch   []byte         // where events are encoded
+	scratch   []byte         // where events are encoded, and
+	ends      []int          // where in it each of them ends
 }
 
 // audience is the members that speak one wire format.
@@ -392,40 +393,54 @@ func (r *room) append(tasks []task) {
 func (r *room) join(ctx context.Context, m *Member, since *int64) error {
 	ctx, cancel := budget(ctx)
 	defer cancel()
-	if err := r.load(ctx); err != nil {
-		return err
-	}
-	if !r.loaded {
-		info, _, err := r.hub.createRoom(ctx, r.id, r.id)
-		if err != nil {
-			return err
-		}
-		r.adopt(ctx, info)
-	}
-	history, err := r.history(ctx, since)
+	history, err := r.ready(ctx, since)
 	if err != nil {
 		return err
 	}
-	// The store may be ahead of what this node has been told. The others get that now, so that from here on all of the
-	// room's members have seen the same.
-	if n := len(history.History); n > 0 {
-		for _, message := range history.History {
-			if message.Seq > r.seq {
-				r.hold(stored(ctx, message))
-			}
-		}
-		if err := r.fill(ctx); err != nil {
-			return err
-		}
-		if !r.tell(m, history) {
-			return &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
-		}
+	if len(history.History) > 0 && !r.tell(m, history) {
+		return &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
 	}
 	r.add(m)
 	if r.clients[m.ClientID] == 1 {
 		m.counted = r.hub.presence.Enter(ctx, m.participant(r.gen))
 	}
 	return nil
+}
+
+// ready returns what a member is shown that joins now, and brings the room to where that ends: the store may be ahead of
+// what this node has been told. The others get now what they lack, so that from here on all of the room's members have
+// seen the same, and nobody is handed again what the history showed or the client had before.
+func (r *room) ready(ctx context.Context, since *int64) (*Event, error) {
+	for {
+		if err := r.load(ctx); err != nil {
+			return nil, err
+		}
+		if !r.loaded {
+			info, _, err := r.hub.createRoom(ctx, r.id, r.id)
+			if err != nil {
+				return nil, err
+			}
+			r.adopt(ctx, info)
+		}
+		history, err := r.history(ctx, since)
+		if err != nil {
+			return nil, err
+		}
+		for _, message := range history.History {
+			if message.Seq > r.seq {
+				r.hold(stored(ctx, message))
+			}
+		}
+		if r.participants.Load() == 0 {
+			r.skip()
+		} else if err := r.fill(ctx); err != nil {
+			return nil, err
+		}
+		if r.loaded {
+			return history, nil
+		}
+		// It was deleted meanwhile: it is created anew.
+	}
 }
 
 // history reads what a member is shown on joining.
@@ -549,7 +564,7 @@ func (r *room) deleted() {
 	for _, a := range r.audiences {
 		for _, m := range a.members {
 			m.audience = nil
-			m.Conn.Sink.Removed(r.id, RemovedDeleted)
+			m.Conn.Sink.Removed(m, RemovedDeleted)
 		}
 	}
 	r.audiences = nil

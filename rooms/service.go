@@ -89,8 +89,9 @@ type Sink interface {
 	// Push queues b behind what was pushed before. False: the queue is full; the room then removes the member. If it
 	// returned true, b.Done is called once.
 	Push(b *Bundle) bool
-	// Removed says that the room has removed this connection's member, and why.
-	Removed(roomID string, why Removal)
+	// Removed says that the room has removed m, a member of this connection, and why. It may be called before the Join that
+	// made m has returned.
+	Removed(m *Member, why Removal)
 }
 
 // Removal says why a room removed a member that had not asked to leave.

@@ -40,9 +40,9 @@ func (s *numbering) Append(_ context.Context, _ string, drafts []rooms.Draft) er
 // taking is a member's connection that has written what it is handed at once.
 type taking struct{ id string }
 
-func (taking) Format() rooms.Format          { return wire{} }
-func (taking) Removed(string, rooms.Removal) {}
-func (s taking) Push(b *rooms.Bundle) bool   { b.Done(s.id, true); return true }
+func (taking) Format() rooms.Format                 { return wire{} }
+func (taking) Removed(*rooms.Member, rooms.Removal) {}
+func (s taking) Push(b *rooms.Bundle) bool          { b.Done(s.id, true); return true }
 
 const liveTraces = 500
 

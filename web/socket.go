@@ -54,7 +54,7 @@ func (c *socket) Push(b *rooms.Bundle) bool {
 }
 
 // Removed implements rooms.Sink.
-func (c *socket) Removed(_ string, why rooms.Removal) {
+func (c *socket) Removed(_ *rooms.Member, why rooms.Removal) {
 	if why == rooms.RemovedDeleted {
 		c.finish(closeRoomDeleted)
 		return

@@ -35,8 +35,9 @@ type session struct {
 	ended    bool
 	reason   engineio.Reason
 
-	mu     sync.Mutex
-	joined map[string]*rooms.Member // by room; nil while joining
+	mu      sync.Mutex
+	joined  map[string]*rooms.Member // by room
+	removed *rooms.Member            // the newest that a room removed before it was among joined; nil: none
 }
 
 var _ rooms.Sink = (*session)(nil)
@@ -164,14 +165,18 @@ func (c *session) Push(b *rooms.Bundle) bool {
 }
 
 // Removed implements rooms.Sink.
-func (c *session) Removed(room string, why rooms.Removal) {
+func (c *session) Removed(m *rooms.Member, why rooms.Removal) {
 	if why == rooms.RemovedSlow {
 		c.engine.Abort(tooSlow, nil)
 		return
 	}
 	c.mu.Lock()
-	delete(c.joined, room)
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if c.joined[m.RoomID] == m {
+		delete(c.joined, m.RoomID)
+	} else {
+		c.removed = m
+	}
 }
 
 // request is what a client may give with join and leave: ids under the names of either API, or a room alone.
@@ -247,7 +252,7 @@ func (c *session) joinRoom(ctx context.Context, req rooms.Join) error {
 		c.mu.Unlock()
 		return nil
 	}
-	c.joined[req.RoomID] = nil // joining
+	delete(c.joined, req.RoomID)
 	c.mu.Unlock()
 	if before != nil {
 		c.leaveRoom(ctx, before)
@@ -255,15 +260,11 @@ func (c *session) joinRoom(ctx context.Context, req rooms.Join) error {
 	m, err := c.sio.server.cfg.Service.Join(ctx, c.conn, req)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, joining := c.joined[req.RoomID]; !joining {
-		return err // the room has been deleted since: there is no membership to leave
+	if err == nil && c.removed != m { // else the room has been deleted since: there is no membership to leave
+		c.joined[req.RoomID] = m
 	}
-	if err != nil {
-		delete(c.joined, req.RoomID)
-		return err
-	}
-	c.joined[req.RoomID] = m
-	return nil
+	c.removed = nil
+	return err
 }
 
 func (c *session) leave(ev *socketio.Event) {

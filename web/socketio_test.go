@@ -43,3 +43,40 @@ func TestSocketIOJoinOfARoomThatIsDeletedMeanwhile(t *testing.T) {
 	require.Len(t, list, 1)
 	require.Equal(t, 1, list[0].Participants)
 }
+
+// sudden deletes a room when somebody leaves it, just before, once.
+type sudden struct {
+	rooms.Service
+	done atomic.Bool
+}
+
+func (s *sudden) Leave(ctx context.Context, m *rooms.Member) error {
+	if s.done.CompareAndSwap(false, true) {
+		if err := s.DeleteRoom(ctx, m.RoomID); err != nil {
+			return err
+		}
+	}
+	return s.Service.Leave(ctx, m)
+}
+
+// Who joins a room again as another client while the room is deleted is in the room that is made anew, until it goes.
+func TestSocketIORejoinOfARoomThatIsDeletedMeanwhile(t *testing.T) {
+	d := serveDocumented(t, DefaultLimits, 100, func(next rooms.Service) rooms.Service { return &sudden{Service: next} })
+	c := stockclient.Start(t).Open(d.url, nil)
+	for _, client := range []string{"ada", "bob"} {
+		c.Emit("join", map[string]string{"chatroom_id": "general", "user_id": client})
+		for c.Await("event").Name != "joined" {
+		}
+	}
+	participants := func() int {
+		list, err := d.cfg.Service.Rooms(t.Context())
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		return list[0].Participants
+	}
+	require.Equal(t, 1, participants())
+	c.Emit("leave", map[string]string{"chatroom_id": "general", "user_id": "bob"})
+	for c.Await("event").Name != "left" {
+	}
+	require.Zero(t, participants())
+}

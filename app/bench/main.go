@@ -64,6 +64,7 @@ var scenarios = []struct {
 }{
 	{"fanout", "CPU per delivery in one room, all servers", (*bench).fanout},
 	{"viewer", "what a viewer of the live traces adds to a delivery", (*bench).viewer},
+	{"refs", "messages with a ref against those without", (*bench).refs},
 	{"rooms", "100 rooms of 4 against one room of 4", (*bench).rooms},
 	{"latency", "delivery latency at half the highest sustained rate", (*bench).latency},
 	{"idle", "memory of idle connections", (*bench).idle},

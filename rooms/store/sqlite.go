@@ -73,7 +73,7 @@ func openSQLite(ctx context.Context, path string, params url.Values, opts Option
 
 	s := &sqliteStore{opts: opts}
 	s.group = newGroup(1, s.commit)
-	s.appender = appender{control: make(map[string]driver.StmtExecContext), rooms: make(map[string]*roomPlace)}
+	s.appender = appender{control: make(map[string]driver.StmtExecContext), rooms: make(map[string]*roomPlace), mostRooms: maxCachedRooms}
 	defer func() {
 		if err != nil {
 			_ = s.closeDatabase() // what went wrong before is what matters

@@ -24,7 +24,7 @@ const (
 	plainArgs   = 5
 	// maxRows is how many messages one statement takes.
 	maxRows = 64
-	// maxCachedRooms bounds what is remembered of rooms: some 100 bytes each.
+	// maxCachedRooms bounds what is remembered of rooms, some 100 bytes each, before a transaction adds its own.
 	maxCachedRooms = 1 << 16
 )
 
@@ -39,7 +39,8 @@ type appender struct {
 	args    [maxRows * messageArgs]driver.NamedValue
 	packed  [maxRows]packed
 
-	rooms map[string]*roomPlace
+	rooms     map[string]*roomPlace
+	mostRooms int // when rooms is emptied: before a transaction, which needs what it has looked up
 }
 
 // packed is the traceparent of a row in less bytes than it came in, with the argument that these bytes are.
@@ -86,6 +87,9 @@ func (s *sqliteStore) commit(ctx context.Context, calls []*call) {
 // the calls' errors. It returns the transaction's.
 func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*call) error {
 	a := &s.appender
+	if len(a.rooms) >= a.mostRooms {
+		clear(a.rooms)
+	}
 	messages := 0
 	for _, c := range calls {
 		var room *roomPlace
@@ -143,9 +147,6 @@ func (a *appender) room(ctx context.Context, conn *sql.Conn, id string) (*roomPl
 		return nil, rooms.NotFound("room", "room_id", id)
 	case err != nil:
 		return nil, fmt.Errorf("store: append: %w", err)
-	}
-	if len(a.rooms) >= maxCachedRooms {
-		clear(a.rooms)
 	}
 	room := &roomPlace{base: number << seqBits, last: last & maxSeq}
 	a.rooms[id] = room

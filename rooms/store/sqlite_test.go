@@ -76,6 +76,31 @@ func TestUnusableURL(t *testing.T) {
 	}
 }
 
+// TestSQLiteManyRooms appends, in one transaction, to more rooms than are remembered.
+func TestSQLiteManyRooms(t *testing.T) {
+	s := open(t, "sqlite://"+filepath.Join(t.TempDir(), "rooms.db")).(*sqliteStore)
+	defer func() { require.NoError(t, s.Close()) }()
+	s.appender.mostRooms = 2
+	var ids []string
+	for i := range 5 {
+		ids = append(ids, fmt.Sprint("room", i))
+		_, _, err := s.CreateRoom(t.Context(), rooms.Room{ID: ids[i], Name: ids[i], CreatedAt: time.Now()})
+		require.NoError(t, err)
+	}
+	for round := range int64(3) {
+		calls := make([]*call, len(ids))
+		for i, id := range ids {
+			m := &rooms.Message{ClientID: "ada", Text: "hello", CreatedAt: time.Now(), UpdatedAt: time.Now()}
+			calls[i] = &call{roomID: id, drafts: []rooms.Draft{{Ctx: t.Context(), Message: m}}}
+		}
+		s.commit(t.Context(), calls)
+		for _, c := range calls {
+			require.NoError(t, c.err)
+			require.Equal(t, round+1, c.drafts[0].Message.Seq)
+		}
+	}
+}
+
 // TestSQLiteSweep checks that what a deleted room leaves behind is removed, by a later process if need be.
 func TestSQLiteSweep(t *testing.T) {
 	path := "sqlite://" + filepath.Join(t.TempDir(), "swept.db")

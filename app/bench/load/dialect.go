@@ -10,8 +10,8 @@ import (
 type script struct {
 	path  string
 	steps []step // after the upgrade
-	// A message is pre, its text, post: a whole frame.
-	pre, post []byte
+	// A message is pre, its text, post: a whole frame. Or, if end is not nil, pre, text, post, its number, end.
+	pre, post, end []byte
 }
 
 // step sends and waits for a frame that begins with want.
@@ -27,6 +27,11 @@ func scriptOf(d Dialect, room, client string) script {
 		return script{path: "/ws"}.says("", "")
 	case Chat:
 		return script{path: "/ws/" + room + "/" + client}.says(`{"type":"message","text":"`, `"}`)
+	case ChatRefs:
+		s := script{path: "/ws/" + room + "/" + client}.says(`{"type":"message","text":"`, `","ref":"`+string(make([]byte, wire.NumberSize))+`"}`)
+		number := len(s.post) - len(`"}`)
+		s.post, s.end = s.post[:number-wire.NumberSize], s.post[number:]
+		return s
 	case SocketIO, NodeIO:
 		join := fmt.Sprintf(`42["join",{"user_id":%q,"chatroom_id":%q}]`, client, room)
 		s := script{

@@ -317,6 +317,10 @@ func (e *engine) say(c *client, room uint16, n uint32) {
 	c.out = append(c.out, c.script.pre...)
 	c.out = wire.AppendText(c.out, room, n)
 	c.out = append(c.out, c.script.post...)
+	if c.script.end != nil {
+		c.out = wire.AppendNumber(c.out, room, n)
+		c.out = append(c.out, c.script.end...)
+	}
 }
 
 func (e *engine) flush(c *client) {

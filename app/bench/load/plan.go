@@ -9,6 +9,7 @@ type Dialect string
 const (
 	Bare     Dialect = "bare"     // /ws, one room, a message is its text: the floor, gorilla's chat example
 	Chat     Dialect = "chat"     // /ws/{room}/{client}, JSON: Traceroom
+	ChatRefs Dialect = "chatrefs" // Chat with a ref in every message
 	SocketIO Dialect = "socketio" // Traceroom's Socket.IO, which only listens
 	NodeIO   Dialect = "nodeio"   // the Node peer's Socket.IO, which also sends
 )

@@ -15,8 +15,11 @@ const (
 	SyncRoom = 0xffff
 )
 
-// The text is the mark, four hexadecimal digits of the room, eight of the number, and the filler.
-const head = 1 + 4 + 8
+// NumberSize is how many bytes AppendNumber appends.
+const NumberSize = 4 + 8
+
+// The text is the mark, room and number, and the filler.
+const head = 1 + NumberSize
 
 func init() {
 	if head+len(filler) != TextSize-1 {
@@ -26,15 +29,20 @@ func init() {
 
 // AppendText appends the text of message number n in room.
 func AppendText(dst []byte, room uint16, n uint32) []byte {
-	dst = append(dst, mark)
+	dst = AppendNumber(append(dst, mark), room, n)
+	dst = append(dst, filler...)
+	return append(dst, '.')
+}
+
+// AppendNumber appends four hexadecimal digits of the room and eight of the message's number in it.
+func AppendNumber(dst []byte, room uint16, n uint32) []byte {
 	for s := 12; s >= 0; s -= 4 {
 		dst = append(dst, digits[room>>s&0xf])
 	}
 	for s := 28; s >= 0; s -= 4 {
 		dst = append(dst, digits[n>>s&0xf])
 	}
-	dst = append(dst, filler...)
-	return append(dst, '.')
+	return dst
 }
 
 // FindText looks for the first text in payload. It returns what follows it, nil if there is none. A text that is there
