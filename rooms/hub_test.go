@@ -108,6 +108,17 @@ func TestAClientThatKnowsMoreThanTheNodeResumesWhereItWas(t *testing.T) {
 	requireAll(t, beyond, 1, 10)
 }
 
+// Whoever joins is told when the history has come, even if there is none: first, and once.
+func TestAHistoryComesAlsoWhereThereIsNone(t *testing.T) {
+	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{})
+	first, m := n.join(t, "lobby", "ada", -1)
+	require.Equal(t, []told{{Kind: "history"}}, first.all())
+	require.NoError(t, n.send("lobby", "ada", "hello", "", m))
+	requireAll(t, first, 1, 1)
+	back, _ := n.join(t, "lobby", "bob", 1)
+	require.Equal(t, []told{{Kind: "history"}}, back.all())
+}
+
 func TestOnlyASendersConnectionIsToldItsRef(t *testing.T) {
 	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{})
 	phone, m := n.join(t, "lobby", "ada", -1)
@@ -213,8 +224,10 @@ func TestAClientIsOneParticipantHoweverManyItsConnections(t *testing.T) {
 	require.NoError(t, n.Leave(t.Context(), one))
 	require.NoError(t, n.Leave(t.Context(), one), "twice is nothing")
 	require.NoError(t, n.Leave(t.Context(), two))
-	require.Eventually(t, func() bool { return len(bob.all()) == 2 }, waitFor, tick)
-	require.Equal(t, []told{{Kind: "user_joined", Client: "ada", Count: 2}, {Kind: "user_left", Client: "ada", Count: 1}}, bob.all())
+	require.Eventually(t, func() bool { return len(bob.all()) == 3 }, waitFor, tick)
+	require.Equal(t, []told{
+		{Kind: "history"}, {Kind: "user_joined", Client: "ada", Count: 2}, {Kind: "user_left", Client: "ada", Count: 1},
+	}, bob.all())
 }
 
 func TestAFullQueueRemovesItsMemberAndNoOther(t *testing.T) {
@@ -273,7 +286,7 @@ func TestWhatIsNotStoredIsNotDelivered(t *testing.T) {
 	s.fails.Store(false)
 	require.NoError(t, n.send("lobby", "bob", "kept", "r", m))
 	requireAll(t, bob, 1, 1)
-	require.Equal(t, "kept", bob.all()[0].Text)
+	require.Equal(t, "kept", bob.all()[1].Text)
 }
 
 func TestASenderWaitsWhileTheRoomsLineIsFull(t *testing.T) {

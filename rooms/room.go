@@ -397,7 +397,7 @@ func (r *room) join(ctx context.Context, m *Member, since *int64) error {
 	if err != nil {
 		return err
 	}
-	if len(history.History) > 0 && !r.tell(m, history) {
+	if !r.tell(m, history) {
 		return &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
 	}
 	r.add(m)
