@@ -258,7 +258,7 @@ export class Session {
   /** @param {{messages?: Message[], truncated?: boolean}} frame */
   #history({ messages: history = [], truncated = false }) {
     const { messages } = this.#view;
-    messages.hush();
+    if (history.length > 0) messages.hush();
     if (truncated) {
       // There is a gap before these: what was shown until now is not joined to them.
       messages.clear();
