@@ -65,10 +65,11 @@ func (s *Server) health(api huma.API) {
 				s.cfg.Log.Info("ready: the store can be used again")
 			}
 		}
+		out := &readyAnswer{http.StatusOK, readyBody{"ready", ""}}
 		if err != nil {
-			return &readyAnswer{http.StatusServiceUnavailable, readyBody{"unavailable", "store"}}, nil
+			out = &readyAnswer{http.StatusServiceUnavailable, readyBody{"unavailable", "store"}}
 		}
-		return &readyAnswer{http.StatusOK, readyBody{"ready", ""}}, nil
+		return out, nil
 	})
 }
 
