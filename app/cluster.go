@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -13,6 +14,36 @@ import (
 	"github.com/traceroom/traceroom/rooms/relay"
 	"github.com/traceroom/traceroom/rooms/store"
 )
+
+// claimDatabase sees to it that nodes that share a database all tell each other what happens: without NATS they would hear each
+// other late, or not at all.
+func (n *node) claimDatabase(ctx context.Context, db rooms.Store, wait time.Duration) error {
+	claim, err := store.OpenClaim(ctx, db, store.ClaimOptions{
+		Shared: n.config.NATS != "", Wait: wait,
+		Waiting: func() {
+			n.log.Warn("another process uses the database, and not both have --nats: waiting for it to end")
+		},
+		Lost: func(err error) {
+			if errors.Is(err, store.ErrClaimed) {
+				n.log.Error("another process uses the database, and not both have --nats: they hear each other late", zap.Error(err))
+			} else {
+				n.log.Warn("the claim to the database is lost until PostgreSQL can be reached", zap.Error(err))
+			}
+		},
+		Regained: func() { n.log.Info("the claim to the database stands again") },
+	})
+	if errors.Is(err, store.ErrClaimed) {
+		return &unusableError{
+			"database", "DATABASE_URL", redacted(n.config.Database),
+			"a database that no other process uses, unless all of them have --nats (NATS_URL) to reach each other by", err,
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("claiming the database: %w", err)
+	}
+	n.claim = claim
+	return nil
+}
 
 // join makes this node one of those that share the database. It returns the way to the others.
 func (n *node) join(ctx context.Context, db rooms.Store, wait time.Duration) (rooms.Relay, error) {

@@ -248,6 +248,38 @@ func TestStartWithoutPostgreSQLOrNATS(t *testing.T) {
 	}
 }
 
+// Two processes on one database without NATS would hear each other late: the second does not start, and says what it lacks.
+// A process that is killed leaves nothing behind that would keep the next from starting.
+func TestNodesThatShareADatabaseNeedNATS(t *testing.T) {
+	database := "DATABASE_URL=" + pgtest.Start(t).Database(t)
+	nats := "NATS_URL=" + natstest.Start(t).URL()
+	refused := func(env ...string) {
+		t.Helper()
+		out := apptest.Run(t, apptest.Options{Env: append(env, database, "STARTUP_TIMEOUT=1s")})
+		require.Equal(t, 2, out.Code, out.Stderr)
+		lines := strings.Split(strings.TrimSpace(out.Stderr), "\n")
+		require.Contains(t, lines[len(lines)-1], "--nats (NATS_URL)")
+		require.Contains(t, lines[len(lines)-1], "another process uses the database")
+	}
+	alone := apptest.Start(t, apptest.Options{Env: []string{database}})
+	refused()
+	refused(nats)
+	ada := alone.Join(t, "general", "ada")
+	say(t, ada, "still here")
+	alone.Kill(t)
+	alone.Restart(t)
+	alone.Stop(t)
+
+	one := apptest.Start(t, apptest.Options{Env: []string{database, nats}})
+	two := apptest.Start(t, apptest.Options{Env: []string{database, nats}})
+	refused()
+	two.Stop(t)
+	refused()
+	one.Stop(t)
+	alone.Restart(t)
+	say(t, alone.Join(t, "general", "ada"), "alone again")
+}
+
 // While a node waits for PostgreSQL, whoever balances load is told, instead of being kept waiting.
 func TestANodeSaysThatItIsStarting(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

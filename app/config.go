@@ -25,7 +25,7 @@ type serve struct {
 	LiveTraces     int           `env:"LIVE_TRACES" default:"500" placeholder:"N" help:"Newest traces of messages kept in memory for the page and GET /traces, and half as many of connections and of requests; 0: none."`
 	StartupTimeout time.Duration `env:"STARTUP_TIMEOUT" default:"30s" placeholder:"DURATION" help:"How long to wait at start for PostgreSQL and NATS to answer."`
 	MaxFrame       int64         `env:"MAX_FRAME" default:"65536" placeholder:"BYTES" help:"Largest frame taken from a client."`
-	MaxConnections int           `env:"MAX_CONNECTIONS" default:"20000" placeholder:"N" help:"Connections open at once."`
+	MaxConnections int           `env:"MAX_CONNECTIONS" default:"20000" placeholder:"N" help:"Connections open at once, of all transports together."`
 	MaxRooms       int           `env:"MAX_ROOMS" default:"10000" placeholder:"N" help:"Rooms that may exist."`
 	QueueLength    int           `env:"QUEUE_LENGTH" default:"1024" placeholder:"N" help:"Events that wait for one connection; one that falls further behind is closed with 4008."`
 	QueueBytes     int           `env:"QUEUE_BYTES" default:"524288" placeholder:"BYTES" help:"The same in bytes."`
@@ -102,23 +102,6 @@ func (s *serve) Validate() error {
 // postgres reports whether a database is one that nodes can share.
 func postgres(database string) bool {
 	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
-}
-
-// redacted is the URLs, separated by commas, without what nobody should read in a log.
-func redacted(urls string) string {
-	list := strings.Split(urls, ",")
-	for i, one := range list {
-		u, err := url.Parse(strings.TrimSpace(one))
-		if err != nil {
-			list[i] = "…"
-			continue
-		}
-		if _, password := u.User.Password(); u.User != nil && !password && u.Scheme != "postgres" && u.Scheme != "postgresql" {
-			u.User = url.User("xxxxx") // a token
-		}
-		list[i] = u.Redacted()
-	}
-	return strings.Join(list, ",")
 }
 
 func (s *serve) webLimits() web.Limits {

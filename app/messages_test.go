@@ -146,6 +146,35 @@ func TestAChatroomIsARoom(t *testing.T) {
 	requireProblem(t, http.StatusNotFound, p.Get(t, "/chatrooms/"+id))
 }
 
+// A deleted chatroom is a deleted room: its members are told. What a deleted user has said stays, and nothing more can be
+// posted in that user's name.
+func TestUsersAndChatroomsAreDeleted(t *testing.T) {
+	p := apptest.Start(t, apptest.Options{})
+	ada, id, other := register(t, p, "ada"), chatroom(t, p, "Reading group"), chatroom(t, p, "Another")
+	member := p.Join(t, id, "watcher")
+	said := post(t, p, obj{"message_text": "hello", "user_id": ada, "chatroom_id": other})
+	drop := func(path string) *apptest.Response { return p.Do(t, http.MethodDelete, path, nil) }
+
+	res := drop("/chatrooms/" + id + "/")
+	require.Equal(t, http.StatusOK, res.Status, res.Body)
+	require.JSONEq(t, `{"deleted":true}`, res.Body)
+	code, _ := member.Closed(t)
+	require.Equal(t, 4001, code)
+	requireProblem(t, http.StatusNotFound, p.Get(t, "/rooms/"+id))
+	requireProblem(t, http.StatusNotFound, drop("/chatrooms/"+id))
+	requireProblem(t, http.StatusNotFound, p.PostJSON(t, "/messages", obj{"message_text": "late", "user_id": ada, "chatroom_id": id}))
+
+	res = drop("/users/" + ada)
+	require.Equal(t, http.StatusOK, res.Status, res.Body)
+	require.JSONEq(t, `{"deleted":true}`, res.Body)
+	requireProblem(t, http.StatusNotFound, p.Get(t, "/users/"+ada))
+	requireProblem(t, http.StatusNotFound, drop("/users/"+ada))
+	problem := requireProblem(t, http.StatusNotFound, p.PostJSON(t, "/messages", obj{"message_text": "late", "user_id": ada, "chatroom_id": other}))
+	require.Contains(t, problem.Detail, ada)
+	require.JSONEq(t, said.Raw, p.Get(t, "/messages/"+said.ID).Body)
+	require.NotEqual(t, ada, register(t, p, "ada"), "the handle is free again")
+}
+
 func TestMessagesArePostedReadAndDeleted(t *testing.T) {
 	p := apptest.Start(t, apptest.Options{})
 	ada, bob, id := register(t, p, "ada"), register(t, p, "bob"), chatroom(t, p, "Reading group")
@@ -307,7 +336,10 @@ func TestAMistakeInAMessageCallNamesTheField(t *testing.T) {
 		"GET /messages/chatroom/" + id + "?since=x":      422,
 		"GET /messages/chatroom/" + id + "/?limit=1001":  422,
 		"PUT /messages/" + there.ID:                      405,
-		"DELETE /users/" + ada:                           405,
+		"DELETE /users/" + unknown:                       404,
+		"DELETE /users/a%20b":                            422,
+		"DELETE /chatrooms/" + unknown:                   404,
+		"PUT /users/" + ada:                              405,
 		"PATCH /chatrooms/" + id:                         405,
 		"GET /messages":                                  405,
 		"POST /messages/chatroom/" + id + "/and/further": 404,

@@ -78,6 +78,7 @@ type node struct {
 	telemetry *tracing.Telemetry
 
 	store    rooms.Store
+	claim    *store.Claim // nil: the database needs none
 	relay    rooms.Relay
 	presence rooms.Presence // nil: there are no other nodes
 	hub      atomic.Pointer[rooms.Hub]
@@ -119,6 +120,11 @@ func (n *node) start(ctx context.Context) (err error) {
 		return &unusableError{"database", "DATABASE_URL", redacted(s.Database), "sqlite://PATH of a file that can be written, or postgres://…", err}
 	}
 	n.store = n.telemetry.Store(db)
+	if postgres(s.Database) {
+		if err := n.claimDatabase(ctx, db, s.StartupTimeout-time.Since(began)); err != nil {
+			return err
+		}
+	}
 	var local rooms.Relay = &relay.Local{}
 	if s.NATS != "" {
 		if local, err = n.join(ctx, db, s.StartupTimeout-time.Since(began)); err != nil {

@@ -107,6 +107,9 @@ func (n *node) drain(stop *stopping) (err error) {
 	if n.relay != nil {
 		part("relay", stopRelay, func(context.Context) error { return n.relay.Close() })
 	}
+	if n.claim != nil {
+		part("claim", stopStore, func(context.Context) error { n.claim.Close(); return nil })
+	}
 	if n.store != nil {
 		part("store", stopStore, func(context.Context) error { return n.store.Close() })
 	}

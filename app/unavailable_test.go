@@ -43,6 +43,8 @@ func TestWhatCannotBeSavedIsNotEmitted(t *testing.T) {
 	}
 	requireProblem(t, http.StatusServiceUnavailable, p.PostJSON(t, "/users", obj{"name": "Bob", "handle": "bob"}))
 	require.Equal(t, http.StatusServiceUnavailable, p.Get(t, "/health").Status)
+	apptest.Eventually(t, "it is not ready", func() bool { return p.Get(t, "/readyz").Status == http.StatusServiceUnavailable })
+	require.JSONEq(t, `{"status":"unavailable","failing":"store"}`, p.Get(t, "/readyz").Body)
 	web.Send(t, apptest.Message{Type: "message", Text: "and over WebSocket", Ref: "r"})
 	f := web.Next(t)
 	require.Equal(t, "error", f.Type, f.Raw)
@@ -62,6 +64,7 @@ func TestWhatCannotBeSavedIsNotEmitted(t *testing.T) {
 
 	db.Run()
 	apptest.Eventually(t, "it is healthy again", func() bool { return p.Get(t, "/health").Status == http.StatusOK })
+	apptest.Eventually(t, "it is ready again", func() bool { return p.Get(t, "/readyz").Status == http.StatusOK })
 	again := post(t, p, body)
 	for _, c := range members {
 		hearsOf(t, c, again) // and nothing before it

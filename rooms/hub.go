@@ -32,7 +32,8 @@ type Config struct {
 // Hub holds the rooms of this node. It implements Service.
 //
 // A room is held in memory while it has members or work, and is run by one goroutine, which exists while there is work.
-// mu guards active. Lock order: Hub.mu, then room.mu.
+// mu guards active. Lock order: Hub.mu, then room.mu; the census has a lock of its own, under which nothing
+// else is called.
 type Hub struct {
 	store    Store
 	relay    Relay
@@ -56,7 +57,7 @@ type Hub struct {
 	gone   chan struct{}
 	left   sync.Once // closes gone
 
-	known   atomic.Int64 // rooms that exist, as far as this node has seen
+	census  census
 	members atomic.Int64
 	closing atomic.Bool
 	running atomic.Int64  // rooms whose goroutine runs
@@ -77,15 +78,17 @@ func NewHub(ctx context.Context, cfg Config) (*Hub, error) {
 		store: cfg.Store, relay: cfg.Relay, hooks: cfg.Hooks, limits: cfg.Limits,
 		active: make(map[string]*room),
 		look:   make(chan struct{}, 1), stop: make(chan struct{}),
-		gone: make(chan struct{}),
-		idle: make(chan struct{}, 1),
+		gone:   make(chan struct{}),
+		idle:   make(chan struct{}, 1),
+		census: census{limit: cfg.Limits.Rooms},
 	}
 	h.work, h.giveUp = context.WithCancel(context.Background())
+	found := h.census.survey()
 	rooms, err := h.store.Rooms(ctx)
 	if err != nil {
 		return nil, err
 	}
-	h.known.Store(int64(len(rooms)))
+	found(len(rooms))
 	h.presence, h.shared = cfg.Presence, cfg.Presence != nil
 	if !h.shared {
 		h.presence = alone{h}
@@ -154,7 +157,7 @@ type Counts struct {
 
 // Counts returns the sizes now.
 func (h *Hub) Counts() Counts {
-	return Counts{Rooms: int(h.known.Load()), Members: int(h.members.Load())}
+	return Counts{Rooms: h.census.count(), Members: int(h.members.Load())}
 }
 
 // room returns the room with this id that takes work, in memory from now on.
@@ -248,7 +251,11 @@ func (h *Hub) filled(ctx context.Context, room Room) (Room, error) {
 }
 
 func (h *Hub) createRoom(ctx context.Context, id, name string) (Room, bool, error) {
-	if h.known.Load() >= int64(h.limits.Rooms) {
+	place, err := h.census.create(ctx)
+	if err != nil {
+		return Room{}, false, err
+	}
+	if !place {
 		room, err := h.store.Room(ctx, id)
 		if errors.Is(err, ErrNotFound) {
 			return Room{}, false, &Error{Code: CodeLimit, Detail: "the server has as many rooms as it takes; delete one or join an existing one"}
@@ -256,9 +263,7 @@ func (h *Hub) createRoom(ctx context.Context, id, name string) (Room, bool, erro
 		return room, false, err
 	}
 	room, created, err := h.store.CreateRoom(ctx, Room{ID: id, Name: name, CreatedAt: now()})
-	if created {
-		h.known.Add(1)
-	}
+	h.census.created(created)
 	return room, created, err
 }
 
@@ -285,11 +290,12 @@ func (h *Hub) stored(ctx context.Context, id string) (Room, error) {
 
 // Rooms implements Service.
 func (h *Hub) Rooms(ctx context.Context) ([]Room, error) {
+	found := h.census.survey()
 	rooms, err := h.store.Rooms(ctx)
 	if err != nil {
 		return nil, AsError(err)
 	}
-	h.known.Store(int64(len(rooms)))
+	found(len(rooms))
 	if err := h.presence.Fill(ctx, rooms); err != nil {
 		return nil, AsError(err)
 	}
@@ -401,6 +407,17 @@ func (h *Hub) Users(ctx context.Context) ([]User, error) {
 		return nil, AsError(err)
 	}
 	return users, nil
+}
+
+// DeleteUser implements Service.
+func (h *Hub) DeleteUser(ctx context.Context, id string) error {
+	if err := CheckID("user_id", id); err != nil {
+		return err
+	}
+	if err := h.store.DeleteUser(ctx, id); err != nil {
+		return AsError(err)
+	}
+	return nil
 }
 
 // Join implements Service.

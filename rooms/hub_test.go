@@ -108,6 +108,17 @@ func TestAClientThatKnowsMoreThanTheNodeResumesWhereItWas(t *testing.T) {
 	requireAll(t, beyond, 1, 10)
 }
 
+// Whoever joins is told when the history has come, even if there is none: first, and once.
+func TestAHistoryComesAlsoWhereThereIsNone(t *testing.T) {
+	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{})
+	first, m := n.join(t, "lobby", "ada", -1)
+	require.Equal(t, []told{{Kind: "history"}}, first.all())
+	require.NoError(t, n.send("lobby", "ada", "hello", "", m))
+	requireAll(t, first, 1, 1)
+	back, _ := n.join(t, "lobby", "bob", 1)
+	require.Equal(t, []told{{Kind: "history"}}, back.all())
+}
+
 func TestOnlyASendersConnectionIsToldItsRef(t *testing.T) {
 	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{})
 	phone, m := n.join(t, "lobby", "ada", -1)

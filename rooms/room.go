@@ -473,14 +473,15 @@ func (r *room) leave(ctx context.Context, m *Member) {
 func (r *room) delete(ctx context.Context) error {
 	ctx, cancel := r.budget(ctx)
 	defer cancel()
+	r.hub.census.delete()
 	generation, err := r.hub.store.DeleteRoom(ctx, r.id)
+	r.hub.census.deleted(err == nil)
 	if errors.Is(err, ErrNotFound) {
 		r.gone(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	r.hub.known.Add(-1)
 	r.hub.publish(ctx, &Event{Kind: EventRoomDeleted, RoomID: r.id, Generation: generation, Received: time.Now()})
 	return nil
 }

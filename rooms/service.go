@@ -26,6 +26,8 @@ type Service interface {
 	CreateUser(ctx context.Context, name, handle string) (User, error)
 	User(ctx context.Context, id string) (User, error)
 	Users(ctx context.Context) ([]User, error)
+	// DeleteUser deletes the user, who can post no more. What the user has said stays.
+	DeleteUser(ctx context.Context, id string) error
 
 	// Join makes conn a member of the room, which is created if need be, and hands it the history and then every
 	// event, with nothing missed or repeated between them. A long history comes in parts, each of which is written before

@@ -42,6 +42,8 @@ type Store interface {
 	User(ctx context.Context, id string) (User, error)
 	// Users lists all users, by creation time, then id.
 	Users(ctx context.Context) ([]User, error)
+	// DeleteUser deletes the user, whose handle is free again. What the user has said stays.
+	DeleteUser(ctx context.Context, id string) error
 
 	// Ping reports whether the store can read and write now.
 	Ping(ctx context.Context) error

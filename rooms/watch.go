@@ -56,11 +56,12 @@ func (h *Hub) compare(ctx context.Context) {
 		places = append(places, at{r, head})
 		ids = append(ids, r.id)
 	}
+	found := h.census.survey()
 	heads, rooms, err := h.store.Heads(ctx, ids)
 	if err != nil {
 		return // the store is away; what it holds is compared when it is back
 	}
-	h.known.Store(int64(rooms))
+	found(rooms)
 	for _, p := range places {
 		if head := heads[p.room.id]; head.Generation != p.head.Generation || head.LastSeq > p.head.LastSeq {
 			p.room.hint(head)

@@ -60,6 +60,7 @@ var (
 	opCreateUser    = operation{span: "create user", kind: trace.SpanKindInternal, module: "rooms", function: "create_user"}
 	opGetUser       = operation{span: "get user", kind: trace.SpanKindInternal, module: "rooms", function: "get_user"}
 	opListUsers     = operation{span: "list users", kind: trace.SpanKindInternal, module: "rooms", function: "list_users"}
+	opDeleteUser    = operation{span: "delete user", kind: trace.SpanKindInternal, module: "rooms", function: "delete_user"}
 
 	opStart = operation{span: "start", kind: trace.SpanKindInternal, module: "app", function: "start"}
 	opDrain = operation{span: "drain", kind: trace.SpanKindInternal, module: "app", function: "drain"}
@@ -71,7 +72,7 @@ var operations = func() map[string]*operation {
 	for i, op := range []*operation{
 		&opReceive, &opAppend, &opBroadcast, &opRelay, &opDeliver, &opJoin, &opLeave, &opConnectWS,
 		&opConnectSIO, &opDisconnect, &opCreateRoom, &opListRooms, &opGetRoom, &opDeleteRoom, &opMessages,
-		&opGetMessage, &opDeleteMessage, &opCreateUser, &opGetUser, &opListUsers, &opStart, &opDrain,
+		&opGetMessage, &opDeleteMessage, &opCreateUser, &opGetUser, &opListUsers, &opDeleteUser, &opStart, &opDrain,
 	} {
 		op.fill(i)
 		table[op.span] = op

@@ -78,6 +78,12 @@ func (s *tracedService) Users(ctx context.Context) (list []rooms.User, err error
 	return s.next.Users(ctx)
 }
 
+func (s *tracedService) DeleteUser(ctx context.Context, id string) (err error) {
+	ctx, span := s.t.tracer.start(ctx, &opDeleteUser, keyUser.text(id))
+	defer func() { s.end(span, err) }()
+	return s.next.DeleteUser(ctx, id)
+}
+
 func (s *tracedService) PostMessage(ctx context.Context, p rooms.Post) (m *rooms.Message, repeated bool, err error) {
 	ctx, span := s.receive(ctx, &p)
 	defer func() { s.received(span, p.Transport, m, repeated, err) }()

@@ -278,14 +278,14 @@ const (
 func complete(doc *huma.OpenAPI) {
 	copyAnswer(doc.Paths["/rooms"].Post, "201", "200", "It exists already.")
 	copyAnswer(doc.Paths["/health"].Get, "200", "503", "It does not work; `failing` says what.")
-	copyAnswer(doc.Paths["/readyz"].Get, "200", "503", "It is starting or draining.")
+	copyAnswer(doc.Paths["/readyz"].Get, "200", "503", "It is starting or draining, or `failing` does not work.")
 	show := func(op *huma.Operation, status string, body any) {
 		op.Responses[status].Content["application/json"].Example = body
 	}
 	show(doc.Paths["/rooms"].Post, "201", roomBody{RoomID: "test", Name: "Test Room", CreatedAt: exampleTime, Epoch: exampleEpoch})
 	show(doc.Paths["/rooms"].Post, "200", roomBody{RoomID: "test", Name: "Test Room", Participants: 5, Messages: 42, CreatedAt: exampleTime, Epoch: exampleEpoch})
 	show(doc.Paths["/health"].Get, "503", healthBody{"unhealthy", "traceroom", exampleTime, "store"})
-	show(doc.Paths["/readyz"].Get, "503", readyBody{"draining"})
+	show(doc.Paths["/readyz"].Get, "503", readyBody{"unavailable", "store"})
 	problem := &huma.Schema{Ref: "#/components/schemas/Problem"}
 	for _, item := range doc.Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Post, item.Delete} {

@@ -185,6 +185,7 @@ func (brokenRooms) CreateUser(context.Context, string, string) (rooms.User, erro
 }
 func (brokenRooms) User(context.Context, string) (rooms.User, error) { return rooms.User{}, errBroken }
 func (brokenRooms) Users(context.Context) ([]rooms.User, error)      { return nil, errBroken }
+func (brokenRooms) DeleteUser(context.Context, string) error         { return errBroken }
 func (brokenRooms) Ping(context.Context) error                       { return errBroken }
 
 // Every answer that is documented is one that the server gives, and looks as documented; and the other way round.
@@ -280,7 +281,7 @@ func TestAnswersAreThoseDocumented(t *testing.T) {
 	for _, c := range []struct{ name, parameter, value string }{
 		{"get-room", "room_id", "general"}, {"list-room-messages", "room_id", chatroom}, {"get-user", "id", user},
 		{"get-chatroom", "id", chatroom}, {"get-message", "id", message}, {"list-chatroom-messages", "chatroom_id", chatroom},
-		{"delete-message", "id", message}, {"delete-room", "room_id", "test"},
+		{"delete-message", "id", message}, {"delete-room", "room_id", "test"}, {"delete-user", "id", user}, {"delete-chatroom", "id", chatroom},
 	} {
 		send(d, c.name, "", at(c.parameter, c.value), "")
 		send(d, c.name, "", at(c.parameter, "nothing"), "")
@@ -291,7 +292,7 @@ func TestAnswersAreThoseDocumented(t *testing.T) {
 	send(broken, "create-user", "", nil, `{"name":"Ada","handle":"ada"}`)
 	send(broken, "create-chatroom", "", nil, `{"name":"Reading group"}`)
 	send(broken, "post-message", "", nil, `{"message_text":"Hello!","user_id":"a","chatroom_id":"general"}`)
-	for i := range 3 {
+	for i := range 4 {
 		send(d, "create-room", fmt.Sprintf("?room_id=room-%d", i), nil, "")
 	}
 	send(d, "create-chatroom", "", nil, `{"name":"One too many"}`)

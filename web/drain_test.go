@@ -19,9 +19,6 @@ import (
 	"github.com/traceroom/traceroom/rooms/relay"
 )
 
-// patience is how long a test waits for what is sure to come.
-const patience = 20 * time.Second
-
 // deaf is a Store that answers nothing while it hangs, not even when its caller has gone.
 type deaf struct {
 	numbering

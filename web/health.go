@@ -6,12 +6,10 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"go.uber.org/zap"
 
 	"github.com/traceroom/traceroom/rooms"
 )
-
-// healthTimeout bounds how long the store may take to say that it is well.
-const healthTimeout = 2 * time.Second
 
 type healthBody struct {
 	Status    string `json:"status" enum:"healthy,unhealthy" doc:"Whether the server works"`
@@ -26,7 +24,8 @@ type healthAnswer struct {
 }
 
 type readyBody struct {
-	Status string `json:"status" enum:"ready,starting,draining" doc:"Whether the server takes connections"`
+	Status  string `json:"status" enum:"ready,starting,draining,unavailable" doc:"Whether the server takes connections"`
+	Failing string `json:"failing,omitempty" doc:"The part that does not work"`
 }
 
 type readyAnswer struct {
@@ -39,10 +38,8 @@ func (s *Server) health(api huma.API) {
 		OperationID: "health", Method: http.MethodGet, Path: "/health", Tags: []string{tagOperations},
 		Summary: "Whether the server works", Description: "503 with the failing part when the store is down.",
 	}, func(ctx context.Context, _ *struct{}) (*healthAnswer, error) {
-		ctx, cancel := context.WithTimeout(ctx, healthTimeout)
-		defer cancel()
 		out := &healthAnswer{http.StatusOK, healthBody{"healthy", "traceroom", time.Now().UnixMilli(), ""}}
-		if err := s.cfg.Service.Ping(ctx); err != nil {
+		if err := s.store.ask(ctx, 0, healthTimeout); err != nil {
 			out.Status, out.Body.Status, out.Body.Failing = http.StatusServiceUnavailable, "unhealthy", "store"
 			s.logFault(ctx, "health check", err)
 		}
@@ -50,15 +47,29 @@ func (s *Server) health(api huma.API) {
 	})
 	huma.Register(api, huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Tags: []string{tagOperations},
-		Summary: "Whether it is ready", Description: "503 while starting or draining.",
-	}, func(context.Context, *struct{}) (*readyAnswer, error) {
+		Summary: "Whether it is ready",
+		Description: "503 while starting or draining, and with the failing part while the store cannot be used. The store is asked " +
+			"every two seconds at the most, and the answer comes within one.",
+	}, func(ctx context.Context, _ *struct{}) (*readyAnswer, error) {
 		switch {
 		case s.draining.Load():
-			return &readyAnswer{http.StatusServiceUnavailable, readyBody{"draining"}}, nil
+			return &readyAnswer{http.StatusServiceUnavailable, readyBody{"draining", ""}}, nil
 		case !s.ready.Load():
-			return &readyAnswer{http.StatusServiceUnavailable, readyBody{"starting"}}, nil
+			return &readyAnswer{http.StatusServiceUnavailable, readyBody{"starting", ""}}, nil
 		}
-		return &readyAnswer{http.StatusOK, readyBody{"ready"}}, nil
+		err := s.store.ask(ctx, readyAge, readyTimeout)
+		if ctx.Err() == nil && s.store.changed(err != nil) {
+			if err != nil {
+				s.cfg.Log.Error("not ready: the store cannot be used", zap.Error(err))
+			} else {
+				s.cfg.Log.Info("ready: the store can be used again")
+			}
+		}
+		out := &readyAnswer{http.StatusOK, readyBody{"ready", ""}}
+		if err != nil {
+			out = &readyAnswer{http.StatusServiceUnavailable, readyBody{"unavailable", "store"}}
+		}
+		return out, nil
 	})
 }
 

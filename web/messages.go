@@ -108,12 +108,19 @@ type (
 			Reset    bool         `json:"reset,omitempty" doc:"These are the newest messages, as since is of another epoch. Absent if not"`
 		}
 	}
-	messageDeletedAnswer struct {
+	// removedAnswer is how the message API says that something is deleted.
+	removedAnswer struct {
 		Body struct {
 			Deleted bool `json:"deleted" doc:"That it is done" example:"true"`
 		}
 	}
 )
+
+func removed() *removedAnswer {
+	out := &removedAnswer{}
+	out.Body.Deleted = true
+	return out
+}
 
 func (s *Server) users(api huma.API) {
 	tags := []string{tagUsers}
@@ -147,6 +154,16 @@ func (s *Server) users(api huma.API) {
 			return nil, problemOf(err)
 		}
 		return &userAnswer{userOf(u)}, nil
+	})
+	huma.Register(api, huma.Operation{
+		OperationID: "delete-user", Method: http.MethodDelete, Path: "/users/{id}", Tags: tags, Summary: "Delete a user",
+		Description:   "What the user has said stays. Messages can no longer be posted as this user; the handle is free again.",
+		DefaultStatus: http.StatusOK, Errors: []int{404, 422, 503},
+	}, func(ctx context.Context, in *idPath) (*removedAnswer, error) {
+		if err := s.cfg.Service.DeleteUser(ctx, in.ID); err != nil {
+			return nil, problemOf(err)
+		}
+		return removed(), nil
 	})
 }
 
@@ -183,6 +200,16 @@ func (s *Server) chatrooms(api huma.API) {
 			return nil, problemOf(err)
 		}
 		return &chatroomAnswer{chatroomOf(room)}, nil
+	})
+	huma.Register(api, huma.Operation{
+		OperationID: "delete-chatroom", Method: http.MethodDelete, Path: "/chatrooms/{id}", Tags: tags, Summary: "Delete a chatroom",
+		Description:   "The same as `DELETE /rooms/{room_id}`: its messages go with it, and its members are told `room_deleted`.",
+		DefaultStatus: http.StatusOK, Errors: []int{404, 422, 503},
+	}, func(ctx context.Context, in *idPath) (*removedAnswer, error) {
+		if err := s.cfg.Service.DeleteRoom(ctx, in.ID); err != nil {
+			return nil, problemOf(err)
+		}
+		return removed(), nil
 	})
 }
 
@@ -225,13 +252,11 @@ func (s *Server) messages(api huma.API) {
 		OperationID: "delete-message", Method: http.MethodDelete, Path: "/messages/{id}", Tags: tags, Summary: "Delete a message",
 		Description: "It keeps its place in the room's sequence.", DefaultStatus: http.StatusOK,
 		Errors: []int{404, 422, 503},
-	}, func(ctx context.Context, in *idPath) (*messageDeletedAnswer, error) {
+	}, func(ctx context.Context, in *idPath) (*removedAnswer, error) {
 		if err := s.cfg.Service.DeleteMessage(ctx, in.ID); err != nil {
 			return nil, problemOf(err)
 		}
-		out := &messageDeletedAnswer{}
-		out.Body.Deleted = true
-		return out, nil
+		return removed(), nil
 	})
 	huma.Register(api, huma.Operation{
 		OperationID: "list-chatroom-messages", Method: http.MethodGet, Path: "/messages/chatroom/{chatroom_id}", Tags: tags,

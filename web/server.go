@@ -54,6 +54,8 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	mux      *routes
+	places   places
+	store    checkup
 	sockets  *sockets
 	socketIO *socketIO
 	ready    atomic.Bool
@@ -63,6 +65,24 @@ type Server struct {
 	leave   context.CancelFunc
 }
 
+// places are how many connections may be open at once, whatever their transport. It implements engineio.Places.
+type places struct {
+	limit int64
+	taken atomic.Int64
+}
+
+// Take takes a place, if there is one.
+func (p *places) Take() bool {
+	if p.taken.Add(1) > p.limit {
+		p.taken.Add(-1)
+		return false
+	}
+	return true
+}
+
+// Leave gives a place back.
+func (p *places) Leave() { p.taken.Add(-1) }
+
 // New returns a Server that is not ready yet: see Ready. Close must be called.
 func New(cfg Config) *Server {
 	if cfg.Connecting == nil {
@@ -70,7 +90,7 @@ func New(cfg Config) *Server {
 			return tracing.Detach(r.Context()), func(int) {}
 		}
 	}
-	s := &Server{cfg: cfg, mux: &routes{ServeMux: http.NewServeMux()}}
+	s := &Server{cfg: cfg, mux: &routes{ServeMux: http.NewServeMux()}, places: places{limit: int64(cfg.Limits.Connections)}, store: checkup{ping: cfg.Service.Ping}}
 	s.leaving, s.leave = context.WithCancel(context.Background())
 	s.sockets = newSockets(s)
 	s.socketIO = newSocketIO(s, s.sockets.pool)
@@ -217,6 +237,7 @@ func (s *Server) Drain(ctx context.Context) {
 	})
 	s.sockets.drain(ctx)
 	both.Wait()
+	s.store.wait(ctx)
 }
 
 // Close ends the goroutines of a server that has been drained. It waits for what they have asked of the Service.

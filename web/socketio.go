@@ -54,7 +54,7 @@ func newSocketIO(s *Server, pool *outbox.Pool) *socketIO {
 	x.io = socketio.NewServer(socketio.Options{Options: engineio.Options{
 		Path: "/socket.io/", Pool: pool,
 		PingInterval: s.cfg.Limits.PingInterval, PingTimeout: s.cfg.Limits.PingInterval,
-		MaxPayload: s.cfg.Limits.Frame, MaxSessions: s.cfg.Limits.Connections,
+		MaxPayload: s.cfg.Limits.Frame, Places: &s.places,
 		QueueLimit: s.cfg.Limits.Queue, QueueBytes: s.cfg.Limits.QueueBytes, StallTimeout: s.cfg.Limits.Stall,
 		Context: x.connecting,
 		ConnID:  func(ctx context.Context) string { return sessionOf(ctx).conn.ID },

@@ -31,8 +31,7 @@ type sockets struct {
 	pool     *outbox.Pool
 	limits   outbox.Limits // of each connection's queue
 	instance string
-	next     atomic.Int64 // number of the newest connection
-	open     atomic.Int64
+	next     atomic.Int64   // number of the newest connection
 	readers  sync.WaitGroup // the goroutines that read
 	stop     chan struct{}
 	swept    sync.WaitGroup
@@ -83,7 +82,7 @@ func (ss *sockets) remove(c *socket) {
 	p.mu.Lock()
 	delete(p.conns, c)
 	p.mu.Unlock()
-	ss.open.Add(-1)
+	ss.server.places.Leave()
 	ss.readers.Done()
 }
 
@@ -167,20 +166,19 @@ func (ss *sockets) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		req.Since, req.Epoch = &n, r.URL.Query().Get("epoch")
 	}
-	if ss.open.Add(1) > int64(ss.server.cfg.Limits.Connections) {
-		ss.open.Add(-1)
+	if !ss.server.places.Take() {
 		refuse(newProblem(http.StatusServiceUnavailable, "the server has as many connections as it takes; try again later"))
 		return
 	}
 	c := &socket{sockets: ss, conn: conn, part: part, rate: newRate(ss.server.cfg.Limits.SendRate)}
 	conn.Sink = c
 	if !c.upgrade(w, r, answered) {
-		ss.open.Add(-1)
+		ss.server.places.Leave()
 		return
 	}
 	if !ss.add(c) {
 		// The server began to drain after the request came in. Nobody reads: the peer's answer is not waited for.
-		ss.open.Add(-1)
+		ss.server.places.Leave()
 		c.out.Finish(closeGoingAway.frame(), closeGrace)
 		c.out.ReadDone()
 		ss.disconnected(ctx, c, closeGoingAway.closing())

@@ -51,6 +51,8 @@ func visit(t *testing.T, chat string) string {
 	call(http.MethodGet, "/messages/"+posted.ID, http.StatusOK)
 	call(http.MethodGet, "/messages/chatroom/kitchen", http.StatusOK)
 	call(http.MethodDelete, "/messages/"+posted.ID, http.StatusOK)
+	call(http.MethodDelete, "/users/"+user.ID, http.StatusOK)
+	call(http.MethodDelete, "/chatrooms/"+chatroom.ID, http.StatusOK)
 
 	// Leaves by itself, while the other is sent away.
 	require.NoError(t, ben.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")))

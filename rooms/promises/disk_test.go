@@ -313,6 +313,19 @@ func (s *diskStore) User(ctx context.Context, id string) (rooms.User, error) {
 	return rooms.User{}, cmp.Or(err, error(rooms.NotFound("user", "user_id", id)))
 }
 
+func (s *diskStore) DeleteUser(ctx context.Context, id string) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.users, func(u rooms.User) bool { return u.ID == id })
+	if i < 0 {
+		return rooms.NotFound("user", "id", id)
+	}
+	s.users = slices.Delete(s.users, i, i+1)
+	return nil
+}
+
 func (s *diskStore) Users(ctx context.Context) ([]rooms.User, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err

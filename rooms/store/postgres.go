@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -51,9 +52,12 @@ type postgresStore struct {
 var _ rooms.Store = (*postgresStore)(nil)
 
 func openPostgres(ctx context.Context, databaseURL string, opts Options) (_ rooms.Store, err error) {
+	if ambiguous(databaseURL) {
+		return nil, errors.New("cannot parse the URL: an @ or / in the user's name or password is written as %40 or %2F")
+	}
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
-		return nil, oneLine(err)
+		return nil, unparsable(err)
 	}
 	if !strings.Contains(databaseURL, "pool_max_conns") {
 		config.MaxConns = postgresConns
@@ -103,6 +107,28 @@ func openPostgres(ctx context.Context, databaseURL string, opts Options) (_ room
 	s.sweeper.wake() // an earlier process may have left something
 	s.forgetter.wake()
 	return s, nil
+}
+
+// ambiguous reports whether what comes before the parameters has an @ that does not end the user's name and password: a part
+// of them would be taken for the host or the database, and be told in errors.
+func ambiguous(databaseURL string) bool {
+	_, place, _ := strings.Cut(databaseURL, "://")
+	place, _, _ = strings.Cut(place, "?")
+	authority, path, _ := strings.Cut(place, "/")
+	return strings.Count(authority, "@") > 1 || strings.Contains(path, "@")
+}
+
+// quoted is what an error quotes of what it is about.
+var quoted = regexp.MustCompile(`"[^"]*"?`)
+
+// unparsable says what is wrong with a URL that pgx cannot parse, without quoting it or parts of it: it may be so malformed
+// that nobody can tell where the password is.
+func unparsable(err error) error {
+	text := err.Error()
+	if i := strings.LastIndex(text, "`: "); i >= 0 {
+		text = text[i+len("`: "):]
+	}
+	return oneLine(&wrapped{"cannot parse the URL: " + quoted.ReplaceAllString(text, `"…"`), err})
 }
 
 // oneLine makes an error that a start shows its user one line.

@@ -91,3 +91,15 @@ func (s *postgresStore) CreateUser(ctx context.Context, u rooms.User) error {
 	}
 	return nil
 }
+
+// DeleteUser implements rooms.Store.
+func (s *postgresStore) DeleteUser(ctx context.Context, id string) error {
+	n, err := s.exec(ctx, `DELETE FROM users WHERE id = $1`, id)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return rooms.NotFound("user", "id", id)
+	}
+	return nil
+}

@@ -90,6 +90,37 @@ func TestPresenceIsMadeGood(t *testing.T) {
 	require.Eventually(t, func() bool { return slices.Equal(want, clients()) }, waitFor, tick)
 }
 
+// TestPresenceForgetsWhoLeftARoomThatWasGone has a client enter a room that is deleted, and leave before the node has heard of
+// it: a room that nobody is in is not heard of any more.
+func TestPresenceForgetsWhoLeftARoomThatWasGone(t *testing.T) {
+	server := pgtest.Start(t)
+	s := open(t, server.Database(t)).(*postgresStore)
+	defer func() { require.NoError(t, s.Close()) }()
+	storetest.CreateRoom(t, s, "a")
+	room, err := s.Room(t.Context(), "a")
+	require.NoError(t, err)
+	_, err = s.DeleteRoom(t.Context(), "a")
+	require.NoError(t, err)
+	p, err := OpenPresence(t.Context(), s, PresenceOptions{Renew: 50 * time.Millisecond})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close(context.Background())) }()
+	p.Watch(func(c rooms.Change) { t.Errorf("told of %v", c) })
+	who := rooms.Participant{RoomID: "a", Generation: room.Generation, ClientID: "ada"}
+	kept := func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.entries)
+	}
+	// Once the node has found that the room is gone before the client leaves, and once it may not have.
+	<-p.Enter(t.Context(), who)
+	require.Equal(t, 1, kept(), "it is there until it leaves")
+	p.Exit(t.Context(), who)
+	require.Eventually(t, func() bool { return kept() == 0 }, waitFor, tick)
+	p.Enter(t.Context(), who)
+	p.Exit(t.Context(), who)
+	require.Eventually(t, func() bool { return kept() == 0 }, waitFor, tick)
+}
+
 // TestPresenceOutlivesConnections has PostgreSQL end the node's connections while clients come and go.
 func TestPresenceOutlivesConnections(t *testing.T) {
 	server := pgtest.Start(t)

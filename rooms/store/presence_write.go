@@ -90,6 +90,7 @@ func (p *Presence) take() (batch []change, more bool) {
 		switch {
 		case e.void:
 			e.count()
+			p.drop(e)
 		case e.wanted == e.stored && !e.unsure:
 			e.count()
 			p.drop(e)
@@ -112,9 +113,9 @@ func (p *Presence) put(batch []change, unsure bool) {
 	}
 }
 
-// drop forgets an entry that says nothing any more; mu is held.
+// drop forgets an entry that says nothing any more: the client is gone, and so is its row in the database. mu is held.
 func (p *Presence) drop(e *entry) {
-	if e.wanted || e.stored || e.unsure {
+	if e.wanted || (e.stored || e.unsure) && !e.void {
 		return
 	}
 	clients := p.entries[e.Generation]

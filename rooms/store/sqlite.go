@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -45,6 +46,9 @@ type sqliteStore struct {
 	full bool // whether every transaction waits for the disk
 	w, r *sql.DB
 	c    *sql.DB // one more connection, for checkpoints; nil in memory
+
+	path string      // of the file; empty in memory
+	file os.FileInfo // says which file it is
 
 	appender     appender
 	sweeper      *background
@@ -144,6 +148,10 @@ func (s *sqliteStore) openFile(ctx context.Context, path, synchronous string) er
 	if _, err := s.w.ExecContext(ctx, "PRAGMA busy_timeout = 5000"); err != nil {
 		return err
 	}
+	if s.file, err = os.Stat(abs); err != nil {
+		return err
+	}
+	s.path = abs
 	if s.c, err = pool(1, "busy_timeout(5000)", "synchronous("+synchronous+")"); err != nil {
 		return err
 	}
@@ -210,8 +218,19 @@ func (s *sqliteStore) writeTx(ctx context.Context, f func(ctx context.Context, t
 	})
 }
 
-// Ping writes, as only that shows that the disk can be written to.
+// Ping writes, as only that shows that the disk can be written to, and looks whether the file is where it was: one that has been
+// deleted can be written to as well.
 func (s *sqliteStore) Ping(ctx context.Context) error {
+	if s.path != "" {
+		switch now, err := os.Stat(s.path); {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("the database file %s has been deleted or moved: what is stored now will not be there after a restart", s.path)
+		case err != nil:
+			return fmt.Errorf("the database file: %w", err)
+		case !os.SameFile(s.file, now):
+			return fmt.Errorf("the database file %s has been replaced by another: what is stored now will not be there after a restart", s.path)
+		}
+	}
 	return s.write(ctx, func(ctx context.Context, conn *sql.Conn) error {
 		_, err := conn.ExecContext(ctx, "PRAGMA user_version = 1")
 		return err

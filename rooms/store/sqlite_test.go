@@ -305,3 +305,18 @@ func TestSQLiteSecondProcess(t *testing.T) {
 	_ = cmd.Wait()
 	require.NoError(t, open(t, "sqlite://"+path).Close())
 }
+
+// A server whose file is taken away goes on writing to what nobody will find again: it does not call that healthy.
+func TestPingNoticesThatTheFileIsGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chat.db")
+	s := open(t, "sqlite://"+path)
+	defer func() { _ = s.Close() }() // it may well find fault with what has been done to it
+	require.NoError(t, s.Ping(t.Context()))
+	require.NoError(t, os.Rename(path, path+".away"))
+	require.ErrorContains(t, s.Ping(t.Context()), path+" has been deleted or moved")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	require.ErrorContains(t, s.Ping(t.Context()), path+" has been replaced")
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Rename(path+".away", path))
+	require.NoError(t, s.Ping(t.Context()), "it is back")
+}

@@ -130,6 +130,20 @@ func (s *sqliteStore) CreateUser(ctx context.Context, u rooms.User) error {
 	})
 }
 
+// DeleteUser implements rooms.Store.
+func (s *sqliteStore) DeleteUser(ctx context.Context, id string) error {
+	return s.write(ctx, func(ctx context.Context, conn *sql.Conn) error {
+		result, err := conn.ExecContext(ctx, `DELETE FROM users WHERE id = ?`, id)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); n == 1 || err != nil {
+			return err
+		}
+		return rooms.NotFound("user", "id", id)
+	})
+}
+
 func handleTaken(u rooms.User) error {
 	return &rooms.Error{Code: rooms.CodeConflict, Field: "handle", Detail: "handle " + u.Handle + " is taken"}
 }

@@ -71,6 +71,9 @@ func Open(ctx context.Context, databaseURL string, opts Options) (rooms.Store, e
 	case "postgres", "postgresql":
 		return openPostgres(ctx, databaseURL, opts)
 	default:
+		if strings.ContainsFunc(scheme, func(r rune) bool { return r < 'a' || r > 'z' }) {
+			return nil, errors.New("unknown scheme: want sqlite or postgres") // no scheme at all; it may hold a password
+		}
 		return nil, fmt.Errorf("unknown scheme %q: want sqlite or postgres", scheme)
 	}
 }

@@ -2,12 +2,12 @@ package inspect
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,7 +18,7 @@ import (
 const maxPerMethod = 100_000
 
 // flowtrace writes a log as the FlowTrace tools read it: in their first schema, class and method for module and function, milliseconds, one EXIT
-// a call with its exception on it, and on failures a result that their search for errors finds; or in their second, see show2.
+// a call with its exception on it, and on failures a result that begins with "error: ", which their search for errors finds; or in their second, see show2.
 type flowtrace struct {
 	out   *parts
 	buf   []byte
@@ -29,9 +29,6 @@ type flowtrace struct {
 
 	events []flowEvent // of one trace, when filtered
 }
-
-// looksFailed is what the FlowTrace server's log.errors searches results for.
-var looksFailed = regexp.MustCompile(`(?i)error|exception|fail|500|NOK`)
 
 func (f *flowtrace) line(l *line, _ place) error {
 	b := append(f.buf[:0], `{"timestamp":`...)
@@ -52,11 +49,14 @@ func (f *flowtrace) line(l *line, _ place) error {
 	} else {
 		b = append(b, `,"result":`...)
 		switch {
-		case l.failed && !looksFailed.Match(l.result.raw):
+		case !l.failed || bytes.HasPrefix(l.result.raw, []byte("error: ")):
+			b = l.result.quote(b)
+		case l.result.empty():
+			b = append(b, `"error: `...)
+			b = append(b, l.excText.quote(nil)[1:]...)
+		default:
 			b = append(b, `"error: `...)
 			b = append(b, l.result.quote(nil)[1:]...)
-		default:
-			b = l.result.quote(b)
 		}
 		if l.failed {
 			b = append(b, `,"exception":{"type":`...)

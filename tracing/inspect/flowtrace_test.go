@@ -28,6 +28,9 @@ type analysis struct {
 	first, last               time.Time
 }
 
+// looksFailed is what the FlowTrace server's log.errors searches results for.
+var looksFailed = regexp.MustCompile(`(?i)error|exception|fail|500|NOK`)
+
 func analyze(t *testing.T, log string) analysis {
 	t.Helper()
 	a := analysis{calls: map[string]int{}, errors: map[string]int{}, micros: map[string]int64{}}
@@ -87,6 +90,28 @@ func TestFlowtraceReadsTheExport(t *testing.T) {
 	require.Greater(t, a.micros["store.append"], int64(30_000))
 	require.Equal(t, 2021, a.first.Year())
 	require.Less(t, a.last.Sub(a.first), time.Minute)
+}
+
+// The result of a failed call begins with "error: ", whatever the log has there, and says what went wrong.
+func TestFlowtraceResultsSayWhatFailed(t *testing.T) {
+	failed := func(result, exception string) string {
+		line := `{"timestamp":5,"event":"EXIT","thread":"http","module":"m","function":"f",` + result + exception +
+			`"durationMicros":1,"durationMillis":0,"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7"}` + "\n"
+		out, errs, status := call(t, nil, "export", "--flowtrace", logFile(t, []byte(line)))
+		require.Zero(t, status)
+		require.Empty(t, errs)
+		var m map[string]any
+		require.NoError(t, json.Unmarshal([]byte(out), &m))
+		require.Equal(t, exception != "", m["exception"] != nil)
+		return m["result"].(string)
+	}
+	const exception = `"exception":{"type":"unavailable","message":"the \"disk\" is full"},`
+	require.Equal(t, `error: unavailable: the "disk" is full`, failed(`"result":"error: unavailable: the \"disk\" is full",`, exception), "as our log has it")
+	require.Equal(t, `error: the "disk" is full`, failed(``, exception))
+	require.Equal(t, `error: the "disk" is full`, failed(`"result":"",`, exception))
+	require.Equal(t, `error: {"status":500}`, failed(`"result":"{\"status\":500}",`, exception))
+	require.Equal(t, `error: a failed exception`, failed(`"result":"a failed exception",`, exception))
+	require.Equal(t, `{"status":500}`, failed(`"result":"{\"status\":500}",`, ""), "of a call that did not fail it is as it stands")
 }
 
 func TestExportOfWhatIsAskedFor(t *testing.T) {

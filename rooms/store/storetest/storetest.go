@@ -602,6 +602,22 @@ func testUsers(t *testing.T, s rooms.Store) {
 	}
 	wg.Wait()
 	require.EqualValues(t, 1, won.Load())
+
+	// What a user who is deleted has said stays; the handle is free again.
+	CreateRoom(t, s, "a")
+	require.NoError(t, s.Append(ctx, "a", []rooms.Draft{{Ctx: ctx, Message: &rooms.Message{
+		RoomID: "a", ClientID: "1", Text: "hello", CreatedAt: epoch, UpdatedAt: epoch,
+	}}}))
+	require.NoError(t, s.DeleteUser(ctx, "1"))
+	require.ErrorIs(t, s.DeleteUser(ctx, "1"), rooms.ErrNotFound)
+	require.ErrorIs(t, s.DeleteUser(ctx, "no such id"), rooms.ErrNotFound)
+	_, err = s.User(ctx, "1")
+	require.ErrorIs(t, err, rooms.ErrNotFound)
+	said, _, err := s.After(ctx, "a", 0, rooms.Part{Messages: 10})
+	require.NoError(t, err)
+	require.Len(t, said, 1)
+	require.Equal(t, "1", said[0].ClientID)
+	require.NoError(t, s.CreateUser(ctx, rooms.User{ID: "4", Name: "Ada again", Handle: "ada", CreatedAt: epoch, UpdatedAt: epoch}))
 }
 
 // testCancel ends contexts at random moments: an error says that nothing was stored, nil that all was.

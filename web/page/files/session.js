@@ -249,7 +249,7 @@ export class Session {
   /** @param {{messages?: Message[], truncated?: boolean, reset?: boolean, epoch?: string, more?: boolean}} frame more: another follows on it */
   #history({ messages: history = [], truncated = false, reset = false, epoch = '', more = false }) {
     const { messages } = this.#view;
-    messages.hush();
+    if (history.length > 0) messages.hush();
     this.#epoch = epoch;
     if (reset) {
       this.#sequence.reset();

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -160,7 +161,8 @@ func TestBrowsersOfOtherOriginsAreRefused(t *testing.T) {
 
 func TestThereAreNoMoreSessionsThanAllowed(t *testing.T) {
 	opts := calm()
-	opts.MaxSessions = 2
+	places := &seats{left: 2}
+	opts.Places = places
 	h := serve(t, opts)
 	c := h.poll()
 	h.poll()
@@ -171,6 +173,33 @@ func TestThereAreNoMoreSessionsThanAllowed(t *testing.T) {
 	require.Equal(t, "ok", c.post("1").body)
 	h.open()
 	require.Equal(t, 2, h.eio.Len())
+	_, resp, err = websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(h.url("EIO=4&transport=websocket"), "http"), nil)
+	require.Error(t, err)
+	require.Equal(t, 503, resp.StatusCode)
+	require.NoError(t, h.eio.Close(t.Context()))
+	require.Equal(t, 2, places.left, "each place is given back once")
+}
+
+// seats are some places.
+type seats struct {
+	mu   sync.Mutex
+	left int
+}
+
+func (s *seats) Take() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left == 0 {
+		return false
+	}
+	s.left--
+	return true
+}
+
+func (s *seats) Leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left++
 }
 
 type key struct{}

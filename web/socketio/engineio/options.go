@@ -38,8 +38,8 @@ type Options struct {
 	// StallTimeout is how long a client on a WebSocket, when there is something for it to take, may take nothing; then the
 	// session ends with TooSlow. A poll's answer has PingTimeout to be taken. Default 15 s.
 	StallTimeout time.Duration
-	// MaxSessions is how many clients there may be at once; more are answered with 503. Default: no limit.
-	MaxSessions int
+	// Places bounds how many clients there may be at once; one that gets no place is answered with 503. Default: no limit.
+	Places Places
 
 	// CheckOrigin says whether a request may come from where its Origin header says. Default: from the same host, or
 	// without the header, as from clients that are no browsers.
@@ -54,6 +54,15 @@ type Options struct {
 	Hooks Hooks
 	// Pool writes to the WebSocket connections. It must not be closed before the server. Default: one of the server's own.
 	Pool *outbox.Pool
+}
+
+// Places are how many clients there may be; they may be shared with other servers. The methods are called from any goroutine,
+// with locks held, and must not block.
+type Places interface {
+	// Take takes a place for a client that comes, and reports false if there is none.
+	Take() bool
+	// Leave gives a place back.
+	Leave()
 }
 
 // Hooks are told what happens to sessions, for counting and tracing. Any of them may be nil. They are called by the

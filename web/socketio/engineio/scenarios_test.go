@@ -24,7 +24,7 @@ import (
 
 func TestAPollBehindTheClosePacketGetsTheLastWord(t *testing.T) {
 	opts := calm()
-	opts.MaxSessions = 1
+	opts.Places = &seats{left: 1}
 	inBubble(t, opts, func(t *testing.T, h *host) {
 		c := h.poll()
 		require.Equal(t, "ok", c.post("1").body)

@@ -41,7 +41,7 @@ type Server struct {
 	state    state // closing: takes no new sessions
 	sessions map[string]*Session
 	late     map[string]*Session // have ended, and take no places; a poll may still come to hear the last word
-	places   int                 // taken by sessions, those that are just being made included
+	places   int                 // that sessions have taken, those that are just being made included
 	conns    map[*conn]struct{}
 	empty    chan struct{} // closed when the server is closing and the last session is gone
 }
@@ -229,7 +229,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, upgrade bool) {
 func (s *Server) admit() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != open || s.opts.MaxSessions > 0 && s.places >= s.opts.MaxSessions {
+	if s.state != open || s.opts.Places != nil && !s.opts.Places.Take() {
 		return false
 	}
 	s.places++
@@ -293,6 +293,9 @@ func (s *Server) forgetLate(session *Session) {
 // leave gives a place back; mu is held.
 func (s *Server) leave() {
 	s.places--
+	if s.opts.Places != nil {
+		s.opts.Places.Leave()
+	}
 	s.checkEmpty()
 }
 
