@@ -111,7 +111,7 @@ func (n *node) start(ctx context.Context) (err error) {
 	if err != nil {
 		return &unusableError{"database", "DATABASE_URL", redacted(s.Database), "sqlite://PATH of a file that can be written, or postgres://…", err}
 	}
-	n.store = n.telemetry.Store(db)
+	n.store = n.telemetry.Store(db, s.databaseSystem())
 	var local rooms.Relay = &relay.Local{}
 	if s.NATS != "" {
 		if local, err = n.join(ctx, db, s.StartupTimeout-time.Since(began)); err != nil {
@@ -137,7 +137,7 @@ func (n *node) start(ctx context.Context) (err error) {
 	})
 	n.http.RegisterOnShutdown(n.telemetry.EndViews)
 	handler := n.telemetry.HTTP(n.web.Handler(), n.web.Route, func(r *http.Request) bool {
-		return web.IsSocket(r) || web.IsView(r)
+		return web.IsSocket(r) || web.IsView(r) || web.IsProbe(r) && !s.TraceProbes
 	})
 	n.handler.Store(&handler)
 	return nil
