@@ -187,11 +187,26 @@ func (t *Telemetry) HTTP(next http.Handler, route func(*http.Request) string, sk
 	handler := otelhttp.NewHandler(next, "http",
 		otelhttp.WithTracerProvider(t.traces), otelhttp.WithMeterProvider(t.meters), otelhttp.WithPropagators(propagator),
 		otelhttp.WithFilter(func(r *http.Request) bool { return !skip(r) }),
-		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + route(r) }))
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string {
+			if !knownMethod(r.Method) {
+				return "HTTP" // as the semantic conventions have it
+			}
+			return r.Method + " " + route(r)
+		}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !skip(r) {
 			r.Pattern = route(r) // from which otelhttp takes the span's http.route, at its start
 		}
 		handler.ServeHTTP(w, r)
 	})
+}
+
+// knownMethod reports whether a method is one that the semantic conventions for HTTP know: clients may make others up.
+func knownMethod(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace, "QUERY":
+		return true
+	}
+	return false
 }
