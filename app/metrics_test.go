@@ -74,7 +74,7 @@ func TestMetricsTellOfAConversation(t *testing.T) {
 		// ada is told that bob joins; three members get three messages; bob's two connections that ada types and leaves
 		`traceroom_deliveries_total{transport="websocket"}`:                               1 + 3*3 + 2 + 2,
 		`traceroom_dropped_total{reason="slow"}`:                                          0,
-		`traceroom_disconnects_total{reason="normal",transport="websocket"}`:                  1,
+		`traceroom_disconnects_total{reason="normal",transport="websocket"}`:              1,
 		`traceroom_delivery_latency_seconds_count{transport="websocket"}`:                 3,
 		"traceroom_store_batch_size_sum":                                                  3,
 		`traceroom_operation_duration_seconds_count{operation="connect",outcome="ok"}`:    4,

@@ -216,18 +216,18 @@ func TestMetricsTellOfSocketIO(t *testing.T) {
 		`traceroom_messages_total{transport="socket.io"}`: 0,
 		// Of four messages three members are told. In each of two rooms the first is told that the second comes, and both
 		// that the third does; when the first goes, the two others are told so, twice.
-		`traceroom_deliveries_total{transport="socket.io"}`:                                     4*3 + 2*(1+2) + 2*2,
-		`traceroom_deliveries_total{transport="websocket"}`:                                     4 + 3 + 1,
-		`traceroom_delivery_latency_seconds_count{transport="socket.io"}`:                       4,
-		`traceroom_dropped_total{reason="slow"}`:                                                0,
-		`traceroom_dropped_total{reason="closed"}`:                                              0,
+		`traceroom_deliveries_total{transport="socket.io"}`:                                       4*3 + 2*(1+2) + 2*2,
+		`traceroom_deliveries_total{transport="websocket"}`:                                       4 + 3 + 1,
+		`traceroom_delivery_latency_seconds_count{transport="socket.io"}`:                         4,
+		`traceroom_dropped_total{reason="slow"}`:                                                  0,
+		`traceroom_dropped_total{reason="closed"}`:                                                0,
 		`traceroom_disconnects_total{reason="client_namespace_disconnect",transport="socket.io"}`: 1,
-		`traceroom_operation_duration_seconds_count{operation="connect",outcome="ok"}`:          4,
-		`traceroom_operation_duration_seconds_count{operation="join",outcome="ok"}`:             7,
-		`traceroom_operation_duration_seconds_count{operation="leave",outcome="ok"}`:            2,
-		`traceroom_operation_duration_seconds_count{operation="disconnect",outcome="ok"}`:       1,
-		`traceroom_operation_duration_seconds_count{operation="receive",outcome="ok"}`:          4,
-		`traceroom_operation_duration_seconds_count{operation="create_user",outcome="ok"}`:      1,
+		`traceroom_operation_duration_seconds_count{operation="connect",outcome="ok"}`:            4,
+		`traceroom_operation_duration_seconds_count{operation="join",outcome="ok"}`:               7,
+		`traceroom_operation_duration_seconds_count{operation="leave",outcome="ok"}`:              2,
+		`traceroom_operation_duration_seconds_count{operation="disconnect",outcome="ok"}`:         1,
+		`traceroom_operation_duration_seconds_count{operation="receive",outcome="ok"}`:            4,
+		`traceroom_operation_duration_seconds_count{operation="create_user",outcome="ok"}`:        1,
 	}
 	var differs string
 	defer func() {
