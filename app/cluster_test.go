@@ -196,7 +196,7 @@ func TestATraceGoesAcrossNodes(t *testing.T) {
 	require.Equal(t, node(receive), node(here))
 	require.NotEqual(t, node(receive), node(there))
 	require.Equal(t, node(there), node(relayed))
-	require.EqualValues(t, 1, there.Attrs["chat.written"])
+	require.EqualValues(t, 1, there.Attrs["traceroom.written"])
 	require.Equal(t, "vendor=1", there.TraceState)
 
 	sql := collector.Wait(t, "the statement that stored it", func(s apptest.Span) bool { return s.TraceID == trace && s.ParentID == stored.ID })

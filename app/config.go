@@ -19,6 +19,7 @@ type serve struct {
 	TraceLog    string `env:"TRACE_LOG" default:"traceroom.jsonl" placeholder:"PATH" help:"File of the trace log, rotated at 10 MB; off for none."`
 	TraceStdout bool   `env:"TRACE_STDOUT" default:"true" negatable:"" help:"Write the trace log to standard output too."`
 	TraceText   bool   `env:"TRACE_TEXT" default:"false" help:"Put messages' text into the trace log."`
+	TraceProbes bool   `env:"TRACE_PROBES" default:"false" help:"Trace requests for /health, /readyz and /metrics, too."`
 	JaegerUI    string `env:"JAEGER_UI_URL" name:"jaeger-ui" placeholder:"URL" help:"Jaeger's address for browsers; the page then links messages to their traces."`
 	SendRate    int    `env:"SEND_RATE" default:"50" placeholder:"N" help:"Messages a second from one connection, bursts of four times that; 0: no limit."`
 
@@ -102,6 +103,14 @@ func (s *serve) Validate() error {
 // postgres reports whether a database is one that nodes can share.
 func postgres(database string) bool {
 	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
+}
+
+// databaseSystem is the database's name in OpenTelemetry's semantic conventions.
+func (s *serve) databaseSystem() string {
+	if postgres(s.Database) {
+		return "postgresql"
+	}
+	return "sqlite"
 }
 
 func (s *serve) webLimits() web.Limits {

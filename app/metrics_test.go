@@ -22,10 +22,11 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 			fmt.Sprintf(`traceroom_deliveries_total{transport=%q}`, transport),
 			fmt.Sprintf(`traceroom_delivery_latency_seconds_count{transport=%q}`, transport),
 			fmt.Sprintf(`traceroom_delivery_latency_seconds_bucket{transport=%q,le="+Inf"}`, transport),
-			fmt.Sprintf(`traceroom_disconnects_total{code="other",transport=%q}`, transport))
+			fmt.Sprintf(`traceroom_disconnects_total{reason="other",transport=%q}`, transport))
 	}
-	for _, code := range []int{1000, 1001, 1002, 1003, 1005, 1006, 1007, 1009, 1011, 4001, 4003, 4008} {
-		zero = append(zero, fmt.Sprintf(`traceroom_disconnects_total{code="%d",transport="websocket"}`, code))
+	for _, reason := range []string{"normal", "going_away", "protocol_error", "unsupported_data", "no_code", "connection_lost", "invalid_data",
+		"message_too_big", "server_error", "room_deleted", "not_allowed", "too_slow"} {
+		zero = append(zero, fmt.Sprintf(`traceroom_disconnects_total{reason=%q,transport="websocket"}`, reason))
 	}
 	for _, operation := range []string{"connect", "join", "receive", "append", "broadcast", "relay", "deliver", "leave", "disconnect",
 		"create_room", "list_rooms", "get_room", "delete_room", "list_messages", "drain"} {
@@ -74,7 +75,7 @@ func TestMetricsTellOfAConversation(t *testing.T) {
 		// ada is told that bob joins; three members get three messages; bob's two connections that ada types and leaves
 		`traceroom_deliveries_total{transport="websocket"}`:                               1 + 3*3 + 2 + 2,
 		`traceroom_dropped_total{reason="slow"}`:                                          0,
-		`traceroom_disconnects_total{code="1000",transport="websocket"}`:                  1,
+		`traceroom_disconnects_total{reason="normal",transport="websocket"}`:              1,
 		`traceroom_delivery_latency_seconds_count{transport="websocket"}`:                 3,
 		"traceroom_store_batch_size_sum":                                                  3,
 		`traceroom_operation_duration_seconds_count{operation="connect",outcome="ok"}`:    4,

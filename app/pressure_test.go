@@ -78,7 +78,7 @@ func TestWhoResumesALongHistoryAndReadsNothing(t *testing.T) {
 	bounded(t, p, peers, func(i int) {
 		deaf(t, p, apptest.Dial{Room: "long", Client: fmt.Sprint("deaf", i), Query: url.Values{"since": {"0"}}, ReadBuffer: 4096})
 	}, func(m map[string]float64) bool {
-		return m[`traceroom_disconnects_total{code="4008",transport="websocket"}`] == peers
+		return m[`traceroom_disconnects_total{reason="too_slow",transport="websocket"}`] == peers
 	})
 	require.Zero(t, participants(t, p, "long"))
 	bob := p.Resume(t, "long", "bob", 0)
@@ -114,7 +114,7 @@ func TestWhoStaysInALivelyRoomAndReadsNothing(t *testing.T) {
 		ada.UntilType(t, "message")
 		said++
 		require.Less(t, said, 5000)
-		return m[`traceroom_disconnects_total{code="4008",transport="websocket"}`] == peers
+		return m[`traceroom_disconnects_total{reason="too_slow",transport="websocket"}`] == peers
 	})
 }
 
@@ -136,6 +136,6 @@ func TestAttachmentsThatDoNotComeAreNotWaitedFor(t *testing.T) {
 			_ = conn.WriteMessage(websocket.BinaryMessage, make([]byte, 60_000)) // fails when it has been closed
 		}
 	}, func(m map[string]float64) bool {
-		return m[`traceroom_disconnects_total{code="parse error",transport="socket.io"}`] == peers
+		return m[`traceroom_disconnects_total{reason="parse_error",transport="socket.io"}`] == peers
 	})
 }

@@ -119,7 +119,7 @@ func (n *node) start(ctx context.Context) (err error) {
 	if err != nil {
 		return &unusableError{"database", "DATABASE_URL", redacted(s.Database), "sqlite://PATH of a file that can be written, or postgres://…", err}
 	}
-	n.store = n.telemetry.Store(db)
+	n.store = n.telemetry.Store(db, s.databaseSystem())
 	if postgres(s.Database) {
 		if err := n.claimDatabase(ctx, db, s.StartupTimeout-time.Since(began)); err != nil {
 			return err
@@ -150,7 +150,7 @@ func (n *node) start(ctx context.Context) (err error) {
 	})
 	n.http.RegisterOnShutdown(n.telemetry.EndViews)
 	handler := web.Bounded(n.telemetry.HTTP(n.web.Handler(), n.web.Route, func(r *http.Request) bool {
-		return web.IsSocket(r) || web.IsView(r)
+		return web.IsSocket(r) || web.IsView(r) || web.IsProbe(r) && !s.TraceProbes
 	}), n.telemetry.Refused)
 	n.handler.Store(&handler)
 	return nil

@@ -194,7 +194,7 @@ func TestFiftySocketIOClientsGetEveryMessageOnceAndInOrder(t *testing.T) {
 	for _, client := range c.clients[:clients/2] {
 		client.Disconnect()
 	}
-	const goodbye = `traceroom_disconnects_total{code="client namespace disconnect",transport="socket.io"}`
+	const goodbye = `traceroom_disconnects_total{reason="client_namespace_disconnect",transport="socket.io"}`
 	apptest.Eventually(t, "they are gone", func() bool { return p.Metrics(t)[goodbye] == clients/2 })
 	require.EqualValues(t, clients-clients/2, p.Metrics(t)[`traceroom_connections{transport="socket.io"}`])
 	p.Stop(t)

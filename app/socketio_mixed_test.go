@@ -129,9 +129,9 @@ func TestASocketIOClientThatVanishesLeaves(t *testing.T) {
 	apptest.Eventually(t, "all is counted", func() bool {
 		m := p.Metrics(t)
 		// The end of a process may be seen as the end of the poll that it was waiting in, too.
-		ends := m[`traceroom_disconnects_total{code="ping timeout",transport="socket.io"}`] +
-			m[`traceroom_disconnects_total{code="transport close",transport="socket.io"}`] +
-			m[`traceroom_disconnects_total{code="transport error",transport="socket.io"}`]
+		ends := m[`traceroom_disconnects_total{reason="ping_timeout",transport="socket.io"}`] +
+			m[`traceroom_disconnects_total{reason="transport_close",transport="socket.io"}`] +
+			m[`traceroom_disconnects_total{reason="transport_error",transport="socket.io"}`]
 		return m[`traceroom_connections{transport="socket.io"}`] == 0 && m["traceroom_members"] == 2 && ends == 3
 	})
 }

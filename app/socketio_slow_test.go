@@ -34,7 +34,7 @@ func TestSlowSocketIOClientsAreDroppedAndNobodyNotices(t *testing.T) {
 	text := strings.Repeat("👋", 4000)
 	sent := 0
 	m := p.Metrics(t)
-	for m[`traceroom_disconnects_total{code="too slow",transport="socket.io"}`] < 3 {
+	for m[`traceroom_disconnects_total{reason="too_slow",transport="socket.io"}`] < 3 {
 		for range 20 {
 			sent++
 			post(t, p, obj{"message_text": fmt.Sprint(text, sent), "user_id": ada, "chatroom_id": "lobby"})

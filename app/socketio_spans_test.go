@@ -48,10 +48,10 @@ func TestAPostIsOneTraceFromTheRequestToTheLastDelivery(t *testing.T) {
 		attrs  attrs
 	}{
 		{"POST /messages", kindServer, "client", attrs{"http.request.method": "POST", "http.response.status_code": int64(201), "http.route": "/messages"}},
-		{"receive room/{room}", kindConsumer, "POST /messages", attrs{"chat.event": "message", "messaging.client.id": ada, "messaging.message.body.size": int64(len(secret))}},
-		{"append", kindClient, "receive room/{room}", attrs{"chat.room.seq": int64(1)}},
-		{"broadcast room/{room}", kindProducer, "receive room/{room}", attrs{"chat.event": "message"}},
-		{"deliver room/{room}", kindInternal, "broadcast room/{room}", attrs{"chat.recipients": int64(4), "chat.written": int64(4), "chat.dropped": int64(0)}},
+		{"receive room/{room}", kindConsumer, "POST /messages", attrs{"traceroom.event": "message", "messaging.client.id": ada, "messaging.message.body.size": int64(len(secret))}},
+		{"append", kindClient, "receive room/{room}", attrs{"traceroom.room.seq": int64(1)}},
+		{"broadcast room/{room}", kindProducer, "receive room/{room}", attrs{"traceroom.event": "message"}},
+		{"deliver room/{room}", kindInternal, "broadcast room/{room}", attrs{"traceroom.recipients": int64(4), "traceroom.written": int64(4), "traceroom.dropped": int64(0)}},
 	} {
 		identity := attrs{"messaging.message.id": m.ID, "messaging.destination.name": room}
 		if want.parent == "client" {
@@ -105,7 +105,7 @@ func TestEverySocketIOOperationIsTraced(t *testing.T) {
 				web.UntilType(t, "user_left")
 			}
 			connected := collector.Wait(t, "the connect span", func(s apptest.Span) bool { return s.Kind == kindServer && s.TraceID == connectTrace })
-			id := connected.Attrs["chat.connection.id"]
+			id := connected.Attrs["traceroom.connection.id"]
 			require.NotEmpty(t, id)
 			status := int64(200)
 			if w.name == "websocket" {
@@ -121,19 +121,19 @@ func TestEverySocketIOOperationIsTraced(t *testing.T) {
 			}{
 				{"GET /socket.io/", attrs{"http.request.method": "GET", "http.response.status_code": status, "url.path": "/socket.io/", "http.route": "/socket.io/"}, kindServer, "client", connectTrace, false},
 				{"join room/{room}", attrs{"messaging.client.id": "ada"}, kindInternal, "client", joinTrace, true},
-				{"broadcast room/{room}", attrs{"chat.event": "user_joined", "messaging.client.id": "ada"}, kindProducer, "join room/{room}", joinTrace, false},
-				{"deliver room/{room}", attrs{"chat.event": "user_joined", "messaging.client.id": "ada", "chat.recipients": int64(1), "chat.written": int64(1)}, kindInternal, "broadcast room/{room}", joinTrace, false},
+				{"broadcast room/{room}", attrs{"traceroom.event": "user_joined", "messaging.client.id": "ada"}, kindProducer, "join room/{room}", joinTrace, false},
+				{"deliver room/{room}", attrs{"traceroom.event": "user_joined", "messaging.client.id": "ada", "traceroom.recipients": int64(1), "traceroom.written": int64(1)}, kindInternal, "broadcast room/{room}", joinTrace, false},
 				{"leave room/{room}", attrs{"messaging.client.id": "ada"}, kindInternal, "", "", true},
-				{"broadcast room/{room}", attrs{"chat.event": "user_left", "messaging.client.id": "ada"}, kindProducer, "leave room/{room}", "", false},
-				{"deliver room/{room}", attrs{"chat.event": "user_left", "messaging.client.id": "ada"}, kindInternal, "broadcast room/{room}", "", false},
+				{"broadcast room/{room}", attrs{"traceroom.event": "user_left", "messaging.client.id": "ada"}, kindProducer, "leave room/{room}", "", false},
+				{"deliver room/{room}", attrs{"traceroom.event": "user_left", "messaging.client.id": "ada"}, kindInternal, "broadcast room/{room}", "", false},
 				{"join room/{room}", attrs{"messaging.client.id": "bob", "messaging.destination.name": room}, kindInternal, "", "", true},
-				{"broadcast room/{room}", attrs{"chat.event": "user_joined", "messaging.client.id": "bob"}, kindProducer, "join room/{room}", "", false},
-				{"deliver room/{room}", attrs{"chat.event": "user_joined", "messaging.client.id": "bob"}, kindInternal, "broadcast room/{room}", "", false},
+				{"broadcast room/{room}", attrs{"traceroom.event": "user_joined", "messaging.client.id": "bob"}, kindProducer, "join room/{room}", "", false},
+				{"deliver room/{room}", attrs{"traceroom.event": "user_joined", "messaging.client.id": "bob"}, kindInternal, "broadcast room/{room}", "", false},
 				{"join room/{room}", attrs{"messaging.destination.name": "a b", "error.type": "invalid"}, kindInternal, "", "", true},
 				{"leave room/{room}", attrs{"messaging.client.id": "bob"}, kindInternal, "", "", true},
-				{"broadcast room/{room}", attrs{"chat.event": "user_left", "messaging.client.id": "bob"}, kindProducer, "leave room/{room}", "", false},
-				{"deliver room/{room}", attrs{"chat.event": "user_left", "messaging.client.id": "bob"}, kindInternal, "broadcast room/{room}", "", false},
-				{"disconnect", attrs{"chat.close.reason": "client namespace disconnect"}, kindInternal, "", "", true},
+				{"broadcast room/{room}", attrs{"traceroom.event": "user_left", "messaging.client.id": "bob"}, kindProducer, "leave room/{room}", "", false},
+				{"deliver room/{room}", attrs{"traceroom.event": "user_left", "messaging.client.id": "bob"}, kindInternal, "broadcast room/{room}", "", false},
+				{"disconnect", attrs{"traceroom.close.reason": "client namespace disconnect"}, kindInternal, "", "", true},
 			}
 			byID := map[string]apptest.Span{}
 			var spans []apptest.Span
@@ -142,7 +142,7 @@ func TestEverySocketIOOperationIsTraced(t *testing.T) {
 				mine := 0
 				for _, s := range spans {
 					byID[s.ID] = s
-					if s.Attrs["chat.connection.id"] == id {
+					if s.Attrs["traceroom.connection.id"] == id {
 						mine++
 					}
 				}
@@ -150,7 +150,7 @@ func TestEverySocketIOOperationIsTraced(t *testing.T) {
 				return mine == len(rows)
 			})
 			for _, want := range rows {
-				all := attrs{"chat.connection.id": id, "messaging.system": "socket.io", "network.protocol.name": "socket.io"}
+				all := attrs{"traceroom.connection.id": id, "messaging.system": "socket.io", "network.protocol.name": "socket.io"}
 				for k, v := range want.attrs {
 					all[k] = v
 				}
@@ -216,18 +216,18 @@ func TestMetricsTellOfSocketIO(t *testing.T) {
 		`traceroom_messages_total{transport="socket.io"}`: 0,
 		// Of four messages three members are told. In each of two rooms the first is told that the second comes, and both
 		// that the third does; when the first goes, the two others are told so, twice.
-		`traceroom_deliveries_total{transport="socket.io"}`:                                     4*3 + 2*(1+2) + 2*2,
-		`traceroom_deliveries_total{transport="websocket"}`:                                     4 + 3 + 1,
-		`traceroom_delivery_latency_seconds_count{transport="socket.io"}`:                       4,
-		`traceroom_dropped_total{reason="slow"}`:                                                0,
-		`traceroom_dropped_total{reason="closed"}`:                                              0,
-		`traceroom_disconnects_total{code="client namespace disconnect",transport="socket.io"}`: 1,
-		`traceroom_operation_duration_seconds_count{operation="connect",outcome="ok"}`:          4,
-		`traceroom_operation_duration_seconds_count{operation="join",outcome="ok"}`:             7,
-		`traceroom_operation_duration_seconds_count{operation="leave",outcome="ok"}`:            2,
-		`traceroom_operation_duration_seconds_count{operation="disconnect",outcome="ok"}`:       1,
-		`traceroom_operation_duration_seconds_count{operation="receive",outcome="ok"}`:          4,
-		`traceroom_operation_duration_seconds_count{operation="create_user",outcome="ok"}`:      1,
+		`traceroom_deliveries_total{transport="socket.io"}`:                                       4*3 + 2*(1+2) + 2*2,
+		`traceroom_deliveries_total{transport="websocket"}`:                                       4 + 3 + 1,
+		`traceroom_delivery_latency_seconds_count{transport="socket.io"}`:                         4,
+		`traceroom_dropped_total{reason="slow"}`:                                                  0,
+		`traceroom_dropped_total{reason="closed"}`:                                                0,
+		`traceroom_disconnects_total{reason="client_namespace_disconnect",transport="socket.io"}`: 1,
+		`traceroom_operation_duration_seconds_count{operation="connect",outcome="ok"}`:            4,
+		`traceroom_operation_duration_seconds_count{operation="join",outcome="ok"}`:               7,
+		`traceroom_operation_duration_seconds_count{operation="leave",outcome="ok"}`:              2,
+		`traceroom_operation_duration_seconds_count{operation="disconnect",outcome="ok"}`:         1,
+		`traceroom_operation_duration_seconds_count{operation="receive",outcome="ok"}`:            4,
+		`traceroom_operation_duration_seconds_count{operation="create_user",outcome="ok"}`:        1,
 	}
 	var differs string
 	defer func() {

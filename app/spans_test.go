@@ -97,7 +97,7 @@ func TestEverySpanHasItsParentAndItsLinks(t *testing.T) {
 		"bob": find(t, spans, "GET /ws/{room_id}/{client_id}", conn("bob")),
 	}
 	require.Equal(t, upgraded.ID, connected["ada"].ID)
-	idOf := func(client string) any { return connected[client].Attrs["chat.connection.id"] }
+	idOf := func(client string) any { return connected[client].Attrs["traceroom.connection.id"] }
 
 	const message, joined, left, typing = "message", "user_joined", "user_left", "typing"
 	for _, want := range []struct {
@@ -112,28 +112,28 @@ func TestEverySpanHasItsParentAndItsLinks(t *testing.T) {
 		{"GET /ws/{room_id}/{client_id}", "bob", attrs{"http.response.status_code": int64(101), "url.path": "/ws/talk/bob"}, kindServer, "", false},
 		{"join room/{room}", "ada", nil, kindInternal, "GET /ws/{room_id}/{client_id}", true},
 		{"join room/{room}", "bob", nil, kindInternal, "GET /ws/{room_id}/{client_id}", true},
-		{"broadcast room/{room}", "ada", attrs{"chat.event": joined}, kindProducer, "join room/{room}", false},
-		{"deliver room/{room}", "ada", attrs{"chat.event": joined, "chat.recipients": int64(1), "chat.written": int64(1), "chat.dropped": int64(0)}, kindInternal, "broadcast room/{room}", false},
-		{"receive room/{room}", "ada", attrs{"chat.event": message, "chat.room.seq": int64(1), "messaging.message.id": fromAda.ID, "messaging.message.body.size": int64(len(secret)), "messaging.operation.name": "receive", "messaging.operation.type": "process"}, kindConsumer, "client", true},
-		{"append", "ada", attrs{"chat.room.seq": int64(1), "messaging.message.id": fromAda.ID}, kindClient, "receive room/{room}", false},
-		{"broadcast room/{room}", "ada", attrs{"chat.event": message, "chat.room.seq": int64(1), "messaging.message.id": fromAda.ID, "messaging.operation.type": "send"}, kindProducer, "receive room/{room}", false},
-		{"deliver room/{room}", "ada", attrs{"chat.event": message, "chat.room.seq": int64(1), "messaging.message.id": fromAda.ID, "chat.recipients": int64(2), "chat.written": int64(2), "chat.dropped": int64(0)}, kindInternal, "broadcast room/{room}", false},
-		{"receive room/{room}", "bob", attrs{"chat.event": message, "chat.room.seq": int64(2), "messaging.message.id": fromBob.ID}, kindConsumer, "", true},
-		{"append", "bob", attrs{"chat.room.seq": int64(2)}, kindClient, "receive room/{room}", false},
-		{"broadcast room/{room}", "bob", attrs{"chat.event": message, "chat.room.seq": int64(2)}, kindProducer, "receive room/{room}", false},
-		{"deliver room/{room}", "bob", attrs{"chat.event": message, "chat.room.seq": int64(2), "chat.recipients": int64(2)}, kindInternal, "broadcast room/{room}", false},
-		{"receive room/{room}", "ada", attrs{"chat.event": typing}, kindConsumer, "", true},
-		{"broadcast room/{room}", "ada", attrs{"chat.event": typing}, kindProducer, "receive room/{room}", false},
-		{"deliver room/{room}", "ada", attrs{"chat.event": typing, "chat.recipients": int64(1)}, kindInternal, "broadcast room/{room}", false},
+		{"broadcast room/{room}", "ada", attrs{"traceroom.event": joined}, kindProducer, "join room/{room}", false},
+		{"deliver room/{room}", "ada", attrs{"traceroom.event": joined, "traceroom.recipients": int64(1), "traceroom.written": int64(1), "traceroom.dropped": int64(0)}, kindInternal, "broadcast room/{room}", false},
+		{"receive room/{room}", "ada", attrs{"traceroom.event": message, "traceroom.room.seq": int64(1), "messaging.message.id": fromAda.ID, "messaging.message.body.size": int64(len(secret)), "messaging.operation.name": "receive", "messaging.operation.type": "process"}, kindConsumer, "client", true},
+		{"append", "ada", attrs{"traceroom.room.seq": int64(1), "messaging.message.id": fromAda.ID}, kindClient, "receive room/{room}", false},
+		{"broadcast room/{room}", "ada", attrs{"traceroom.event": message, "traceroom.room.seq": int64(1), "messaging.message.id": fromAda.ID, "messaging.operation.type": "send"}, kindProducer, "receive room/{room}", false},
+		{"deliver room/{room}", "ada", attrs{"traceroom.event": message, "traceroom.room.seq": int64(1), "messaging.message.id": fromAda.ID, "traceroom.recipients": int64(2), "traceroom.written": int64(2), "traceroom.dropped": int64(0)}, kindInternal, "broadcast room/{room}", false},
+		{"receive room/{room}", "bob", attrs{"traceroom.event": message, "traceroom.room.seq": int64(2), "messaging.message.id": fromBob.ID}, kindConsumer, "", true},
+		{"append", "bob", attrs{"traceroom.room.seq": int64(2)}, kindClient, "receive room/{room}", false},
+		{"broadcast room/{room}", "bob", attrs{"traceroom.event": message, "traceroom.room.seq": int64(2)}, kindProducer, "receive room/{room}", false},
+		{"deliver room/{room}", "bob", attrs{"traceroom.event": message, "traceroom.room.seq": int64(2), "traceroom.recipients": int64(2)}, kindInternal, "broadcast room/{room}", false},
+		{"receive room/{room}", "ada", attrs{"traceroom.event": typing}, kindConsumer, "", true},
+		{"broadcast room/{room}", "ada", attrs{"traceroom.event": typing}, kindProducer, "receive room/{room}", false},
+		{"deliver room/{room}", "ada", attrs{"traceroom.event": typing, "traceroom.recipients": int64(1)}, kindInternal, "broadcast room/{room}", false},
 		{"receive room/{room}", "ada", attrs{"error.type": "empty_text"}, kindConsumer, "", true},
 		{"leave room/{room}", "ada", nil, kindInternal, "", true},
-		{"broadcast room/{room}", "ada", attrs{"chat.event": left}, kindProducer, "leave room/{room}", false},
-		{"deliver room/{room}", "ada", attrs{"chat.event": left, "chat.recipients": int64(1)}, kindInternal, "broadcast room/{room}", false},
-		{"disconnect", "ada", attrs{"chat.close.code": int64(1000)}, kindInternal, "", true},
-		{"disconnect", "bob", attrs{"chat.close.code": int64(1001)}, kindInternal, "", true},
+		{"broadcast room/{room}", "ada", attrs{"traceroom.event": left}, kindProducer, "leave room/{room}", false},
+		{"deliver room/{room}", "ada", attrs{"traceroom.event": left, "traceroom.recipients": int64(1)}, kindInternal, "broadcast room/{room}", false},
+		{"disconnect", "ada", attrs{"traceroom.close.code": int64(1000)}, kindInternal, "", true},
+		{"disconnect", "bob", attrs{"traceroom.close.code": int64(1001)}, kindInternal, "", true},
 	} {
-		t.Run(fmt.Sprint(want.name, " ", want.client, " ", want.attrs["chat.event"], want.attrs["chat.room.seq"]), func(t *testing.T) {
-			all := attrs{"chat.connection.id": idOf(want.client), "messaging.system": "websocket", "network.protocol.name": "websocket"}
+		t.Run(fmt.Sprint(want.name, " ", want.client, " ", want.attrs["traceroom.event"], want.attrs["traceroom.room.seq"]), func(t *testing.T) {
+			all := attrs{"traceroom.connection.id": idOf(want.client), "messaging.system": "websocket", "network.protocol.name": "websocket"}
 			for k, v := range want.attrs {
 				all[k] = v
 			}
@@ -150,7 +150,7 @@ func TestEverySpanHasItsParentAndItsLinks(t *testing.T) {
 			default:
 				require.Equal(t, want.parent, byID[s.ParentID].Name)
 				require.Equal(t, s.TraceID, byID[s.ParentID].TraceID)
-				require.Equal(t, s.Attrs["chat.connection.id"], byID[s.ParentID].Attrs["chat.connection.id"])
+				require.Equal(t, s.Attrs["traceroom.connection.id"], byID[s.ParentID].Attrs["traceroom.connection.id"])
 			}
 			var links []apptest.Link
 			if want.linked {
@@ -183,8 +183,8 @@ func TestEverySpanHasItsParentAndItsLinks(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(everything), secret)
 	for _, s := range spans {
-		if s.Name != "start" && s.Name != "drain" && s.Scope != "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp" {
-			require.NotEmpty(t, s.Attrs["chat.connection.id"], s.Name)
+		if s.Name != "start" && s.Name != "drain" && s.Scope.Name != "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp" {
+			require.NotEmpty(t, s.Attrs["traceroom.connection.id"], s.Name)
 		}
 	}
 }
@@ -242,7 +242,7 @@ func TestDeliverSaysWhoWasSlow(t *testing.T) {
 	connected := collector.Wait(t, "slow's connect", func(s apptest.Span) bool {
 		return s.Kind == kindServer && has(s, attrs{"messaging.client.id": "slow"})
 	})
-	id := connected.Attrs["chat.connection.id"]
+	id := connected.Attrs["traceroom.connection.id"]
 	text := strings.Repeat("👋", 4000)
 	for n := 0; p.Metrics(t)[`traceroom_dropped_total{reason="slow"}`] == 0; n++ {
 		for i := range 10 {
@@ -254,15 +254,15 @@ func TestDeliverSaysWhoWasSlow(t *testing.T) {
 	slow.Close()
 	fast.UntilType(t, "user_left")
 	deliver := collector.Wait(t, "a delivery that was dropped", func(s apptest.Span) bool {
-		return s.Name == "deliver room/{room}" && s.Attrs["chat.dropped"] == int64(1)
+		return s.Name == "deliver room/{room}" && s.Attrs["traceroom.dropped"] == int64(1)
 	})
-	require.EqualValues(t, 2, deliver.Attrs["chat.recipients"])
-	require.EqualValues(t, 1, deliver.Attrs["chat.written"])
+	require.EqualValues(t, 2, deliver.Attrs["traceroom.recipients"])
+	require.EqualValues(t, 1, deliver.Attrs["traceroom.written"])
 	require.LessOrEqual(t, len(deliver.Events), 16)
-	named := apptest.Event{Name: "dropped", Attrs: attrs{"chat.connection.id": id}}
+	named := apptest.Event{Name: "dropped", Attrs: attrs{"traceroom.connection.id": id}}
 	require.Contains(t, deliver.Events, named)
 	collector.Wait(t, "a delivery that named the slow one", func(s apptest.Span) bool {
-		return s.Attrs["chat.slowest"] == id && s.End.Sub(s.Start) > time.Millisecond
+		return s.Attrs["traceroom.slowest"] == id && s.End.Sub(s.Start) > time.Millisecond
 	})
 }
 

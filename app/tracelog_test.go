@@ -207,10 +207,10 @@ func TestALineSaysWhatHappened(t *testing.T) {
 	}
 	id := strings.TrimPrefix(byFunction["connect"].enter.Thread, "conn-")
 	for function, want := range map[string]struct{ module, args, result string }{
-		"connect":    {"web", `{"connection_id":"ID","room_id":"talk","client_id":"ada","method":"GET","path":"/ws/talk/ada"}`, `{"status":101}`},
+		"connect":    {"web", `{"connection_id":"ID","room_id":"talk","client_id":"ada","method":"GET","path":"/ws/talk/ada","user_agent":"Go-http-client/1.1","address":"127.0.0.1"}`, `{"status":101}`},
 		"join":       {"rooms", `{"connection_id":"ID","room_id":"talk","client_id":"ada"}`, `{}`},
 		"receive":    {"rooms", fmt.Sprintf(`{"connection_id":"ID","room_id":"talk","client_id":"ada","event":"message","text_length":%d}`, len(secret)), fmt.Sprintf(`{"message_id":%q,"seq":1}`, m.ID)},
-		"append":     {"store", `{"connection_id":"ID","room_id":"talk","batch":1}`, fmt.Sprintf(`{"message_id":%q,"seq":1}`, m.ID)},
+		"append":     {"store", `{"connection_id":"ID","room_id":"talk"}`, fmt.Sprintf(`{"message_id":%q,"seq":1}`, m.ID)},
 		"leave":      {"rooms", `{"connection_id":"ID","room_id":"talk","client_id":"ada"}`, `{}`},
 		"disconnect": {"web", `{"connection_id":"ID","code":1000,"reason":""}`, `{}`},
 	} {

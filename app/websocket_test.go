@@ -275,9 +275,9 @@ func TestFramesThatCannotBeReadCloseTheConnection(t *testing.T) {
 			bob.Leave(t)
 		})
 	}
-	for code, n := range map[string]int{"1009": 2, "1003": 1, "1007": 1} {
+	for why, n := range map[string]int{"message_too_big": 2, "unsupported_data": 1, "invalid_data": 1} {
 		apptest.Eventually(t, "it is counted", func() bool {
-			return p.Metrics(t)[`traceroom_disconnects_total{code="`+code+`",transport="websocket"}`] == float64(n)
+			return p.Metrics(t)[`traceroom_disconnects_total{reason="`+why+`",transport="websocket"}`] == float64(n)
 		})
 	}
 }
@@ -444,7 +444,7 @@ func TestWhoAnswersNoPingIsDroppedAfterTwoIntervals(t *testing.T) {
 	require.Equal(t, "ada", left.ClientID)
 	require.Equal(t, 1, left.Participants)
 	apptest.Eventually(t, "it is counted", func() bool {
-		return p.Metrics(t)[`traceroom_disconnects_total{code="1006",transport="websocket"}`] == 1
+		return p.Metrics(t)[`traceroom_disconnects_total{reason="connection_lost",transport="websocket"}`] == 1
 	})
 	say(t, bob, "who answers stays")
 }
@@ -500,7 +500,7 @@ func TestWhoDoesNotReadIsDroppedAndLosesNothing(t *testing.T) {
 		}
 	}
 	require.EqualValues(t, sent+1, seq)
-	require.EqualValues(t, 1, p.Metrics(t)[`traceroom_disconnects_total{code="4008",transport="websocket"}`])
+	require.EqualValues(t, 1, p.Metrics(t)[`traceroom_disconnects_total{reason="too_slow",transport="websocket"}`])
 }
 
 func TestWhoClosesLeavesAtOnce(t *testing.T) {
@@ -530,6 +530,6 @@ func TestWhoBreaksTheProtocolIsClosedWith1002(t *testing.T) {
 	require.Equal(t, 1002, code)
 	ada.Drop()
 	apptest.Eventually(t, "it is counted", func() bool {
-		return p.Metrics(t)[`traceroom_disconnects_total{code="1002",transport="websocket"}`] == 1
+		return p.Metrics(t)[`traceroom_disconnects_total{reason="protocol_error",transport="websocket"}`] == 1
 	})
 }

@@ -58,9 +58,9 @@ var (
 // its own.
 func steps(tb testing.TB) map[string]func() {
 	t := observing(tb)
-	conn := context.WithValue(context.Background(), connectionKey{}, newConnection("abcdef-17"))
+	conn := context.WithValue(context.Background(), connectionKey{}, newConnection("abcdef-17", "websocket"))
 	ctx, _ := t.tracer.start(conn, &opReceive)
-	service, store, relay, hooks := t.Service(acceptingService{}), t.Store(acceptingStore{}), t.Relay(acceptingRelay{}), t.Hooks()
+	service, store, relay, hooks := t.Service(acceptingService{}), t.Store(acceptingStore{}, "sqlite"), t.Relay(acceptingRelay{}), t.Hooks()
 	drafts := make([]rooms.Draft, 10)
 	for i := range drafts {
 		drafts[i] = rooms.Draft{Ctx: ctx, Message: message}

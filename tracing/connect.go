@@ -2,12 +2,13 @@ package tracing
 
 import (
 	"context"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/traceroom/traceroom/rooms"
@@ -28,11 +29,8 @@ func (t *Telemetry) Connecting(r *http.Request, conn *rooms.Conn) (ctx context.C
 	if conn.Transport == "socket.io" {
 		op = &opConnectSIO
 	}
-	c := newConnection(conn.ID, semconv.MessagingSystemKey.String(conn.Transport), semconv.NetworkProtocolName(conn.Transport))
-	attrs := []attr{
-		keyMethod.text(r.Method), keyPath.text(r.URL.Path), keyScheme.text("http"),
-		keyRoute.text(strings.TrimPrefix(op.span, http.MethodGet+" ")),
-	}
+	c := newConnection(conn.ID, conn.Transport)
+	attrs := append(requestAttrs(r), keyRoute.text(strings.TrimPrefix(op.span, http.MethodGet+" ")))
 	if room := r.PathValue("room_id"); room != "" {
 		attrs = append(attrs, keyRoom.text(room))
 	}
@@ -48,6 +46,26 @@ func (t *Telemetry) Connecting(r *http.Request, conn *rooms.Conn) (ctx context.C
 		}
 		span.answered(status)
 	}
+}
+
+// requestAttrs says of a request what the semantic conventions for HTTP servers ask for, as otelhttp does of others.
+func requestAttrs(r *http.Request) []attr {
+	attrs := make([]attr, 0, 12)
+	attrs = append(attrs, keyMethod.text(r.Method), keyPath.text(r.URL.Path), keyScheme.text("http"),
+		keyProtocol.text(strings.TrimPrefix(r.Proto, "HTTP/")))
+	if r.TLS != nil {
+		attrs[2] = keyScheme.text("https")
+	}
+	if agent := r.UserAgent(); agent != "" {
+		attrs = append(attrs, keyAgent.text(agent))
+	}
+	if host, port, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		attrs = append(attrs, keyAddress.text(host), keyPeer.text(host))
+		if n, err := strconv.Atoi(port); err == nil {
+			attrs = append(attrs, keyPeerPort.int(n))
+		}
+	}
+	return attrs
 }
 
 // answered ends the span of a request that was answered with this status.

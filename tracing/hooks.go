@@ -66,6 +66,17 @@ func (s *span) delivered(d rooms.Delivered) {
 	}
 }
 
+// appendSystem appends the messaging.system of what came by this transport, unless ctx has a connection, which has it.
+func appendSystem(ctx context.Context, attrs []attr, transport string) []attr {
+	if connectionOf(ctx) != nil {
+		return attrs
+	}
+	if transport == "" { // nothing brought it: a node is no more, and with it its clients
+		transport = "traceroom"
+	}
+	return append(attrs, keySystem.text(transport))
+}
+
 // eventAttrs is the most attributes that appendEvent appends.
 const eventAttrs = 6
 

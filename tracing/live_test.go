@@ -170,10 +170,10 @@ func TestATraceHasItsSpansInTheirNesting(t *testing.T) {
 	require.Equal(t, "none", body.SpanList[0].ParentIs)
 	require.Equal(t, "here", body.SpanList[1].ParentIs)
 	require.Equal(t, "consumer", body.SpanList[0].Kind)
-	require.EqualValues(t, 7, body.SpanList[0].Attributes["chat.room.seq"])
-	require.Equal(t, "abcdef-1", body.SpanList[0].Attributes["chat.connection.id"])
+	require.EqualValues(t, 7, body.SpanList[0].Attributes["traceroom.room.seq"])
+	require.Equal(t, "abcdef-1", body.SpanList[0].Attributes["traceroom.connection.id"])
 	require.Equal(t, "slow", body.SpanList[3].Events[0].Name)
-	require.Equal(t, "abcdef-2", body.SpanList[3].Events[0].Attributes["chat.connection.id"])
+	require.Equal(t, "abcdef-2", body.SpanList[3].Events[0].Attributes["traceroom.connection.id"])
 }
 
 func TestLinksLeadBothWays(t *testing.T) {
@@ -308,7 +308,7 @@ func TestTracesThatGoOnAndOn(t *testing.T) {
 	body := w.one(endless(1, 300))
 	require.Equal(t, 300, body.Spans+body.LetGo)
 	require.LessOrEqual(t, body.Spans, liveTraceSpans)
-	require.EqualValues(t, 299, body.SpanList[len(body.SpanList)-1].Attributes["chat.room.seq"])
+	require.EqualValues(t, 299, body.SpanList[len(body.SpanList)-1].Attributes["traceroom.room.seq"])
 
 	for n := range byte(20) {
 		endless(n+2, 60)
@@ -414,7 +414,7 @@ func TestAnExportIsOTLPJSON(t *testing.T) {
 		}
 	}
 	last := spans[len(spans)-1].Attributes
-	require.Equal(t, "chat.open", last[len(last)-1].Key)
+	require.Equal(t, "traceroom.open", last[len(last)-1].Key)
 }
 
 func must[T any](v T, err error) T {

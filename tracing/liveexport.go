@@ -12,7 +12,7 @@ import (
 )
 
 // otlpJSON is the trace as OTLP's JSON has it (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding), which
-// Jaeger's and others' upload takes. Spans that are open end now, and say so by the attribute chat.open.
+// Jaeger's and others' upload takes. Spans that are open end now, and say so by the attribute traceroom.open.
 func (l *live) otlpJSON(t takenTrace) ([]byte, error) {
 	var batch spanBatch
 	for _, s := range t.spans {
@@ -33,7 +33,7 @@ func (l *live) otlpJSON(t takenTrace) ([]byte, error) {
 			if s.EndTimeUnixNano == 0 {
 				s.EndTimeUnixNano = max(now, s.StartTimeUnixNano)
 				s.Attributes = append(s.Attributes, &commonpb.KeyValue{
-					Key: "chat.open", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: true}},
+					Key: "traceroom.open", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: true}},
 				})
 			}
 			s.TraceId, s.SpanId, s.ParentSpanId = inHex(s.TraceId), inHex(s.SpanId), inHex(s.ParentSpanId)

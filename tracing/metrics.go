@@ -3,7 +3,8 @@ package tracing
 import (
 	"context"
 	"net/http"
-	"strconv"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,17 +22,21 @@ import (
 var (
 	transports  = []string{"websocket", "socket.io"}
 	messageVias = []string{"websocket", "socket.io", "http"}
-	closeCodes  = []string{"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1009", "1011", "4001", "4003", "4008", otherCode}
 	refusals    = []string{"request_too_long"}
+	// The reasons for which WebSocket connections end, by close code (RFC 6455 section 7.4.1, and the server's own).
+	closeReasons = map[int]string{
+		1000: "normal", 1001: "going_away", 1002: "protocol_error", 1003: "unsupported_data", 1005: "no_code", 1006: "connection_lost",
+		1007: "invalid_data", 1009: "message_too_big", 1011: "server_error", 4001: "room_deleted", 4003: "not_allowed", 4008: "too_slow",
+	}
 	// The reasons of https://socket.io/docs/v4/server-api/#event-disconnect that can come up here.
 	disconnectReasons = []string{
 		"transport close", "transport error", "ping timeout", "parse error", "forced close", "server shutting down", "too slow",
-		"client namespace disconnect", "server namespace disconnect", "forced server close", otherCode,
+		"client namespace disconnect", "server namespace disconnect", "forced server close",
 	}
 )
 
-// otherCode stands for every code and reason that is not listed: anyone may send any.
-const otherCode = "other"
+// otherReason stands for every code and reason that is not listed: anyone may send any.
+const otherReason = "other"
 
 const (
 	dropSlow   = "slow"   // the member's queue was full
@@ -127,7 +132,7 @@ func newMetrics() *metrics {
 	m.messages = counter("messages_total", "Messages stored and published, by the transport that brought them.", "transport")
 	m.deliveries = counter("deliveries_total", "Events written to a member's connection.", "transport")
 	m.dropped = counter("dropped_total", "Events that a member was not sent, by reason.", "reason")
-	m.disconnects = counter("disconnects_total", "Connections that ended, by close code or Socket.IO reason.", "transport", "code")
+	m.disconnects = counter("disconnects_total", "Connections that ended, by reason.", "transport", "reason")
 	m.refused = counter("refused_total", "Requests that were refused before they were looked at, by reason.", "reason")
 	m.operations = histogram("operation_duration_seconds", "Time of an operation, from its span.", latencyBuckets, "operation", "outcome")
 	m.latency = histogram("delivery_latency_seconds",
@@ -160,11 +165,14 @@ func newMetrics() *metrics {
 	for _, r := range refusals {
 		m.refused.WithLabelValues(r)
 	}
-	for _, c := range closeCodes {
-		m.disconnects.WithLabelValues("websocket", c)
+	for _, r := range closeReasons {
+		m.disconnects.WithLabelValues("websocket", r)
 	}
 	for _, r := range disconnectReasons {
-		m.disconnects.WithLabelValues("socket.io", r)
+		m.disconnects.WithLabelValues("socket.io", labelOf(r))
+	}
+	for _, t := range transports {
+		m.disconnects.WithLabelValues(t, otherReason)
 	}
 	m.byOperation = make([]*operationMetrics, len(operations))
 	for _, op := range operations {
@@ -211,18 +219,18 @@ func (m *metrics) stored(transport string) {
 
 // disconnected counts an end.
 func (m *metrics) disconnected(transport string, why rooms.Closing) {
-	known, code := closeCodes, strconv.Itoa(why.Code)
-	if transport == "socket.io" {
-		known, code = disconnectReasons, why.Reason
+	reason := closeReasons[why.Code]
+	if transport == "socket.io" && slices.Contains(disconnectReasons, why.Reason) {
+		reason = labelOf(why.Reason)
 	}
-	for _, k := range known {
-		if k == code {
-			m.disconnects.WithLabelValues(transport, code).Inc()
-			return
-		}
+	if reason == "" {
+		reason = otherReason
 	}
-	m.disconnects.WithLabelValues(transport, otherCode).Inc()
+	m.disconnects.WithLabelValues(transport, reason).Inc()
 }
+
+// labelOf is a reason of Socket.IO's as a label's value.
+func labelOf(reason string) string { return strings.ReplaceAll(reason, " ", "_") }
 
 // gauges registers what is read when the metrics are.
 func (m *metrics) gauges(counts func() rooms.Counts) {

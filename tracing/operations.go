@@ -15,7 +15,8 @@ type operation struct {
 	function string
 	// linked: the span is linked to the connect span of its connection
 	linked bool
-	many   bool // it has more than six attributes of its own
+	many   bool    // it has more than six attributes of its own
+	shares sharing // attributes of its connection, besides the id
 	// constant attributes, besides those of the connection
 	attrs []attribute.KeyValue
 
@@ -25,30 +26,44 @@ type operation struct {
 	wire  []byte // name, kind and attrs, as they are exported
 }
 
+// sharing says which attributes of its connection a span has, besides the connection's id.
+type sharing uint8
+
+const (
+	sharesNothing   sharing = iota
+	sharesProtocol          // network.protocol.name
+	sharesMessaging         // and messaging.system
+	sharings
+)
+
 // template is the part of span names and destinations that stands for a room: the rooms themselves are too many.
 const template = "room/{room}"
 
+// ofRooms are the attributes of a span whose name has the template.
+var ofRooms = []attribute.KeyValue{semconv.MessagingDestinationTemplate(template)}
+
+// messaging is the attributes of a span that the semantic conventions call a messaging span, but for messaging.system,
+// which is the connection's or the event's.
 func messaging(name string, kind attribute.KeyValue) []attribute.KeyValue {
-	return []attribute.KeyValue{
-		semconv.MessagingOperationName(name), kind, semconv.MessagingDestinationTemplate(template),
-	}
+	return append([]attribute.KeyValue{semconv.MessagingOperationName(name), kind}, ofRooms...)
 }
 
 // The operations. The spans of HTTP requests are named by otelhttp after their routes.
 var (
 	opReceive = operation{span: "receive " + template, kind: trace.SpanKindConsumer, module: "rooms", function: "receive", linked: true,
-		attrs: messaging("receive", semconv.MessagingOperationTypeProcess)}
-	opAppend    = operation{span: "append", kind: trace.SpanKindClient, module: "store", function: "append"}
+		shares: sharesMessaging, attrs: messaging("receive", semconv.MessagingOperationTypeProcess)}
+	opAppend = operation{span: "append", kind: trace.SpanKindClient, module: "store", function: "append",
+		attrs: []attribute.KeyValue{semconv.DBOperationName("append"), semconv.DBCollectionName("messages")}}
 	opBroadcast = operation{span: "broadcast " + template, kind: trace.SpanKindProducer, module: "rooms", function: "broadcast",
-		attrs: messaging("broadcast", semconv.MessagingOperationTypeSend)}
-	opRelay = operation{span: "relay " + template, kind: trace.SpanKindConsumer, module: "relay", function: "relay",
-		attrs: messaging("relay", semconv.MessagingOperationTypeProcess)}
-	opDeliver    = operation{span: "deliver " + template, kind: trace.SpanKindInternal, module: "rooms", function: "deliver", many: true}
-	opJoin       = operation{span: "join " + template, kind: trace.SpanKindInternal, module: "rooms", function: "join", linked: true}
-	opLeave      = operation{span: "leave " + template, kind: trace.SpanKindInternal, module: "rooms", function: "leave", linked: true}
-	opConnectWS  = operation{span: "GET /ws/{room_id}/{client_id}", kind: trace.SpanKindServer, module: "web", function: "connect"}
-	opConnectSIO = operation{span: "GET /socket.io/", kind: trace.SpanKindServer, module: "web", function: "connect"}
-	opDisconnect = operation{span: "disconnect", kind: trace.SpanKindInternal, module: "web", function: "disconnect", linked: true}
+		shares: sharesMessaging, attrs: messaging("broadcast", semconv.MessagingOperationTypeSend)}
+	opRelay = operation{span: "relay " + template, kind: trace.SpanKindConsumer, module: "relay", function: "relay", many: true,
+		shares: sharesMessaging, attrs: messaging("relay", semconv.MessagingOperationTypeProcess)}
+	opDeliver    = operation{span: "deliver " + template, kind: trace.SpanKindInternal, module: "rooms", function: "deliver", many: true, attrs: ofRooms}
+	opJoin       = operation{span: "join " + template, kind: trace.SpanKindInternal, module: "rooms", function: "join", linked: true, shares: sharesProtocol, attrs: ofRooms}
+	opLeave      = operation{span: "leave " + template, kind: trace.SpanKindInternal, module: "rooms", function: "leave", linked: true, shares: sharesProtocol, attrs: ofRooms}
+	opConnectWS  = operation{span: "GET /ws/{room_id}/{client_id}", kind: trace.SpanKindServer, module: "web", function: "connect", many: true}
+	opConnectSIO = operation{span: "GET /socket.io/", kind: trace.SpanKindServer, module: "web", function: "connect", many: true}
+	opDisconnect = operation{span: "disconnect", kind: trace.SpanKindInternal, module: "web", function: "disconnect", linked: true, shares: sharesProtocol}
 
 	opCreateRoom    = operation{span: "create room", kind: trace.SpanKindInternal, module: "rooms", function: "create_room"}
 	opListRooms     = operation{span: "list rooms", kind: trace.SpanKindInternal, module: "rooms", function: "list_rooms"}

@@ -72,6 +72,7 @@ func appendOperation(b []byte, s *span) []byte {
 	}
 	if s.connection != nil {
 		b = append(b, s.connection.wire...)
+		b = append(b, s.connection.shared.wire[s.op.shares]...)
 	}
 	if s.rare != nil {
 		for _, kv := range s.rare.foreign {

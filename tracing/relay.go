@@ -20,8 +20,8 @@ func (t *Telemetry) Relay(next rooms.Relay) rooms.Relay { return &tracedRelay{ne
 
 // Publish gives ev the broadcast span's context, for members and other nodes to go on from.
 func (r *tracedRelay) Publish(ctx context.Context, ev *rooms.Event) error {
-	var attrs [eventAttrs]attr
-	ctx, span := r.t.tracer.start(ctx, &opBroadcast, appendEvent(attrs[:0], ev)...)
+	var attrs [eventAttrs + 1]attr
+	ctx, span := r.t.tracer.start(ctx, &opBroadcast, appendSystem(ctx, appendEvent(attrs[:0], ev), ev.Transport)...)
 	ev.Trace = span.traceContext(ctx)
 	err := r.Relay.Publish(ctx, ev)
 	span.end(err)
@@ -36,8 +36,8 @@ func (r *tracedRelay) Subscribe(ctx context.Context, roomID string, handle func(
 			handle(ctx, ev)
 			return
 		}
-		var attrs [eventAttrs]attr
-		ctx, span := r.t.tracer.start(Extract(ctx, ev.Trace), &opRelay, appendEvent(attrs[:0], ev)...)
+		var attrs [eventAttrs + 1]attr
+		ctx, span := r.t.tracer.start(Extract(ctx, ev.Trace), &opRelay, appendSystem(ctx, appendEvent(attrs[:0], ev), ev.Transport)...)
 		now := time.Now()
 		r.t.metrics.lag.observe(max(0, now.Sub(ev.Relayed).Seconds()), span.SpanContext(), now)
 		handle(ctx, ev)

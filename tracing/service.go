@@ -19,8 +19,17 @@ var _ rooms.Service = (*tracedService)(nil)
 func (t *Telemetry) Service(next rooms.Service) rooms.Service { return &tracedService{next, t} }
 
 func (s *tracedService) CreateRoom(ctx context.Context, id, name string) (room rooms.Room, created bool, err error) {
-	ctx, span := s.t.tracer.start(ctx, &opCreateRoom, keyRoom.text(id))
-	defer func() { s.end(span, err) }()
+	var attrs []attr
+	if id != "" {
+		attrs = []attr{keyRoom.text(id)}
+	}
+	ctx, span := s.t.tracer.start(ctx, &opCreateRoom, attrs...)
+	defer func() {
+		if err == nil {
+			span.set(keyRoom.text(room.ID))
+		}
+		s.end(span, err)
+	}()
 	return s.next.CreateRoom(ctx, id, name)
 }
 
@@ -110,8 +119,10 @@ func (s *tracedService) receive(ctx context.Context, p *rooms.Post) (context.Con
 	if p.Received.IsZero() {
 		p.Received = time.Now()
 	}
-	ctx, span := s.t.tracer.startFrom(ctx, p.Received, &opReceive, keyRoom.text(p.RoomID), keyClient.text(p.ClientID),
+	var room [5]attr
+	attrs := append(room[:0], keyRoom.text(p.RoomID), keyClient.text(p.ClientID),
 		keyEvent.text(rooms.EventMessage.String()), keySize.int(len(p.Text)))
+	ctx, span := s.t.tracer.startFrom(ctx, p.Received, &opReceive, appendSystem(ctx, attrs, p.Transport)...)
 	p.Trace = span.traceContext(ctx)
 	return ctx, span
 }

@@ -328,7 +328,7 @@ func (s *span) Attributes() []attribute.KeyValue {
 	defer s.mu.Unlock()
 	all := append(s.own(make([]attribute.KeyValue, 0, 20)), s.op.attrs...)
 	if s.connection != nil {
-		all = append(all, s.connection.attrs...)
+		all = append(all, s.connection.shared.attrs[s.op.shares]...)
 	}
 	return all
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
@@ -24,7 +23,7 @@ func TestOperationsAreToldAsOtherSpansAre(t *testing.T) {
 	remote := trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: trace.TraceID{1, 2}, SpanID: trace.SpanID{3}, TraceFlags: trace.FlagsSampled, Remote: true,
 	})
-	c := newConnection("abcdef-17", attribute.String("messaging.system", "websocket"))
+	c := newConnection("abcdef-17", "websocket")
 	c.link(remote)
 	many := make([]attr, 0, 14)
 	for _, k := range []*key{keyRoom, keyClient, keyMessage, keyHandle, keyUser, keySlowest, keyEvent, keyPath, keyCloseReason, keyMethod, keyRoute} {
@@ -39,7 +38,7 @@ func TestOperationsAreToldAsOtherSpansAre(t *testing.T) {
 		"many":   many,
 	} {
 		for _, failure := range []error{nil, errors.New("it \"broke\"")} {
-			for _, op := range []*operation{&opReceive, &opAppend} {
+			for _, op := range []*operation{&opReceive, &opAppend, &opJoin} {
 				t.Run(name, func(t *testing.T) {
 					ctx := trace.ContextWithRemoteSpanContext(t.Context(), remote)
 					tracer := &tracer{sampler: sdktrace.AlwaysSample()}

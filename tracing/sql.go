@@ -69,7 +69,7 @@ func (s *sqlTracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.T
 	if !ok {
 		op, _ = s.batches.LoadOrStore(summary, sqlOperation(summary))
 	}
-	return s.start(ctx, op.(*operation), keySQLBatch.int(len(data.Batch.QueuedQueries)))
+	return s.start(ctx, op.(*operation), keyBatch.int(len(data.Batch.QueuedQueries)))
 }
 
 // TraceBatchQuery implements pgx.BatchTracer. The batch is one round trip and one span.

@@ -14,13 +14,16 @@ import (
 // service call that makes them; their failures are counted.
 type tracedStore struct {
 	rooms.Store
-	t *Telemetry
+	t      *Telemetry
+	system string
 }
 
 var _ rooms.Store = (*tracedStore)(nil)
 
-// Store wraps next.
-func (t *Telemetry) Store(next rooms.Store) rooms.Store { return &tracedStore{next, t} }
+// Store wraps next. system is its db.system.name of the semantic conventions: "sqlite" or "postgresql".
+func (t *Telemetry) Store(next rooms.Store, system string) rooms.Store {
+	return &tracedStore{next, t, system}
+}
 
 func (s *tracedStore) Append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
 	if s.t.tracer.off {
@@ -28,8 +31,13 @@ func (s *tracedStore) Append(ctx context.Context, roomID string, drafts []rooms.
 	}
 	spans := make([]*span, len(drafts))
 	now := time.Now()
+	var room [3]attr
+	attrs := append(room[:0], keyRoom.text(roomID), keyDatabase.text(s.system))
+	if len(drafts) > 1 { // as the semantic conventions have it: one alone is no batch
+		attrs = append(attrs, keyBatch.int(len(drafts)))
+	}
 	for i, d := range drafts {
-		spans[i] = s.t.tracer.startAt(d.Ctx, now, &opAppend, keyRoom.text(roomID), keyBatch.int(len(drafts)))
+		spans[i] = s.t.tracer.startAt(d.Ctx, now, &opAppend, attrs...)
 	}
 	if s.t.sql && len(drafts) > 0 {
 		// What is sent for all is part of one trace: that of the first.

@@ -3,10 +3,13 @@ package tracing
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"net/netip"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -24,9 +27,6 @@ const (
 	scope     = "github.com/traceroom/traceroom/tracing"
 	httpScope = otelhttp.ScopeName
 )
-
-// serverName is the server.address of requests.
-const serverName = "traceroom"
 
 // Config is what Telemetry is made of.
 type Config struct {
@@ -63,7 +63,7 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	// An incomplete resource is usable; what is missing is no reason not to serve.
 	res, err := resource.New(ctx,
 		resource.WithService(),
-		resource.WithAttributes(semconv.ServiceName(cfg.ServiceName), semconv.ServiceVersion(cfg.Version)),
+		resource.WithAttributes(semconv.ServiceName(cfg.ServiceName), semconv.ServiceVersion(cfg.Version), address()),
 		resource.WithTelemetrySDK(), resource.WithHost(), resource.WithProcessPID(),
 		resource.WithProcessRuntimeName(), resource.WithProcessRuntimeVersion(),
 		resource.WithFromEnv())
@@ -115,17 +115,44 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	}
 	t.traces = sdktrace.NewTracerProvider(opts...)
 	t.tracer = &tracer{
-		provider: t.traces, sampler: sampler, byParent: byParent, resource: res, scope: instrumentation.Scope{Name: scope},
+		provider: t.traces, sampler: sampler, byParent: byParent, resource: res, scope: instrumentation.Scope{Name: scope, Version: cfg.Version, SchemaURL: semconv.SchemaURL},
 		off: never && cfg.TraceLog == nil,
 	}
 	t.tracer.observe(processors...)
 
-	reader, err := otelprom.New(otelprom.WithRegisterer(t.metrics.registry))
+	reader, err := otelprom.New(otelprom.WithRegisterer(t.metrics.registry), otelprom.WithoutScopeInfo())
 	if err != nil {
 		return nil, err
 	}
-	t.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(res))
+	t.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(res), sdkmetric.WithView(httpMetrics))
 	return t, nil
+}
+
+// httpMetrics makes of otelhttp's instruments what strangers cannot make series of: the host that a request names is no
+// label, and the sizes of bodies, of which each would have a histogram for every route, are left out.
+func httpMetrics(i sdkmetric.Instrument) (sdkmetric.Stream, bool) {
+	stream := sdkmetric.Stream{Name: i.Name, Description: i.Description, Unit: i.Unit}
+	switch i.Name {
+	case "http.server.request.body.size", "http.server.response.body.size":
+		stream.Aggregation = sdkmetric.AggregationDrop{}
+	default:
+		stream.AttributeFilter = attribute.NewDenyKeysFilter(semconv.ServerAddressKey, semconv.ServerPortKey)
+	}
+	return stream, i.Scope.Name == httpScope
+}
+
+// address is the resource attribute ip, this host's address. Jaeger takes spans whose resources have the same for spans of
+// one clock; without it, Jaeger takes the spans of one process for those of two hosts, and notes a warning where one ends after its parent.
+func address() attribute.KeyValue {
+	ip := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	addrs, _ := net.InterfaceAddrs() // without them it is the loopback address
+	for _, a := range addrs {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err == nil && prefix.Addr().IsGlobalUnicast() && (ip.IsLoopback() || prefix.Addr().Is4() && !ip.Is4()) {
+			ip = prefix.Addr()
+		}
+	}
+	return attribute.String("ip", ip.String())
 }
 
 // Shutdown ends all telemetry: what is recorded is exported, within ctx.
@@ -165,10 +192,13 @@ func (t *Telemetry) MetricsHandler() http.Handler { return t.metrics.handler() }
 func (t *Telemetry) HTTP(next http.Handler, route func(*http.Request) string, skip func(*http.Request) bool) http.Handler {
 	handler := otelhttp.NewHandler(next, "http",
 		otelhttp.WithTracerProvider(boundedProvider{t.traces}), otelhttp.WithMeterProvider(t.meters), otelhttp.WithPropagators(propagator),
-		// Not the host that the request names, and no port: clients may name any, and each would be a series of its own.
-		otelhttp.WithServerName(serverName+":0"),
 		otelhttp.WithFilter(func(r *http.Request) bool { return !skip(r) }),
-		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return methodName(r.Method) + " " + route(r) }))
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string {
+			if !knownMethod(r.Method) {
+				return "HTTP" // as the semantic conventions have it
+			}
+			return r.Method + " " + route(r)
+		}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !skip(r) {
 			r.Pattern = route(r) // from which otelhttp takes the span's http.route, at its start
@@ -177,12 +207,12 @@ func (t *Telemetry) HTTP(next http.Handler, route func(*http.Request) string, sk
 	})
 }
 
-// methodName is a request's method as it stands in the name of its span: clients may make methods up.
-func methodName(method string) string {
+// knownMethod reports whether a method is one that the semantic conventions for HTTP know: clients may make others up.
+func knownMethod(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
-		http.MethodConnect, http.MethodOptions, http.MethodTrace:
-		return method
+		http.MethodConnect, http.MethodOptions, http.MethodTrace, "QUERY":
+		return true
 	}
-	return "HTTP"
+	return false
 }

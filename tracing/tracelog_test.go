@@ -66,7 +66,7 @@ func TestLinesSayWhatSpansDo(t *testing.T) {
 	lines := logged(t, func(tracer trace.Tracer) {
 		ctx, span := tracer.Start(t.Context(), opReceive.span, trace.WithTimestamp(start), trace.WithAttributes(
 			keyConnection.name.String("abc-17"), semconv.MessagingDestinationName(awkward), semconv.MessagingMessageBodySize(6),
-			attribute.String("chat.unknown", "left out")))
+			attribute.String("traceroom.unknown", "left out")))
 		root = span.SpanContext()
 		_, inner := tracer.Start(ctx, opAppend.span, trace.WithTimestamp(start.Add(time.Millisecond)),
 			trace.WithLinks(trace.Link{SpanContext: root}))

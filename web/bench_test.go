@@ -55,7 +55,7 @@ func observedRoom(tb testing.TB, members int) (say func()) {
 	})
 	require.NoError(tb, err)
 	hub, err := rooms.NewHub(tb.Context(), rooms.Config{
-		Store: telemetry.Store(&numbering{}), Relay: telemetry.Relay(&relay.Local{}), Hooks: telemetry.Hooks(),
+		Store: telemetry.Store(&numbering{}, "sqlite"), Relay: telemetry.Relay(&relay.Local{}), Hooks: telemetry.Hooks(),
 	})
 	require.NoError(tb, err)
 	tb.Cleanup(func() {

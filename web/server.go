@@ -215,6 +215,16 @@ func IsView(r *http.Request) bool {
 	return r.URL.Path == "/traces" || strings.HasPrefix(r.URL.Path, "/traces/") || strings.HasPrefix(r.URL.Path, "/page/")
 }
 
+// IsProbe reports whether the request asks how the server is, as machines do every few seconds: it says nothing of what
+// people do.
+func IsProbe(r *http.Request) bool {
+	switch strings.TrimRight(r.URL.Path, "/") {
+	case "/health", "/readyz", "/metrics":
+		return true
+	}
+	return false
+}
+
 // isSocketIO reports whether the request is one of Socket.IO's. It answers any method, in its own words.
 func isSocketIO(r *http.Request) bool {
 	return r.URL.Path == "/socket.io" || strings.HasPrefix(r.URL.Path, "/socket.io/")

@@ -116,7 +116,7 @@ func describeTraces(doc *huma.OpenAPI) {
 			{name: "open", kind: "boolean", about: "Whether it has not ended", example: false},
 			{name: "status", kind: "string", about: "How it ended", values: oneOf("unset", "ok", "error")},
 			{name: "error", kind: "string?", about: "What failed"},
-			{name: "attributes", kind: "free", about: "What is known of it", example: map[string]any{"chat.connection.id": exampleConnection, "chat.room.seq": 42}},
+			{name: "attributes", kind: "free", about: "What is known of it", example: map[string]any{"traceroom.connection.id": exampleConnection, "traceroom.room.seq": 42}},
 			{name: "events", kind: "[]SpanEvent", about: "What happened within it, such as a member being dropped", example: []any{}},
 			{name: "links", kind: "[]SpanLink", about: "Spans of other traces that it goes back to, such as the connection's"},
 			{name: "dropped", kind: "Dropped?", about: "What it had no room for"},
@@ -124,7 +124,7 @@ func describeTraces(doc *huma.OpenAPI) {
 		"SpanEvent": objectOf("Something that happened within a span.", []member{
 			{name: "name", kind: "string", about: "What happened", example: "slow"},
 			{name: "offset_micros", kind: "number", about: "How long after the trace's beginning", example: 640.5},
-			{name: "attributes", kind: "free", about: "What is known of it", example: map[string]any{"chat.connection.id": "3f9a2b-12"}},
+			{name: "attributes", kind: "free", about: "What is known of it", example: map[string]any{"traceroom.connection.id": "3f9a2b-12"}},
 		}),
 		"SpanLink": objectOf("A span that another goes back to.", []member{
 			{name: "trace_id", kind: "string", about: "Its trace", example: "9f8fae6a5b0b1a4f1d7a51c37e0a3c11"},
@@ -200,7 +200,7 @@ func describeTraces(doc *huma.OpenAPI) {
 		},
 		{
 			OperationID: "export-trace", Path: "/traces/{trace_id}.otlp.json", Summary: "Save a trace", Parameters: id,
-			Description: "As OTLP JSON, which Jaeger's search page takes as an upload. Spans that are open end now, and have the attribute `chat.open`.",
+			Description: "As OTLP JSON, which Jaeger's search page takes as an upload. Spans that are open end now, and have the attribute `traceroom.open`.",
 			Responses:   answers("The trace, as `TracesData` of OTLP", "application/json", &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}), Errors: []int{http.StatusNotFound},
 		},
 		{

@@ -30,10 +30,13 @@ type Span struct {
 	Failed      bool
 	StatusText  string
 	Start, End  time.Time
-	Scope       string
+	Scope       Scope
 	Resource    map[string]any
 	TraceState  string
 }
+
+// Scope is the instrumentation scope that made a span.
+type Scope struct{ Name, Version, SchemaURL string }
 
 // Link is what a span is linked to.
 type Link struct{ TraceID, SpanID string }
@@ -103,7 +106,7 @@ func (c *Collector) receive(r *http.Request) error {
 		resource := attributes(rs.GetResource().GetAttributes())
 		for _, ss := range rs.GetScopeSpans() {
 			for _, s := range ss.GetSpans() {
-				spans = append(spans, span(s, ss.GetScope().GetName(), resource))
+				spans = append(spans, span(s, Scope{ss.GetScope().GetName(), ss.GetScope().GetVersion(), ss.GetSchemaUrl()}, resource))
 			}
 		}
 	}
@@ -115,7 +118,7 @@ func (c *Collector) receive(r *http.Request) error {
 	return nil
 }
 
-func span(s *tracepb.Span, scope string, resource map[string]any) Span {
+func span(s *tracepb.Span, scope Scope, resource map[string]any) Span {
 	out := Span{
 		Name: s.GetName(), Kind: s.GetKind(), TraceID: hex.EncodeToString(s.GetTraceId()), ID: hex.EncodeToString(s.GetSpanId()),
 		ParentID: hex.EncodeToString(s.GetParentSpanId()), Attrs: attributes(s.GetAttributes()),

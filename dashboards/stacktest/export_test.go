@@ -81,7 +81,7 @@ func TestASavedTraceOpensInJaeger(t *testing.T) {
 		connect := received(t, j, of).find("GET /ws/{room_id}/{client_id}")
 		require.NotNil(t, connect)
 		require.Equal(t, to, connect.SpanID)
-		require.Equal(t, message.find("receive room/{room}").tag("chat.connection.id"), connect.tag("chat.connection.id"))
+		require.Equal(t, message.find("receive room/{room}").tag("traceroom.connection.id"), connect.tag("traceroom.connection.id"))
 	})
 }
 
@@ -135,8 +135,8 @@ func whole(t *testing.T, message *trace) {
 		if kind := kinds[edge.span]; kind != "internal" {
 			require.Equal(t, kind, child.tag("span.kind"), edge.span)
 		}
-		require.NotEmpty(t, child.tag("chat.connection.id"), edge.span)
-		require.Nil(t, child.tag("chat.open"), "%s has ended", edge.span)
+		require.NotEmpty(t, child.tag("traceroom.connection.id"), edge.span)
+		require.Nil(t, child.tag("traceroom.open"), "%s has ended", edge.span)
 		_, parent := child.reference("CHILD_OF")
 		if edge.parent == "" {
 			require.Empty(t, parent, "%s begins the trace", edge.span)
@@ -144,7 +144,7 @@ func whole(t *testing.T, message *trace) {
 		}
 		require.Equal(t, message.find(edge.parent).SpanID, parent, "%s is part of %s", edge.span, edge.parent)
 	}
-	require.EqualValues(t, 2, message.find("deliver room/{room}").tag("chat.recipients"))
+	require.EqualValues(t, 2, message.find("deliver room/{room}").tag("traceroom.recipients"))
 	of, to := message.find("receive room/{room}").reference("FOLLOWS_FROM")
 	require.Len(t, of, 32, "the connection is linked to")
 	require.Len(t, to, 16)

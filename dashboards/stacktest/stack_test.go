@@ -144,7 +144,7 @@ func (s *stack) messageTrace(t *testing.T, id string) {
 	for _, edge := range edges {
 		child := message.find(edge.span)
 		require.NotNil(t, child, edge.span)
-		require.NotEmpty(t, child.tag("chat.connection.id"), edge.span)
+		require.NotEmpty(t, child.tag("traceroom.connection.id"), edge.span)
 		_, parent := child.reference("CHILD_OF")
 		if edge.parent == "" {
 			require.Empty(t, parent, "%s begins the trace", edge.span)
@@ -153,9 +153,9 @@ func (s *stack) messageTrace(t *testing.T, id string) {
 		require.Equal(t, message.find(edge.parent).SpanID, parent, "%s is part of %s", edge.span, edge.parent)
 	}
 	deliver := message.find("deliver room/{room}")
-	require.EqualValues(t, 2, deliver.tag("chat.recipients"))
-	require.EqualValues(t, 2, deliver.tag("chat.written"))
-	require.EqualValues(t, 0, deliver.tag("chat.dropped"))
+	require.EqualValues(t, 2, deliver.tag("traceroom.recipients"))
+	require.EqualValues(t, 2, deliver.tag("traceroom.written"))
+	require.EqualValues(t, 0, deliver.tag("traceroom.dropped"))
 
 	// The connection that it came by is one link away.
 	receive := message.find("receive room/{room}")
@@ -164,7 +164,7 @@ func (s *stack) messageTrace(t *testing.T, id string) {
 	connect, err := s.jaeger.trace(connectTrace)
 	require.NoError(t, err)
 	require.Equal(t, connectSpan, connect.find("GET /ws/{room_id}/{client_id}").SpanID)
-	require.Equal(t, receive.tag("chat.connection.id"), connect.find("join room/{room}").tag("chat.connection.id"))
+	require.Equal(t, receive.tag("traceroom.connection.id"), connect.find("join room/{room}").tag("traceroom.connection.id"))
 }
 
 func (s *stack) page(t *testing.T) {
@@ -430,7 +430,7 @@ func (s *stack) references(t *testing.T) {
 
 func (s *stack) losses(t *testing.T) {
 	for _, expr := range []string{
-		`sum(traceroom_disconnects_total{code="4008"})`, "sum(traceroom_store_errors_total)", "sum(traceroom_spans_dropped_total)",
+		`sum(traceroom_disconnects_total{reason="too_slow"})`, "sum(traceroom_store_errors_total)", "sum(traceroom_spans_dropped_total)",
 		"sum(traceroom_trace_lines_lost_total)",
 		`sum(otelcol_receiver_refused_spans_total{job="jaeger"})`,
 	} {

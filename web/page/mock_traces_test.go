@@ -79,7 +79,7 @@ func (m *mockTraces) put(id string, at time.Time, about map[string]any, spans ..
 		for key, value := range s.attributes {
 			attributes[key] = value
 			switch key {
-			case "chat.connection.id":
+			case "traceroom.connection.id":
 				attributes[key] = about["connection_id"]
 			case "messaging.client.id":
 				attributes[key] = about["client_id"]
@@ -219,12 +219,12 @@ const connectTrace = "c0ffee00c0ffee00c0ffee00c0ffee17"
 // connected is the spans of a connect.
 func connected() []mockSpan {
 	attributes := map[string]any{
-		"chat.connection.id": "9f3ac1-17", "http.request.method": "GET", "http.response.status_code": 101,
+		"traceroom.connection.id": "9f3ac1-17", "http.request.method": "GET", "http.response.status_code": 101,
 		"http.route": "/ws/{room_id}/{client_id}", "messaging.destination.name": "observability", "messaging.system": "websocket",
 	}
 	return []mockSpan{
 		{operation: "connect", name: "GET /ws/{room_id}/{client_id}", kind: "server", module: "web", took: 84, attributes: attributes},
-		{operation: "join", name: "join room/{room}", kind: "internal", module: "rooms", depth: 1, from: 101, took: 512, attributes: map[string]any{"chat.room.participants": 5}},
+		{operation: "join", name: "join room/{room}", kind: "internal", module: "rooms", depth: 1, from: 101, took: 512, attributes: map[string]any{"traceroom.room.participants": 5}},
 		{operation: "broadcast", name: "broadcast room/{room}", kind: "producer", module: "rooms", depth: 2, from: 471, took: 12},
 		{operation: "deliver", name: "deliver room/{room}", kind: "internal", module: "rooms", depth: 3, from: 476, took: 71},
 	}
@@ -233,17 +233,17 @@ func connected() []mockSpan {
 // received is the spans of a message.
 func received(receive, stored, deliver float64) []mockSpan {
 	common := map[string]any{
-		"chat.connection.id": "9f3ac1-17", "chat.event": "message", "chat.room.seq": 9, "messaging.client.id": "lena",
+		"traceroom.connection.id": "9f3ac1-17", "traceroom.event": "message", "traceroom.room.seq": 9, "messaging.client.id": "lena",
 		"messaging.destination.name": "observability", "messaging.destination.template": "room/{room}", "messaging.message.body.size": 64,
 		"messaging.operation.name": "receive", "messaging.operation.type": "process", "messaging.system": "websocket", "network.protocol.name": "websocket",
 	}
 	return []mockSpan{
 		{operation: "receive", name: "receive room/{room}", kind: "consumer", module: "rooms", took: receive, attributes: common, link: connectTrace},
-		{operation: "append", name: "append", kind: "client", module: "store", depth: 1, from: 38, took: stored, attributes: map[string]any{"chat.batch.size": 1, "chat.room.seq": 9}},
+		{operation: "append", name: "append", kind: "client", module: "store", depth: 1, from: 38, took: stored, attributes: map[string]any{"traceroom.batch.size": 1, "traceroom.room.seq": 9}},
 		{operation: "broadcast", name: "broadcast room/{room}", kind: "producer", module: "rooms", depth: 1, from: 52 + stored, took: 21},
 		{operation: "deliver", name: "deliver room/{room}", kind: "internal", module: "rooms", depth: 2, from: 66 + stored, took: deliver,
-			attributes: map[string]any{"chat.recipients": 5, "chat.written": 5, "chat.dropped": 0, "chat.slowest": "9f3ac1-12"},
-			events:     []map[string]any{{"name": "slow", "offset_micros": 66 + stored + deliver*.8, "attributes": map[string]any{"chat.connection.id": "9f3ac1-12"}}}},
+			attributes: map[string]any{"traceroom.recipients": 5, "traceroom.written": 5, "traceroom.dropped": 0, "traceroom.slowest": "9f3ac1-12"},
+			events:     []map[string]any{{"name": "slow", "offset_micros": 66 + stored + deliver*.8, "attributes": map[string]any{"traceroom.connection.id": "9f3ac1-12"}}}},
 	}
 }
 

@@ -317,7 +317,7 @@ func tell(t *testing.T, m *mock) {
 	m.traces.put(traceID(2), at.Add(-70*time.Second), about("message", "deploys", "ci-bot", 9),
 		mockSpan{operation: "receive", name: "receive room/{room}", kind: "consumer", module: "rooms", took: 10_000_310, failed: "the store does not answer", link: connectTrace},
 		mockSpan{operation: "append", name: "append", kind: "client", module: "store", depth: 1, from: 44, took: 9_999_870, failed: "the store does not answer",
-			attributes: map[string]any{"chat.batch.size": 1, "error.type": "unavailable", "messaging.destination.name": "deploys"}})
+			attributes: map[string]any{"traceroom.batch.size": 1, "error.type": "unavailable", "messaging.destination.name": "deploys"}})
 	m.traces.put(traceID(3), at.Add(-2*time.Second), map[string]any{"kind": "requests", "operation": "GET /rooms/{room_id}", "thread": "http", "room": "observability"},
 		mockSpan{operation: "GET /rooms/{room_id}", name: "GET /rooms/{room_id}", kind: "server", module: "http", took: 412})
 	m.traces.put(traceID(4), at.Add(-3*time.Minute), about("", "", "", 8), mockSpan{operation: "disconnect", name: "disconnect", kind: "internal", module: "web", took: 14})
