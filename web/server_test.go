@@ -65,13 +65,15 @@ func TestTheLimitOfConnectionsIsForAllTransportsTogether(t *testing.T) {
 // The history comes first and always, so that a client can tell an empty room from one whose history is on its way.
 func TestInAnEmptyRoomTheHistoryIsEmpty(t *testing.T) {
 	d := serveDocumented(t, DefaultLimits, 100, nil)
+	room, err := d.cfg.Service.Room(t.Context(), "general")
+	require.NoError(t, err)
 	for _, query := range []string{"", "?since=0"} {
 		conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(d.url, "http")+"/ws/general/ada"+query, nil)
 		require.NoError(t, err)
 		require.NoError(t, conn.SetReadDeadline(time.Now().Add(patience)))
 		_, frame, err := conn.ReadMessage()
 		require.NoError(t, err)
-		require.JSONEq(t, `{"type":"history","room_id":"general","messages":[]}`, string(frame))
+		require.JSONEq(t, `{"type":"history","room_id":"general","messages":[],"epoch":"`+room.Epoch+`"}`, string(frame))
 		require.NoError(t, conn.Close())
 	}
 }
