@@ -203,7 +203,7 @@ func TestAStoppedServerLeavesNoGoroutine(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	s := &serve{
 		Addr: "127.0.0.1:0", Database: "sqlite://" + filepath.Join(dir, "traceroom.db"), TraceLog: "off", TraceStdout: true,
-		MaxFrame: 1 << 16, MaxConnections: 10, MaxRooms: 10, QueueLength: 64, PingInterval: time.Second,
+		MaxFrame: 1 << 16, MaxConnections: 10, MaxRooms: 10, QueueLength: 64, QueueBytes: 1 << 19, PingInterval: time.Second, StallTimeout: time.Minute,
 	}
 	said := &buffer{}
 	ended := make(chan error, 1)
