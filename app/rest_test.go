@@ -155,10 +155,17 @@ func TestARoomsMessagesCanBeRead(t *testing.T) {
 	require.Equal(t, live.ID, page.Messages[0].ID)
 	require.Equal(t, live.Timestamp, page.Messages[0].Timestamp)
 	require.Equal(t, "ada", page.Messages[0].ClientID)
-	for _, query := range []string{"?since=250", "?since=9999"} {
-		res := p.Get(t, "/rooms/read/messages"+query)
-		require.JSONEq(t, `{"room_id":"read","messages":[]}`, res.Body, "a list, not null")
+	var list struct {
+		Epoch    string
+		Reset    bool
+		Messages []struct{ Seq int64 }
 	}
+	none := p.Get(t, "/rooms/read/messages?since=250")
+	none.JSON(t, &list)
+	require.JSONEq(t, `{"room_id":"read","epoch":"`+list.Epoch+`","messages":[]}`, none.Body, "a list, not null")
+	p.Get(t, "/rooms/read/messages?since=9999").JSON(t, &list)
+	require.True(t, list.Reset, "what comes after a message that there is not does not follow on it")
+	require.Len(t, list.Messages, 100)
 	for _, query := range []string{"?since=-1", "?since=x", "?limit=0", "?limit=1001", "?limit=x"} {
 		requireProblem(t, http.StatusUnprocessableEntity, p.Get(t, "/rooms/read/messages"+query))
 	}

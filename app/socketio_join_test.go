@@ -39,8 +39,6 @@ func TestAJoinWithoutItsFieldsIsAnsweredWithOneError(t *testing.T) {
 		"objects as ids":       {obj{"user_id": obj{}, "chatroom_id": []any{"odd"}}},
 		"an empty room":        {obj{"room": ""}},
 		"a number as room":     {obj{"room": 17}},
-		"binary":               {stockclient.Binary{0, 1, 0xff}},
-		"binary in an object":  {obj{"user_id": stockclient.Binary("ada"), "chatroom_id": stockclient.Binary("odd")}},
 		"undefined as ids":     {obj{"user_id": stockclient.Undefined, "chatroom_id": stockclient.Undefined}},
 		"two arguments":        {17, obj{"user_id": "ada", "chatroom_id": "odd"}},
 	}
