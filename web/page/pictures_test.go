@@ -94,9 +94,13 @@ func take(t *testing.T, browser context.Context, p picture) []byte {
 	return tab.Screenshot()
 }
 
-// morning makes it ten o'clock where the browser is. (The names of these time zones count to the west.)
+// morning makes it ten o'clock where the browser is. (The names of these time zones count to the west, as far as twelve hours.)
 func morning() chromedp.Action[chromedp.Void] {
-	zone := fmt.Sprintf("Etc/GMT%+d", time.Now().UTC().Hour()-10)
+	west := time.Now().UTC().Hour() - 10
+	if west > 12 {
+		west -= 24
+	}
+	zone := fmt.Sprintf("Etc/GMT%+d", west)
 	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		_, err := cdp.Call(ctx, target, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: zone})
 		return err
