@@ -60,7 +60,6 @@ type logWriter struct {
 type logBatch struct {
 	lines []byte
 	n     int          // lines
-	first time.Time    // when the first was written
 	refs  atomic.Int32 // sinks that have yet to write it
 }
 
@@ -71,7 +70,7 @@ type logEntry struct {
 	written chan error // is told when it is written; nil: nobody
 }
 
-// hole is lines that a sink has lost, and when they were written first and last.
+// hole is lines that a sink has lost, and when it began to lose them and lost the last.
 type hole struct {
 	lines    int64
 	from, to time.Time
@@ -86,7 +85,7 @@ func (h *hole) add(n int64, from, to time.Time) {
 }
 
 // logSink is a place that lines are written to. Its goroutine, started by newLogWriter and ended by Stop, owns out, torn and
-// broken; stuck and hole are guarded by the logWriter's mu.
+// broken; stuck, full and hole are guarded by the logWriter's mu.
 type logSink struct {
 	name    string
 	out     io.Writer
@@ -102,7 +101,8 @@ type logSink struct {
 	failure atomic.Pointer[error]
 
 	stuck bool
-	hole  hole // what was not handed over since the last entry
+	full  time.Time // when it was waited for last
+	hole  hole      // what was not handed over since the last entry
 
 	torn   bool // what was written last is no whole line
 	broken hole // what could not be written since the last write that did not fail
@@ -169,7 +169,6 @@ func (w *logWriter) Write(p []byte) (int, error) {
 	}
 	b := w.filling
 	if b.n == 0 {
-		b.first = time.Now()
 		if b.lines == nil {
 			b.lines = make([]byte, 0, logBuffer)
 		}
@@ -191,7 +190,7 @@ func (w *logWriter) hand(written chan error) {
 		if s.offer(logEntry{batch: b, written: written}) {
 			continue
 		}
-		s.hole.add(int64(b.n), b.first, time.Now())
+		s.hole.add(int64(b.n), s.full, time.Now())
 		s.lost.Add(int64(b.n))
 		w.release(b)
 		if written != nil {
@@ -224,6 +223,7 @@ func (s *logSink) offer(e logEntry) bool {
 
 // wait waits for a place. It reports false when the sink is stuck.
 func (s *logSink) wait() bool {
+	s.full = time.Now()
 	look := time.NewTicker(logPatience / logLooks)
 	defer look.Stop()
 	for same, before := 0, int64(-1); same < logLooks; {
@@ -428,7 +428,8 @@ func (s *logSink) write(e logEntry) error {
 	}
 	if err != nil {
 		lost := int64(max(0, e.batch.n-whole))
-		s.broken.add(lost, e.batch.first, time.Now())
+		now := time.Now()
+		s.broken.add(lost, now, now)
 		s.lost.Add(lost)
 		s.failure.Store(&err)
 	}

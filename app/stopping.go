@@ -22,6 +22,13 @@ const (
 	stopLog         = 9300 * time.Millisecond // the program's own log is written
 )
 
+// How long at most PostgreSQL and a collector of traces are waited for, which may be away, however much time
+// is left.
+const (
+	mostPresence  = time.Second / 2
+	mostTelemetry = 2 * time.Second
+)
+
 // leftBehind is how much longer a part may take to return when its context has ended.
 const leftBehind = 250 * time.Millisecond
 
@@ -98,6 +105,8 @@ func (n *node) drain(stop *stopping) (err error) {
 	}
 	if n.presence != nil {
 		part("presence", stopPresence, func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, mostPresence)
+			defer cancel()
 			if failed := n.presence.Close(ctx); failed != nil {
 				n.log.Warn("the other nodes will take a while to see that this one is gone", zap.Error(failed))
 			}

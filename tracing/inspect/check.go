@@ -18,6 +18,8 @@ const (
 	durationSlack = 2000
 	// Within so much of its first line (ms), a log that is not whole may tell of children whose parents stand before it.
 	edge = 1000
+	// The writer keeps a line for up to a second, so the first of a hole's may be so much older (ms) than the hole.
+	beforeHole = 2000
 	// maxHoles bounds the holes that are remembered, the newest.
 	maxHoles = 16
 )
@@ -214,7 +216,7 @@ func (c *check) hole(_ place, h hole) {
 // inHole reports whether a line of this time may be one of those that are missing.
 func (c *check) inHole(stamp int64) bool {
 	for _, h := range c.holes {
-		if stamp >= h.from-edge && stamp <= h.to+stampSlack {
+		if stamp >= h.from-beforeHole && stamp <= h.to+stampSlack {
 			return true
 		}
 	}

@@ -228,7 +228,7 @@ func TestCheckKnowsOfHolesAndKills(t *testing.T) {
 		"its EXIT is in a hole":                     {run(opened(3900, 1, ""), lost), 0},
 		"its EXIT is missing behind the hole":       {run(lost, opened(5100, 1, "")), 1},
 		"its ENTER is in a hole":                    {run(lost, ended(5200, 1, 700)), 0},
-		"its ENTER is missing before the hole":      {run(lost, ended(5200, 1, 3000)), 1},
+		"its ENTER is missing before the hole":      {run(lost, ended(5200, 1, 4000)), 1},
 		"its ENTER is missing behind the hole":      {run(lost, ended(5200, 1, 50)), 1},
 		"its ENTER is missing, and there is a hole": {run(ended(4500, 1, 100), lost), 1},
 		"its parent is in a hole":                   {run(lost, opened(5100, 1, child), ended(5101, 1, 1)), 0},

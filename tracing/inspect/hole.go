@@ -5,7 +5,7 @@ import "encoding/json"
 // hole is what the log's writer says in the place of lines that it could not write.
 type hole struct {
 	lines    int64
-	from, to int64 // ms: when the first and the last of them were to be written
+	from, to int64 // ms: when the writer began to lose them and lost the last
 }
 
 // parseHole reads a line that stands for others. The parser has found it to be none of an operation.
