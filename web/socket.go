@@ -138,7 +138,7 @@ func (c *socket) upgrade(w http.ResponseWriter, r *http.Request, answered func(i
 func (c *socket) begin(ctx context.Context, req rooms.Join) {
 	c.ctx = tracing.Detach(ctx)
 	m, err := c.sockets.server.join(ctx, c.conn, req)
-	if err != nil {
+	if err != nil && c.out.Open() { // if it has ended, the reader finds out why
 		e := rooms.AsError(err)
 		c.tell(e, "")
 		if e.Code == rooms.CodeUnavailable {
