@@ -60,11 +60,11 @@ soak: ## for SOAK each: do rooms keep their promises, do stores survive power fa
 
 .PHONY: fuzz
 FUZZTIME ?= 30s
-fuzz: ## let every fuzz target run for FUZZTIME; what reaches new statements is kept in testdata
+fuzz: ## let every fuzz target run for FUZZTIME; what it finds is kept in testdata
 	@for target in $$(grep -rEl '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$target/*_test.go | sed 's/func //'); do \
 			echo "$$target $$name"; go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$target; \
-			go run ./.ci/corpus $$target $$name; \
+			./.ci/corpus $$target $$name; \
 		done; \
 	done
 
