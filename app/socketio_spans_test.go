@@ -150,7 +150,7 @@ func TestEverySocketIOOperationIsTraced(t *testing.T) {
 				return mine == len(rows)
 			})
 			for _, want := range rows {
-				all := attrs{"traceroom.connection.id": id, "messaging.system": "socket.io", "network.protocol.name": "socket.io"}
+				all := ofConnection(want.name, id, "socket.io")
 				for k, v := range want.attrs {
 					all[k] = v
 				}

@@ -55,6 +55,18 @@ const (
 	kindConsumer = tracepb.Span_SPAN_KIND_CONSUMER
 )
 
+// ofConnection is the attributes that a span of this name has of its connection.
+func ofConnection(name string, id any, transport string) attrs {
+	all := attrs{"traceroom.connection.id": id}
+	switch strings.TrimSuffix(name, " room/{room}") {
+	case "receive", "broadcast":
+		all["messaging.system"], all["network.protocol.name"] = transport, transport
+	case "join", "leave", "disconnect":
+		all["network.protocol.name"] = transport
+	}
+	return all
+}
+
 const secret = "what I say is my own business"
 
 // Two clients talk; ada is traced by herself, bob is not. The table is that of the contract.
@@ -133,7 +145,7 @@ func TestEverySpanHasItsParentAndItsLinks(t *testing.T) {
 		{"disconnect", "bob", attrs{"traceroom.close.code": int64(1001)}, kindInternal, "", true},
 	} {
 		t.Run(fmt.Sprint(want.name, " ", want.client, " ", want.attrs["traceroom.event"], want.attrs["traceroom.room.seq"]), func(t *testing.T) {
-			all := attrs{"traceroom.connection.id": idOf(want.client), "messaging.system": "websocket", "network.protocol.name": "websocket"}
+			all := ofConnection(want.name, idOf(want.client), "websocket")
 			for k, v := range want.attrs {
 				all[k] = v
 			}

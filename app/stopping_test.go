@@ -163,7 +163,8 @@ func TestAServerGoesOnAndStopsWhileNobodyReadsItsOutput(t *testing.T) {
 
 func TestAServerStopsWhilePeersReadNothing(t *testing.T) {
 	const peers = 50
-	p := apptest.Start(t, apptest.Options{})
+	// They are to be there still, with all that they have not read.
+	p := apptest.Start(t, apptest.Options{Args: []string{"--queue-bytes", "16777216", "--stall-timeout", "1m"}})
 	for i := range peers {
 		var conn *websocket.Conn
 		var err error
