@@ -301,7 +301,8 @@ func TestADeletedRoomClosesItsMembers(t *testing.T) {
 	// Under the same id it begins anew, whatever number the client remembers.
 	ada = p.Resume(t, "gone", "ada", 2)
 	say(t, ada, "new")
-	require.EqualValues(t, 1, ada.Frames()[0].Seq)
+	require.True(t, ada.Frames()[0].Reset, "it is told so")
+	require.EqualValues(t, 1, ada.Messages()[0].Seq)
 	bob = p.Resume(t, "gone", "bob", 2)
 	require.Equal(t, []string{"new"}, texts(bob.Next(t).Messages))
 	var room struct {
@@ -379,7 +380,10 @@ func TestAClientThatPingsIsAnsweredAndStays(t *testing.T) {
 	go func() {
 		defer close(frames)
 		for {
-			_, _, err := conn.ReadMessage()
+			_, p, err := conn.ReadMessage()
+			if err == nil && strings.Contains(string(p), `"history"`) {
+				continue // the first frame
+			}
 			frames <- err
 			if err != nil {
 				return

@@ -16,13 +16,14 @@ type traits struct {
 
 // known holds the operations that are not plain: by function, or by module with a dot behind it.
 var known = map[string]traits{
-	"deliver": {async: true},
-	"relay":   {async: true, remote: true},
-	"join":    {async: true, under: "connect", remote: true},
-	"leave":   {remote: true},
-	"receive": {remote: true},
-	"connect": {remote: true},
-	"http.":   {remote: true},
+	"deliver":   {async: true},
+	"relay":     {async: true, remote: true},
+	"broadcast": {async: true, under: "leave"}, // nodes that share rooms say that a client has gone when the store knows it
+	"join":      {async: true, under: "connect", remote: true},
+	"leave":     {remote: true},
+	"receive":   {remote: true},
+	"connect":   {remote: true},
+	"http.":     {remote: true},
 }
 
 // outlives tells whether n may outlive a parent of the given function.
