@@ -213,7 +213,8 @@ func TestMessagesAreEncodedOnceForAllAndOnceForTheirSender(t *testing.T) {
 			require.Equal(t, []string{fmt.Sprint("ref", i)}, refs)
 		}
 	}
-	require.LessOrEqual(t, format.encoded.Load()-joined, int64(2*(senders+1)))
+	// The notice of the last to join may be among them.
+	require.LessOrEqual(t, format.encoded.Load()-joined, int64(2*(senders+1)+1))
 }
 
 func TestAClientIsOneParticipantHoweverManyItsConnections(t *testing.T) {
