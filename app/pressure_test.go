@@ -52,7 +52,7 @@ func bounded(t *testing.T, p *apptest.Program, peers int, begin func(i int), gon
 		begin(i)
 	}
 	most := before
-	// Sixty times a long history is much to write where the machine has other things to do.
+	// Twenty times a long history is much to write where the machine has other things to do.
 	require.Eventually(t, func() bool {
 		m := p.Metrics(t)
 		most = max(most, held(m))
@@ -78,7 +78,7 @@ func deaf(t *testing.T, p *apptest.Program, d apptest.Dial) {
 func TestWhoResumesALongHistoryAndReadsNothing(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	p := pressed(t)
-	const peers = 60
+	const peers = 20
 	bounded(t, p, peers, func(i int) {
 		deaf(t, p, apptest.Dial{Room: "long", Client: fmt.Sprint("deaf", i), Query: url.Values{"since": {"0"}}, ReadBuffer: 4096})
 	}, func(m map[string]float64) bool {
@@ -94,7 +94,7 @@ func TestWhoAsksForALongListAndReadsNothing(t *testing.T) {
 	p := pressed(t)
 	for _, path := range []string{"/rooms/long/messages", "/messages/chatroom/long"} {
 		open := make(map[net.Conn]bool)
-		bounded(t, p, 60, func(int) {
+		bounded(t, p, 20, func(int) {
 			conn, err := net.Dial("tcp", p.Addr)
 			require.NoError(t, err)
 			t.Cleanup(func() { conn.Close() })
@@ -117,7 +117,7 @@ func TestWhoStaysInALivelyRoomAndReadsNothing(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	p := apptest.Start(t, apptest.Options{Env: []string{"STALL_TIMEOUT=3s", "PING_INTERVAL=1s"}})
 	ada := p.Join(t, "lively", "ada")
-	const peers = 60
+	const peers = 20
 	text, said := strings.Repeat("👋", 4096), 0
 	bounded(t, p, peers, func(i int) {
 		deaf(t, p, apptest.Dial{Room: "lively", Client: fmt.Sprint("deaf", i), ReadBuffer: 4096})
