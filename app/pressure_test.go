@@ -53,11 +53,14 @@ func bounded(t *testing.T, p *apptest.Program, peers int, begin func(i int), gon
 	}
 	most := before
 	// Twenty times a long history is much to write where the machine has other things to do.
-	require.Eventually(t, func() bool {
+	for deadline := time.Now().Add(5 * apptest.Patience); ; time.Sleep(10 * time.Millisecond) {
 		m := p.Metrics(t)
 		most = max(most, held(m))
-		return gone(m)
-	}, 5*apptest.Patience, 10*time.Millisecond, "waiting in vain until the peers are given up")
+		if gone(m) {
+			break
+		}
+		require.True(t, time.Now().Before(deadline), "waiting in vain until the peers are given up")
+	}
 	t.Logf("%d peers: %.0f MB before, at most %.0f MB: %.2f MB each", peers, before/1e6, most/1e6, (most-before)/1e6/float64(peers))
 	require.Less(t, most-before, float64(peers*perPeer+garbage))
 }
