@@ -171,10 +171,7 @@ export class Session {
     const { phase } = status;
     this.#caughtUp = false;
     this.#missed = 0;
-    if (phase === 'open') {
-      if (!status.again) this.#brokeAt = 0;
-      this.#askRoom();
-    }
+    if (phase === 'open' && !status.again) this.#brokeAt = 0;
     if (phase === 'waiting' || phase === 'ended') {
       if (!this.#brokeAt) this.#brokeAt = performance.now();
       for (const item of this.#outbox.doubt()) this.#view.messages.showItem(item);
@@ -195,6 +192,7 @@ export class Session {
       this.#view.messages.addNotice(`Reconnected after ${away}${words}`, 'reconnected');
     }
     this.#brokeAt = 0;
+    this.#askRoom(); // From here on we are counted.
     this.#flush();
   }
 
