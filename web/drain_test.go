@@ -13,10 +13,12 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/rooms/relay"
+	"github.com/traceroom/traceroom/tracing"
 )
 
 // deaf is a Store that answers nothing while it hangs, not even when its caller has gone.
@@ -138,4 +140,36 @@ func TestDrainingDoesNotWaitForAStoreThatHangs(t *testing.T) {
 	close(store.letGo)
 	require.Eventually(t, func() bool { return hub.Close(t.Context()) == nil }, patience, time.Millisecond)
 	require.EqualValues(t, 1, store.calls.Load(), "the store is not asked for those who have gone")
+}
+
+// parting is a Service that takes note of what a connection's end is told in.
+type parting struct {
+	rooms.Service
+	ended chan context.Context
+}
+
+func (p parting) Disconnect(ctx context.Context, _ *rooms.Conn, _ rooms.Closing) error {
+	p.ended <- ctx
+	return nil
+}
+
+// The end of a connection that came too late is, as that of any other, no part of the trace in which it was opened.
+func TestAConnectionThatComesTooLateEndsInATraceOfItsOwn(t *testing.T) {
+	service := parting{ended: make(chan context.Context, 1)}
+	nothing := http.NotFoundHandler()
+	connect := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}})
+	s := New(Config{Service: service, Page: nothing, Metrics: nothing, Log: zap.NewNop(), Limits: DefaultLimits,
+		Connecting: func(r *http.Request, _ *rooms.Conn) (context.Context, func(int)) {
+			return trace.ContextWithSpanContext(r.Context(), connect), func(int) {}
+		}})
+	server := httptest.NewServer(s.Handler())
+	defer server.Close()
+	s.Drain(t.Context())
+	conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http")+"/ws/lobby/late", nil)
+	require.NoError(t, err)
+	defer conn.Close()
+	_, _, err = conn.ReadMessage()
+	require.True(t, websocket.IsCloseError(err, websocket.CloseGoingAway), err)
+	require.Empty(t, tracing.TraceID(<-service.ended))
+	s.Close()
 }
