@@ -379,7 +379,7 @@ func (q *Queue) fail(items []Item) {
 // join returns the bytes of the first n items as one slice: the item's own if it is one, else a copy in scratch.
 func join(items []Item, scratch *[]byte) (p []byte, n int) {
 	p = items[0].Bytes()
-	if len(items) == 1 || len(p) >= maxWrite {
+	if len(items) == 1 || len(p)+len(items[1].Bytes()) > maxWrite {
 		return p, 1
 	}
 	buf := append((*scratch)[:0], p...)

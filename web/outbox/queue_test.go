@@ -246,6 +246,42 @@ func TestWhatIsPushedWhileAPeerIsSlowComesAfterWhatWaited(t *testing.T) {
 	}
 }
 
+// A writer's memory is used for one connection after the other: what a slow peer has yet to be written must not be in it.
+func TestWhatAPeerIsWrittenIsItsOwn(t *testing.T) {
+	pool := outbox.NewPool(1)
+	t.Cleanup(pool.Close)
+	hold := &blocking{item{p: []byte("x")}, make(chan struct{}), make(chan struct{})}
+	queue := func() (*outbox.Queue, net.Conn) {
+		server, client := net.Pipe()
+		q := outbox.New(pool, "c", server, &outbox.Limits{Items: 64})
+		t.Cleanup(func() { q.Close(); client.Close() })
+		return q, client
+	}
+	server, _ := pair(t)
+	first := outbox.New(pool, "hold", server, &outbox.Limits{Items: 8})
+	t.Cleanup(first.Close)
+	require.True(t, first.Push(hold))
+	<-hold.entered
+	// The writer finds what waits for each together. Of the slow peer's, no two fit in one write.
+	slow, slowPeer := queue()
+	other, otherPeer := queue()
+	for range 2 {
+		require.True(t, slow.Push(&item{p: bytes.Repeat([]byte("slow"), 10_000)}))
+	}
+	for range 3 {
+		require.True(t, other.Push(&item{p: bytes.Repeat([]byte("other"), 1000)}))
+	}
+	close(hold.leave)
+	b := make([]byte, 15_000)
+	_, err := io.ReadFull(otherPeer, b)
+	require.NoError(t, err)
+	require.Equal(t, bytes.Repeat([]byte("other"), 3000), b)
+	b = make([]byte, 80_000)
+	_, err = io.ReadFull(slowPeer, b)
+	require.NoError(t, err)
+	require.Equal(t, bytes.Repeat([]byte("slow"), 20_000), b)
+}
+
 func BenchmarkPushToWritten(b *testing.B) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
