@@ -48,11 +48,11 @@ func TestHeadersAreBounded(t *testing.T) {
 func TestLongRequestsLeaveNothingBehind(t *testing.T) {
 	// The heap is of the size that is needed: garbage is not left lying about as long as the heap is small.
 	p := apptest.Start(t, apptest.Options{Env: []string{"GOGC=100"}})
-	resident := func() float64 { return p.Metrics(t)["process_resident_memory_bytes"] }
+	inUse := func() float64 { return held(p.Metrics(t)) }
 	for range 100 {
 		require.Equal(t, http.StatusOK, send(t, p, get("/rooms", maxHeader)))
 	}
-	before := resident()
+	before := inUse()
 	long := strings.Repeat("x", 900_000)
 	for i := range 600 {
 		target := "/rooms/" + long
@@ -62,7 +62,7 @@ func TestLongRequestsLeaveNothingBehind(t *testing.T) {
 		status := send(t, p, "GET "+target+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 		require.Contains(t, []int{0, http.StatusRequestHeaderFieldsTooLarge}, status)
 	}
-	t.Logf("resident: %.1f MiB before, %.1f MiB after what is refused", before/(1<<20), resident()/(1<<20))
+	t.Logf("%.1f MiB before, %.1f MiB after what is refused", before/(1<<20), inUse()/(1<<20))
 	// As much as passes, in all that observers could keep.
 	filled := strings.Repeat("x", 2500)
 	for i := range 600 {
@@ -71,11 +71,11 @@ func TestLongRequestsLeaveNothingBehind(t *testing.T) {
 			target, filled+fmt.Sprint(i), filled, filled, filled))
 		require.Contains(t, []int{http.StatusUnprocessableEntity, http.StatusNotFound, http.StatusRequestURITooLong}, status)
 	}
-	apptest.Eventually(t, "no more memory than before, but for 16 MiB", func() bool { return resident() <= before+16<<20 })
+	apptest.Eventually(t, "no more memory than before, but for 16 MiB", func() bool { return inUse() <= before+16<<20 })
 	metrics := p.Metrics(t)
 	require.EqualValues(t, 150, metrics[`traceroom_refused_total{reason="request_too_long"}`])
 	for series := range metrics {
 		require.Less(t, len(series), 1000, "a series names what a client chose")
 	}
-	t.Logf("resident: %.1f MiB after what passes", resident()/(1<<20))
+	t.Logf("%.1f MiB after what passes", inUse()/(1<<20))
 }

@@ -188,7 +188,7 @@ func TestStrangersMakeNoSeriesAndNoNames(t *testing.T) {
 			for _, method := range []string{"GET", "POST", "DELETE", fmt.Sprint("METHOD", n)} {
 				req, err := http.NewRequestWithContext(t.Context(), method, p.URL+path, nil)
 				require.NoError(t, err)
-				req.Host = fmt.Sprintf("host%d.example:%d", n, 1000+n)
+				req.Host = fmt.Sprintf("host%d.%s.example:%d", n, strings.Repeat("x", 200), 1000+n)
 				req.Header.Set("User-Agent", fmt.Sprint("agent ", n))
 				res, err := http.DefaultClient.Do(req)
 				require.NoError(t, err)
@@ -210,8 +210,11 @@ func TestStrangersMakeNoSeriesAndNoNames(t *testing.T) {
 		ask(n + 1)
 	}
 	require.Equal(t, before, len(p.Metrics(t)), "series")
-	require.NotContains(t, p.Get(t, "/metrics").Body, ".example")
+	for _, form := range []string{"text/plain", "application/openmetrics-text; version=1.0.0"} {
+		require.NotContains(t, p.Get(t, "/metrics", "Accept", form).Body, ".example", form)
+	}
 	p.Stop(t)
+	require.NotContains(t, p.Stdout()+p.Stderr(), "exemplar", "the program's log complains of what strangers say")
 	functions := map[string]bool{}
 	for _, c := range pair(t, p.TraceLog(t)) {
 		functions[c.enter.Function] = true

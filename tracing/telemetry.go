@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
@@ -13,6 +14,7 @@ import (
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -137,8 +139,23 @@ func httpMetrics(i sdkmetric.Instrument) (sdkmetric.Stream, bool) {
 		stream.Aggregation = sdkmetric.AggregationDrop{}
 	default:
 		stream.AttributeFilter = attribute.NewDenyKeysFilter(semconv.ServerAddressKey, semconv.ServerPortKey)
+		stream.ExemplarReservoirProviderSelector = traceExemplars
 	}
 	return stream, i.Scope.Name == httpScope
+}
+
+// traceExemplars is OpenTelemetry's choice of exemplars, which name their trace and nothing else: the labels that a view takes
+// from a series would otherwise be labels of its exemplars, as long as a stranger likes. Prometheus takes 128 characters.
+func traceExemplars(agg sdkmetric.Aggregation) exemplar.ReservoirProvider {
+	provider := sdkmetric.DefaultExemplarReservoirProviderSelector(agg)
+	return func(attrs attribute.Set) exemplar.Reservoir { return traceReservoir{provider(attrs)} }
+}
+
+type traceReservoir struct{ exemplar.Reservoir }
+
+// Offer implements exemplar.Reservoir.
+func (r traceReservoir) Offer(ctx context.Context, t time.Time, v exemplar.Value, _ []attribute.KeyValue) {
+	r.Reservoir.Offer(ctx, t, v, nil)
 }
 
 // address is the resource attribute ip, this host's address. Jaeger takes spans whose resources have the same for spans of
