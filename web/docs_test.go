@@ -63,7 +63,7 @@ func serveDocumented(t *testing.T, limits Limits, most int, service func(rooms.S
 	t.Cleanup(func() { require.NoError(t, telemetry.Shutdown(context.Background())) })
 	s := New(Config{
 		Traces: telemetry.TracesHandler(), Connecting: telemetry.Connecting,
-		Service: telemetry.Service(asked), Page: page.Handler(page.Config{}), Log: zap.NewNop(), Version: "1.2.3", Limits: limits,
+		Service: telemetry.Service(asked), Page: page.Handler(page.Config{Refuse: Refuse}), Log: zap.NewNop(), Version: "1.2.3", Limits: limits,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = io.WriteString(w, "up 1\n")
