@@ -30,7 +30,7 @@ const (
 // The operations. The spans of HTTP requests are named by otelhttp after their routes, those of what is sent to PostgreSQL by sql.go.
 var (
 	opReceive = table.Declare(span.Operation{Name: "receive " + template, Kind: trace.SpanKindConsumer, Module: "rooms", Function: "receive",
-		Group: groupMessages, Linked: true, Shares: sharesMessaging, Attrs: messaging("receive", semconv.MessagingOperationTypeProcess)})
+		Group: groupMessages, Linked: true, Gains: 2, Shares: sharesMessaging, Attrs: messaging("receive", semconv.MessagingOperationTypeProcess)})
 	opAppend = table.Declare(span.Operation{Name: "append", Kind: trace.SpanKindClient, Module: "store", Function: "append",
 		Group: groupMessages, Attrs: []attribute.KeyValue{semconv.DBOperationName("append"), semconv.DBCollectionName("messages")}})
 	opBroadcast = table.Declare(span.Operation{Name: "broadcast " + template, Kind: trace.SpanKindProducer, Module: "rooms", Function: "broadcast",

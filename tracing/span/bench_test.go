@@ -30,8 +30,8 @@ func BenchmarkStart(b *testing.B) {
 	asking := *tracer
 	asking.byParent = false
 	run("asking the sampler", func(now time.Time) { asking.StartAt(b.Context(), now, op, attrs...).FinishAt(now, nil) })
-	run("one piece of memory", func(time.Time) { sink = newSpan(op); sink.attrs = append(sink.attrs, attrs...) })
-	run("two pieces of memory", func(time.Time) { sink = &Span{attrs: make([]Attr, 0, 6)}; sink.attrs = append(sink.attrs, attrs...) })
+	run("one piece of memory", func(time.Time) { sink = newSpan(op, len(attrs)); sink.attrs = append(sink.attrs, attrs...) })
+	run("two pieces of memory", func(time.Time) { sink = &Span{attrs: make([]Attr, 0, few)}; sink.attrs = append(sink.attrs, attrs...) })
 	sdk := sdktrace.NewTracerProvider().Tracer("x")
 	run("SDK", func(now time.Time) {
 		_, s := sdk.Start(b.Context(), "receive", trace.WithTimestamp(now), trace.WithSpanKind(trace.SpanKindConsumer),

@@ -38,7 +38,8 @@ type Operation struct {
 	Function string
 	Group    string // of the traces that begin with it, for Observers that keep groups apart
 	Linked   bool   // its spans are linked to the span that opened their connection
-	Many     bool   // its spans have more than six attributes of their own
+	Many     bool   // its spans mostly have more than six attributes of their own
+	Gains    int    // how many of these they mostly get after their start
 	Shares   int    // how many of its ConnectionKind's attributes its spans have
 	// Attrs are attributes that all its spans have.
 	Attrs []attribute.KeyValue

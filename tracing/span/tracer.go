@@ -87,7 +87,7 @@ func (t *Tracer) StartAt(ctx context.Context, at time.Time, op *Operation, attrs
 	if t.off {
 		return nil
 	}
-	s := newSpan(op)
+	s := newSpan(op, len(attrs))
 	s.tracer, s.op, s.start = t, op, at
 	sampled := s.descend(ctx)
 	if s.connection == nil {
