@@ -49,7 +49,7 @@ var statuses = map[rooms.Code]int{
 	rooms.CodeUnavailable: http.StatusServiceUnavailable,
 }
 
-// problemOf is err as the client is told it. What was the server's own fault has been logged by who observed the call.
+// problemOf returns err in the form in which clients are told of it. Whoever observes the call logs what is the server's own fault.
 func problemOf(err error) *Problem {
 	e := rooms.AsError(err)
 	p := newProblem(statuses[e.Code], e.Detail)
@@ -59,7 +59,7 @@ func problemOf(err error) *Problem {
 	return p
 }
 
-// renamed is err with the name that its field has where the client gave it: the rooms may know it by another.
+// renamed returns err with its field called as in the client's request, by names: the rooms may call it something else.
 func renamed(err error, names map[string]string) error {
 	e := *rooms.AsError(err)
 	name, ok := names[e.Field]
@@ -77,15 +77,15 @@ func renamed(err error, names map[string]string) error {
 // Refuse answers a request that cannot be served with a Problem. detail says what is wrong with it and what it takes.
 func Refuse(w http.ResponseWriter, status int, detail string) { newProblem(status, detail).write(w) }
 
-// write answers a request outside huma.
+// write answers a request that huma does not serve.
 func (p *Problem) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
-	// The client may have gone; there is nobody else to tell.
+	// An error means that the client has gone.
 	_ = json.NewEncoder(w).Encode(p)
 }
 
-// humaError is how huma makes the errors of its own, such as those of validation.
+// humaError returns an error of huma's own, such as one of validation, as a Problem.
 func humaError(status int, message string, errs ...error) huma.StatusError {
 	p := newProblem(status, message)
 	var said []string

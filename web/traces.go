@@ -184,7 +184,7 @@ func (attributes) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}
 }
 
-// flag and number are parameters that are read as text: what is wrong with them is told in words of our own.
+// flag and number are parameters that huma takes as text, so that filter checks them and says what is wrong in its own words.
 type (
 	flag   string
 	number string
@@ -240,18 +240,18 @@ type tracePath struct {
 	TraceID string `path:"trace_id" doc:"The trace: 32 hexadecimal digits" example:"a5d932f57166962f753027f8b42af8e2"`
 }
 
-// exportSuffix is what the path of a trace ends in when it is to be exported.
+// exportSuffix is the end of the path that exports a trace.
 const exportSuffix = ".otlp.json"
 
-// How a stream of traces goes.
+// Bounds and times of a stream of traces.
 const (
 	streamEvery   = 250 * time.Millisecond // between two looks
 	streamNumbers = time.Second            // between two numbers
-	streamWrite   = 10 * time.Second       // the longest that a viewer may keep an event from being written
+	streamWrite   = 10 * time.Second       // the longest that writing an event may take
 	streamBuffer  = 64 << 10               // bytes of memory that are kept for the next event
 )
 
-// traces registers the calls for the live traces. They only read.
+// traces registers the calls for the live traces, which only read.
 func (s *Server) traces(api huma.API) {
 	view := s.cfg.Traces
 	if view == nil {
@@ -280,7 +280,7 @@ func (s *Server) traces(api huma.API) {
 		"Its spans in their nesting with attributes, events and links, the spans of other traces that link to it, and its lines of the trace log.",
 		answersLike[struct{ Body Trace }](api), http.StatusNotFound),
 		func(_ context.Context, in *tracePath) (*huma.StreamResponse, error) {
-			// A pattern of net/http's cannot have a wildcard with a suffix.
+			// The patterns of net/http have no wildcard with a suffix, so that this call serves both.
 			if id, export := strings.CutSuffix(in.TraceID, exportSuffix); export {
 				return exportTrace(view, id)
 			}
@@ -316,7 +316,7 @@ func described(about, kind string, schema *huma.Schema) map[string]*huma.Respons
 	return map[string]*huma.Response{"200": {Description: about, Content: map[string]*huma.MediaType{kind: {Schema: schema}}}}
 }
 
-// describeTraces describes what huma cannot know of the calls for traces.
+// describeTraces completes the documentation of the calls for traces with what huma cannot know.
 func describeTraces(doc *huma.OpenAPI) {
 	schemas := doc.Components.Schemas.Map()
 	for name, text := range traceObjects {
@@ -357,7 +357,7 @@ func answerJSON(v any) (*huma.StreamResponse, error) {
 	}}, nil
 }
 
-// notStored is p with a header that keeps caches from storing it.
+// notStored returns p with a header that keeps caches from storing it.
 func notStored(p *Problem) error {
 	return huma.ErrorWithHeaders(p, http.Header{"Cache-Control": {"no-store"}})
 }

@@ -51,7 +51,7 @@ type Config struct {
 
 // Store keeps the newest traces. Its methods may be called from any goroutine.
 //
-// mu guards what follows it, and the kept traces. It is locked before a span's own lock. begin is the only writer.
+// mu guards what follows it, and the kept traces. It is locked before a span's own lock. Only begin and grown write.
 type Store struct {
 	config Config
 	rates  rates
