@@ -136,21 +136,21 @@ func newMetrics() *metrics {
 	m.deliveries = counter("deliveries_total", "Events written to a member's connection.", "transport")
 	m.dropped = counter("dropped_total", "Events that a member was not sent, by reason.", "reason")
 	m.disconnects = counter("disconnects_total", "Connections that ended, by reason.", "transport", "reason")
-	m.refused = counter("refused_total", "Requests that were refused before they were looked at, by reason.", "reason")
+	m.refused = counter("refused_total", "Requests that were refused before they were read, by reason.", "reason")
 	m.operations = histogram("operation_duration_seconds", "Time of an operation, from its span.", latencyBuckets, "operation", "outcome")
 	m.latency = histogram("delivery_latency_seconds",
-		"Time from the receipt of what was said until the last member of a transport was written it, by broadcast.", latencyBuckets, "transport")
+		"Time from the receipt of an event until it was written to the last member of a transport, once for each broadcast.", latencyBuckets, "transport")
 	m.batch = histogram("store_batch_size", "Messages stored in one transaction.", batchBuckets).WithLabelValues()
 	m.spansDropped = counter("spans_dropped_total", "Sampled spans that could not be exported.").WithLabelValues()
 	m.lag = &exemplarHistogram{Observer: histogram("relay_lag_seconds",
 		"Time from the publication of an event on another node, by that node's clock, until it arrived here.", latencyBuckets).WithLabelValues()}
-	m.catchUps = counter("relay_catch_up_reads_total", "Reads from the store for messages that no other node had told of.").WithLabelValues()
-	m.caughtUp = counter("relay_caught_up_total", "Messages read from the store because no other node had told of them.").WithLabelValues()
-	m.relayErrors = counter("relay_errors_total", "Events that other nodes could not be told of.").WithLabelValues()
-	m.reconnects = counter("relay_reconnects_total", "Times that the lost connection to the other nodes was made again.").WithLabelValues()
+	m.catchUps = counter("relay_catch_up_reads_total", "Reads from the store that found messages of which no other node had told.").WithLabelValues()
+	m.caughtUp = counter("relay_caught_up_total", "Messages of which no other node had told, read from the store.").WithLabelValues()
+	m.relayErrors = counter("relay_errors_total", "Events that could not be sent to other nodes or read from them.").WithLabelValues()
+	m.reconnects = counter("relay_reconnects_total", "Times that the connection to the other nodes was lost and restored.").WithLabelValues()
 	m.connected = gauge("relay_connected", "1 while other nodes can be reached, or there are none.").WithLabelValues()
 	m.connected.Set(1)
-	m.storeErrors = counter("store_errors_total", "Store operations that failed for a reason of the store's own.").WithLabelValues()
+	m.storeErrors = counter("store_errors_total", "Store operations that failed through a fault of the store.").WithLabelValues()
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
 	m.byTransport = make(map[string]*transportMetrics)
