@@ -100,7 +100,7 @@ func (h *Hub) DeleteRoom(ctx context.Context, id string) error {
 	if h.closing.Load() {
 		return errClosing
 	}
-	if err := h.do(ctx, ctx.Done(), id, func(r *room) error { return r.delete(ctx) }); err != nil {
+	if err := h.inRoom(ctx, ctx.Done(), id, func(r *room) error { return r.delete(ctx) }); err != nil {
 		return AsError(err)
 	}
 	return nil

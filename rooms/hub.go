@@ -178,9 +178,9 @@ func (h *Hub) room(id string) *room {
 	return r
 }
 
-// do has the room's goroutine call f, and returns f's error. It waits no longer when giveUp is closed, if that is not nil. f is
-// not called if ctx has ended before its turn comes, or the Hub has given up.
-func (h *Hub) do(ctx context.Context, giveUp <-chan struct{}, id string, f func(*room) error) error {
+// inRoom has the room's goroutine call f, waits for that, and returns f's error. If ended is closed meanwhile, it waits no longer; nil:
+// it waits in any case. f is not called if ctx has ended before its turn comes, or the Hub has given up.
+func (h *Hub) inRoom(ctx context.Context, ended <-chan struct{}, id string, f func(*room) error) error {
 	done := make(chan error, 1)
 	for {
 		r := h.room(id)
@@ -200,7 +200,7 @@ func (h *Hub) do(ctx context.Context, giveUp <-chan struct{}, id string, f func(
 	select {
 	case err := <-done:
 		return err
-	case <-giveUp:
+	case <-ended:
 		return ctx.Err()
 	case <-h.gone:
 		return errClosing

@@ -49,7 +49,7 @@ func (h *Hub) Join(ctx context.Context, conn *Conn, req Join) (*Member, error) {
 	for joined := false; !joined; {
 		// ctx does not end the wait: a member whose caller had gone would stay in the room for ever. What the room's goroutine
 		// does has its own bounds.
-		err := h.do(ctx, nil, req.RoomID, func(r *room) (err error) {
+		err := h.inRoom(ctx, nil, req.RoomID, func(r *room) (err error) {
 			m.room = r
 			joined, err = r.join(ctx, j)
 			return err

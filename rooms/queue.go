@@ -25,10 +25,10 @@ const (
 // nodes are bounded by maxArrivals, those from this node by the slots.
 //
 // admit, add, arrive, hint and gapIsDue may be called from any goroutine, the other methods by the owner alone. mu guards the
-// fields below it and is never held while anything else is called. Lock order: Hub.mu, then queue.mu.
+// fields below it; while it is held, nothing is called but needed in retire. Lock order: Hub.mu, then queue.mu.
 type queue struct {
 	start     func()          // runs a new owner
-	abandoned <-chan struct{} // closed when nobody waits any more
+	abandoned <-chan struct{} // closed when admit must not wait any more
 	slots     chan struct{}
 	gathered  chan struct{} // receives once per wait in gather; capacity 1, so that sending never blocks
 	roused    chan struct{} // receives once per rest; capacity 1, so that sending never blocks

@@ -85,7 +85,7 @@ func (r *room) run() {
 		}
 		tasks, idle := r.queue.takeTasks(position)
 		if !idle {
-			r.do(tasks)
+			r.work(tasks)
 		}
 		r.queue.reuseTasks(tasks)
 		if idle {
@@ -107,8 +107,8 @@ func (r *room) run() {
 	}
 }
 
-// do does tasks in their order; messages that follow on each other are stored together.
-func (r *room) do(tasks []task) {
+// work does tasks in their order. Messages without another task between them are stored together.
+func (r *room) work(tasks []task) {
 	for i := 0; i < len(tasks); {
 		if tasks[i].post == nil {
 			tasks[i].do()
@@ -127,7 +127,8 @@ func (r *room) do(tasks []task) {
 	r.parts = nil
 }
 
-// retire takes the room out of the hub if nobody needs it any more. The goroutine has ended for the queue.
+// retire takes the room out of the hub if nobody needs it. By now the queue has no owner any more, and may start another one at any
+// moment.
 func (r *room) retire() {
 	needed := func() bool { return r.participants.Load() > 0 }
 	if needed() {
