@@ -17,18 +17,18 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// Suite is the conformance tests for one implementation.
+// Suite holds the conformance tests for one implementation.
 type Suite struct {
-	// New makes an empty database and returns what opens it. A store that it opened is closed before it is called again,
-	// unless Shared, and at the end of the test.
+	// New makes an empty database and returns a function that opens it. The suite closes each store before it opens the
+	// next one, unless Shared is set, and at the end of the test.
 	New func(t *testing.T) (open func() rooms.Store)
-	// Persistent: what was stored is there when the database is opened again.
+	// Persistent says that what was stored is there when the database is opened again.
 	Persistent bool
-	// Shared: several stores may have the database open.
+	// Shared says that several stores may have the database open.
 	Shared bool
-	// Later has the store that was opened last believe that d has passed.
+	// Later makes s, the store that was opened last, believe that d has passed.
 	Later func(t *testing.T, s rooms.Store, d time.Duration)
-	// Spoil makes a message one that cannot be stored.
+	// Spoil changes a message to one that cannot be stored.
 	Spoil func(*rooms.Message)
 }
 
@@ -83,7 +83,7 @@ func (s Suite) Run(t *testing.T) {
 
 var epoch = time.Date(2025, 3, 4, 5, 6, 7, 890_000_000, time.UTC)
 
-// NewMessage is a message for the room, to be stored.
+// NewMessage returns a message for the room that has not been stored.
 func NewMessage(roomID, text string) *rooms.Message {
 	return &rooms.Message{RoomID: roomID, ClientID: "ada", Text: text, CreatedAt: epoch, UpdatedAt: epoch}
 }
@@ -110,7 +110,7 @@ func CreateRoom(t testing.TB, s rooms.Store, id string) {
 	require.True(t, created)
 }
 
-// All is every message of the room, oldest first.
+// All returns all messages of the room, oldest first.
 func All(t testing.TB, s rooms.Store, roomID string) []*rooms.Message {
 	t.Helper()
 	var all []*rooms.Message
