@@ -26,7 +26,8 @@ const (
 	connectPause   = 250 * time.Millisecond
 	// A connection on which three pings are not answered is given up.
 	pingEvery = 2 * time.Second
-	// writeTimeout bounds a write to NATS, and flushTimeout how long Subscribe and Close wait for NATS.
+	// writeTimeout bounds a write to NATS, and the answer of NATS after a reconnect; flushTimeout is how long Subscribe and Close wait
+	// for NATS.
 	writeTimeout = 2 * time.Second
 	flushTimeout = 500 * time.Millisecond
 )
@@ -115,7 +116,11 @@ func (n *NATS) connect(ctx context.Context) error {
 					n.opts.Lost(err)
 				}
 			}),
-			nats.ReconnectHandler(func(*nats.Conn) { n.opts.Regained(false) }),
+			nats.ReconnectHandler(func(conn *nats.Conn) {
+				// Subscriptions have been sent again, but NATS may take longer to read them than somebody else to publish.
+				_ = conn.FlushTimeout(writeTimeout) // what is missed without an answer is read from the store
+				n.opts.Regained(false)
+			}),
 			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 				if errors.Is(err, nats.ErrSlowConsumer) {
 					n.opts.Regained(true)
