@@ -52,7 +52,7 @@ func (s *hanging) Append(ctx context.Context, room string, drafts []rooms.Draft)
 	return err
 }
 
-func (s *hanging) Newest(ctx context.Context, room string, seq int64, limit int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *hanging) Newest(ctx context.Context, room string, seq int64, limit int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	if err := s.wait(ctx); err != nil {
 		return nil, false, err
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // partLimit bounds a part of a history, and the messages that are delivered together.
-var partLimit = Part{Messages: HistoryPart, Bytes: HistoryPartBytes}
+var partLimit = ReadLimit{Messages: HistoryPart, Bytes: HistoryPartBytes}
 
 // historyPart is a part of a room's history, encoded in one format.
 type historyPart struct {
@@ -108,7 +108,7 @@ func (r *room) readHistory(ctx context.Context, q historyQuery) (*Event, error) 
 		if err == nil && len(ev.History) > 0 && ev.History[0].Seq > q.after+1 {
 			// Messages are missing before it: left out, as there are too many, or deleted.
 			var first []*Message
-			first, _, err = r.hub.store.After(ctx, r.id, q.after, Part{Messages: 1})
+			first, _, err = r.hub.store.After(ctx, r.id, q.after, ReadLimit{Messages: 1})
 			ev.Truncated = len(first) > 0 && first[0].Seq < ev.History[0].Seq
 		}
 	}

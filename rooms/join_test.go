@@ -162,7 +162,7 @@ type counting struct {
 	hold  chan struct{} // nil: none is
 }
 
-func (c *counting) Newest(ctx context.Context, id string, seq int64, newest int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (c *counting) Newest(ctx context.Context, id string, seq int64, newest int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	c.reads.Add(1)
 	if c.hold != nil {
 		<-c.hold
@@ -170,7 +170,7 @@ func (c *counting) Newest(ctx context.Context, id string, seq int64, newest int,
 	return c.Store.Newest(ctx, id, seq, newest, most)
 }
 
-func (c *counting) After(ctx context.Context, id string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (c *counting) After(ctx context.Context, id string, seq int64, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	c.reads.Add(1)
 	return c.Store.After(ctx, id, seq, most)
 }

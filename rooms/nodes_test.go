@@ -158,7 +158,7 @@ func once(p *atomic.Pointer[func()]) {
 	}
 }
 
-func (s *oneByOne) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *oneByOne) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	once(&s.beforeNewest)
 	return s.Store.Newest(ctx, id, seq, limit, most)
 }
@@ -174,7 +174,7 @@ func (s *oneByOne) Append(ctx context.Context, id string, drafts []rooms.Draft) 
 	return s.Store.Append(ctx, id, drafts)
 }
 
-func (s *oneByOne) After(ctx context.Context, id string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *oneByOne) After(ctx context.Context, id string, seq int64, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	s.reads.Add(1)
 	once(&s.beforeAfter)
 	if s.away.Load() {

@@ -186,7 +186,7 @@ func (r *room) catchUp(ctx context.Context) error {
 		if len(r.held) > 0 {
 			upTo = r.held[0].ev.Message.Seq - 1
 		}
-		messages, _, err := r.hub.store.After(ctx, r.id, r.delivered, Part{int(min(upTo-r.delivered, maxCatchUp)), maxCatchUpBytes})
+		messages, _, err := r.hub.store.After(ctx, r.id, r.delivered, ReadLimit{int(min(upTo-r.delivered, maxCatchUp)), maxCatchUpBytes})
 		if err != nil {
 			return err
 		}

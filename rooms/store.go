@@ -28,10 +28,10 @@ type Store interface {
 	Append(ctx context.Context, roomID string, drafts []Draft) error
 	// After returns the messages with a sequence number above seq, oldest first, as many as most allows; deleted messages are
 	// left out. more reports that others follow. A room that does not exist has no messages.
-	After(ctx context.Context, roomID string, seq int64, most Part) (messages []*Message, more bool, err error)
+	After(ctx context.Context, roomID string, seq int64, most ReadLimit) (messages []*Message, more bool, err error)
 	// Newest is After for the newest messages above seq, of which there may be as many as newest says: it returns the first of them,
 	// as many as most allows.
-	Newest(ctx context.Context, roomID string, seq int64, newest int, most Part) (messages []*Message, more bool, err error)
+	Newest(ctx context.Context, roomID string, seq int64, newest int, most ReadLimit) (messages []*Message, more bool, err error)
 	Message(ctx context.Context, id string) (*Message, error)
 	// Sent returns the message that another message of this client with this ref would be a repetition of.
 	Sent(ctx context.Context, roomID, clientID, ref string) (*Message, error)
@@ -46,8 +46,8 @@ type Store interface {
 	Close() error
 }
 
-// Part bounds what is read at once. One message is read however long it is.
-type Part struct {
+// ReadLimit bounds what is read at once. One message is read however long it is.
+type ReadLimit struct {
 	Messages int
 	Bytes    int // of their text; 0: no bound
 }

@@ -227,11 +227,11 @@ func (r *storedRoom) after(seq int64) (list []*rooms.Message) {
 	return list
 }
 
-func (s *diskStore) After(ctx context.Context, roomID string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *diskStore) After(ctx context.Context, roomID string, seq int64, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	return s.Newest(ctx, roomID, seq, math.MaxInt, most)
 }
 
-func (s *diskStore) Newest(ctx context.Context, roomID string, seq int64, limit int, most rooms.Part) (list []*rooms.Message, more bool, err error) {
+func (s *diskStore) Newest(ctx context.Context, roomID string, seq int64, limit int, most rooms.ReadLimit) (list []*rooms.Message, more bool, err error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, false, err
 	}

@@ -59,7 +59,7 @@ func (f *file) node() rooms.Store {
 }
 
 func (f *file) messages(room string) []*rooms.Message {
-	list, _, err := f.opened[len(f.opened)-1].After(context.Background(), room, 0, rooms.Part{Messages: 1 << 30})
+	list, _, err := f.opened[len(f.opened)-1].After(context.Background(), room, 0, rooms.ReadLimit{Messages: 1 << 30})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -189,12 +189,12 @@ func (s troubled) Append(ctx context.Context, id string, drafts []rooms.Draft) e
 	return err
 }
 
-func (s troubled) After(ctx context.Context, id string, seq int64, most rooms.Part) (list []*rooms.Message, more bool, err error) {
+func (s troubled) After(ctx context.Context, id string, seq int64, most rooms.ReadLimit) (list []*rooms.Message, more bool, err error) {
 	err = s.call(ctx, func() (err error) { list, more, err = s.Store.After(ctx, id, seq, most); return err })
 	return list, more, err
 }
 
-func (s troubled) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.Part) (list []*rooms.Message, more bool, err error) {
+func (s troubled) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.ReadLimit) (list []*rooms.Message, more bool, err error) {
 	err = s.call(ctx, func() (err error) { list, more, err = s.Store.Newest(ctx, id, seq, limit, most); return err })
 	return list, more, err
 }

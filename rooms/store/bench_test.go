@@ -133,7 +133,7 @@ func BenchmarkNewest(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		messages, _, err := s.Newest(b.Context(), "general", 0, 100, rooms.Part{Messages: 256, Bytes: 64 << 10})
+		messages, _, err := s.Newest(b.Context(), "general", 0, 100, rooms.ReadLimit{Messages: 256, Bytes: 64 << 10})
 		require.NoError(b, err)
 		require.Len(b, messages, 100)
 	}

@@ -62,17 +62,17 @@ func (s *postgresStore) Heads(ctx context.Context, ids []string) (map[string]roo
 }
 
 // After implements rooms.Store.
-func (s *postgresStore) After(ctx context.Context, roomID string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *postgresStore) After(ctx context.Context, roomID string, seq int64, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	return s.collectPart(ctx, pgMessages+pgPart, most, roomID, seq, rowsOf(most), bytesOf(most))
 }
 
 // Newest implements rooms.Store.
-func (s *postgresStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *postgresStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	return s.collectPart(ctx, pgMessages+pgNewest+pgPart, most, roomID, seq, rowsOf(most), bytesOf(most), max(newest, 0))
 }
 
 // bytesOf returns the bound of a part's bytes as an argument.
-func bytesOf(most rooms.Part) int64 {
+func bytesOf(most rooms.ReadLimit) int64 {
 	if most.Bytes <= 0 {
 		return math.MaxInt64
 	}
@@ -80,7 +80,7 @@ func bytesOf(most rooms.Part) int64 {
 }
 
 // collectPart returns the messages of a query, as many as most allows.
-func (s *postgresStore) collectPart(ctx context.Context, query string, most rooms.Part, args ...any) ([]*rooms.Message, bool, error) {
+func (s *postgresStore) collectPart(ctx context.Context, query string, most rooms.ReadLimit, args ...any) ([]*rooms.Message, bool, error) {
 	ctx, cancel := bound(ctx)
 	defer cancel()
 	rows, err := s.pool.Query(ctx, query, args...)

@@ -64,7 +64,7 @@ type rows interface {
 }
 
 // rowsOf returns how many rows scanPart needs: one more than there may be messages.
-func rowsOf(most rooms.Part) int {
+func rowsOf(most rooms.ReadLimit) int {
 	if most.Messages <= 0 {
 		return 0
 	}
@@ -72,7 +72,7 @@ func rowsOf(most rooms.Part) int {
 }
 
 // scanPart scans as many messages as most allows. It reports whether there are more.
-func scanPart(from rows, scan func(row) (*rooms.Message, error), most rooms.Part) (messages []*rooms.Message, more bool, err error) {
+func scanPart(from rows, scan func(row) (*rooms.Message, error), most rooms.ReadLimit) (messages []*rooms.Message, more bool, err error) {
 	bytes := 0
 	for from.Next() {
 		if len(messages) == most.Messages {

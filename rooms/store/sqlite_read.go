@@ -106,17 +106,17 @@ func (s *sqliteStore) Heads(ctx context.Context, ids []string) (map[string]rooms
 }
 
 // After implements rooms.Store.
-func (s *sqliteStore) After(ctx context.Context, roomID string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *sqliteStore) After(ctx context.Context, roomID string, seq int64, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	return collectPart(ctx, s.after, most, min(max(seq, 0), maxSeq), roomID, rowsOf(most))
 }
 
 // Newest implements rooms.Store.
-func (s *sqliteStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *sqliteStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	return collectPart(ctx, s.newest, most, min(max(seq, 0), maxSeq), max(newest, 0), roomID, rowsOf(most))
 }
 
 // collectPart returns the messages of a query, as many as most allows.
-func collectPart(ctx context.Context, stmt *sql.Stmt, most rooms.Part, args ...any) ([]*rooms.Message, bool, error) {
+func collectPart(ctx context.Context, stmt *sql.Stmt, most rooms.ReadLimit, args ...any) ([]*rooms.Message, bool, error) {
 	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
 		return nil, false, err
