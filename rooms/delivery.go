@@ -38,11 +38,11 @@ func (b *Bundle) Done(connID string, written bool) {
 		b.lost.Add(1)
 		b.delivery.note(connID, true)
 	}
-	b.settle(connID)
+	b.countOff(connID)
 }
 
-// settle counts off one recipient.
-func (b *Bundle) settle(connID string) {
+// countOff counts off one recipient.
+func (b *Bundle) countOff(connID string) {
 	if b.pending.Add(-1) == 0 {
 		b.last, b.slowest = time.Now(), connID
 		b.delivery.finish()
@@ -60,7 +60,7 @@ func (b *Bundle) push(m *Member) bool {
 	}
 	b.refused.Add(1)
 	b.delivery.note(m.Conn.ID, true)
-	b.settle(m.Conn.ID)
+	b.countOff(m.Conn.ID)
 	return false
 }
 

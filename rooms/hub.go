@@ -118,20 +118,20 @@ const giveUpTime = 200 * time.Millisecond
 func (h *Hub) Close(ctx context.Context) error {
 	h.closing.Store(true)
 	h.stopped.Do(func() { close(h.stop) })
-	err := h.settle(ctx)
+	err := h.awaitGoroutines(ctx)
 	if err == nil {
 		return nil
 	}
 	h.giveUp()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTime)
 	defer cancel()
-	_ = h.settle(last) // what still runs is left alone
+	_ = h.awaitGoroutines(last) // what still runs is left alone
 	h.left.Do(func() { close(h.gone) })
 	return err
 }
 
-// settle waits until the Hub's goroutines have ended. Its error is ctx's.
-func (h *Hub) settle(ctx context.Context) error {
+// awaitGoroutines waits until the Hub's goroutines have ended. Its error is ctx's.
+func (h *Hub) awaitGoroutines(ctx context.Context) error {
 	watched := make(chan struct{})
 	go func() { h.watching.Wait(); close(watched) }()
 	select {

@@ -26,7 +26,7 @@ func (h *Hub) Send(ctx context.Context, p Post, done func(*Message, bool, error)
 		p.Received = time.Now()
 	}
 	at := stamp(p.Received)
-	post := &pending{
+	post := &posting{
 		message: Message{
 			RoomID: p.RoomID, ClientID: p.ClientID, Text: p.Text, IsReply: p.IsReply, ParentID: p.ParentID,
 			CreatedAt: at, UpdatedAt: at, Trace: p.Trace,

@@ -56,7 +56,7 @@ type queue struct {
 // task is a message to store, or something else to do.
 type task struct {
 	ctx  context.Context
-	post *pending // nil: call do
+	post *posting // nil: call do
 	do   func()
 }
 

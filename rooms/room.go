@@ -52,8 +52,8 @@ type room struct {
 	parts   historyParts // read for the joins among the tasks of this turn
 }
 
-// pending is a message on its way to being published.
-type pending struct {
+// posting is a Send under way.
+type posting struct {
 	message   Message
 	ref       string
 	from      *Member

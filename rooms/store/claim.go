@@ -62,7 +62,7 @@ func OpenClaim(ctx context.Context, s rooms.Store, opts ClaimOptions) (*Claim, e
 		return nil, err
 	}
 	ctx, c.end = context.WithCancel(context.Background())
-	c.ended.Go(func() { c.keep(ctx) })
+	c.ended.Go(func() { c.run(ctx) })
 	return c, nil
 }
 
@@ -114,15 +114,15 @@ func (c *Claim) claim(ctx context.Context) error {
 	return nil
 }
 
-// keep checks and renews the claim until Close.
-func (c *Claim) keep(ctx context.Context) {
+// run checks and renews the claim until Close.
+func (c *Claim) run(ctx context.Context) {
 	tick := time.NewTicker(c.opts.Every)
 	defer tick.Stop()
 	var reported error // to Lost; nil: the claim exists
 	for failures := 0; ; {
 		select {
 		case <-ctx.Done():
-			c.drop()
+			c.disconnect()
 			return
 		case <-tick.C:
 		}
@@ -153,13 +153,13 @@ func (c *Claim) renew(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		c.drop()
+		c.disconnect()
 	}
 	return c.claim(ctx)
 }
 
-// drop closes the connection.
-func (c *Claim) drop() {
+// disconnect closes the connection, if there is one.
+func (c *Claim) disconnect() {
 	if c.conn == nil {
 		return
 	}

@@ -69,8 +69,8 @@ func (s *postgresStore) commit(ctx context.Context, calls []*call) {
 }
 
 // settle finds out whether a transaction was committed to which there was no answer, and tries it again if it was not. The first
-// attempt may still be on its way then: as ids are unique, only one of the two can succeed, and if that is the first, the next
-// look finds its messages.
+// attempt may still be on its way then: as ids are unique, only one of the two can succeed, and if that is the first, findStored
+// finds its messages the next time.
 func (s *postgresStore) settle(ctx context.Context, calls []*call, err error) {
 	for {
 		select {
@@ -79,8 +79,8 @@ func (s *postgresStore) settle(ctx context.Context, calls []*call, err error) {
 			return
 		case <-time.After(settlePause):
 		}
-		missing, lookErr := s.look(ctx, calls)
-		if lookErr != nil {
+		missing, findErr := s.findStored(ctx, calls)
+		if findErr != nil {
 			continue
 		}
 		if calls = missing; len(calls) == 0 {
@@ -290,10 +290,10 @@ func (s *postgresStore) committed(messages int, refs bool) {
 	}
 }
 
-const sqlLook = `SELECT m.id, m.room, m.seq FROM messages m JOIN rooms r ON r.number = m.room WHERE m.id = ANY ($1)`
+const sqlFindStored = `SELECT m.id, m.room, m.seq FROM messages m JOIN rooms r ON r.number = m.room WHERE m.id = ANY ($1)`
 
-// look finds the calls whose drafts are stored, completes them, and returns the others.
-func (s *postgresStore) look(ctx context.Context, calls []*call) (missing []*call, err error) {
+// findStored finds the calls whose drafts are stored, completes them, and returns the others.
+func (s *postgresStore) findStored(ctx context.Context, calls []*call) (missing []*call, err error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	var ids []string
@@ -305,7 +305,7 @@ func (s *postgresStore) look(ctx context.Context, calls []*call) (missing []*cal
 	stored := make(map[string]rooms.Head)
 	var id string
 	var place rooms.Head
-	rows, _ := s.pool.Query(ctx, sqlLook, ids) // the error is in rows too
+	rows, _ := s.pool.Query(ctx, sqlFindStored, ids) // the error is in rows too
 	_, err = pgx.ForEachRow(rows, []any{&id, &place.Generation, &place.LastSeq}, func() error {
 		stored[id] = place
 		return nil

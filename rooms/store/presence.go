@@ -113,7 +113,7 @@ func (p *Presence) Space(ctx context.Context) (string, error) {
 // Watch implements rooms.Presence.
 func (p *Presence) Watch(notify func(rooms.Change)) {
 	p.notify = notify
-	p.done.Go(p.keep)
+	p.done.Go(p.run)
 }
 
 // Enter implements rooms.Presence.
@@ -214,8 +214,8 @@ func (p *Presence) Close(ctx context.Context) error {
 	return err
 }
 
-// keep renews the lease and writes pending entries until Close.
-func (p *Presence) keep() {
+// run renews the lease and writes pending entries until Close.
+func (p *Presence) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	p.done.Go(func() { <-p.stop; cancel() })
