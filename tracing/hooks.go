@@ -12,9 +12,8 @@ import (
 // Hooks reports deliveries: a span for each event and node, which ends when the last member's write has returned.
 func (t *Telemetry) Hooks() rooms.Hooks {
 	return rooms.Hooks{
-		Delivering:    t.delivering,
-		MemberDropped: func(context.Context, *rooms.Member) {},
-		RelayFailed:   func(context.Context, error) { t.metrics.relayErrors.Inc() },
+		Delivering:  t.delivering,
+		RelayFailed: func(context.Context, error) { t.metrics.relayErrors.Inc() },
 		CaughtUp: func(_ string, n int) {
 			t.metrics.catchUps.Inc()
 			t.metrics.caughtUp.Add(float64(n))
