@@ -10,21 +10,21 @@ import (
 	"github.com/traceroom/traceroom/app/bench/stats"
 )
 
-// Of the comparison of messages with and without a ref.
+// Parameters of the scenario refs.
 const (
 	refsMembers = 200
 	refsLimit   = 2.0
 )
 
-// refs compares what a delivery costs in a room in which all members send, each message with a ref, with what it costs
-// without: a sender gets its own messages with their refs, so that no two members are sent the same bytes.
+// refs compares what a delivery costs with and without a ref in every message, in a room in which all members send. A sender gets
+// its own messages with their refs, so that no two members are sent the same bytes.
 func (b *bench) refs(ctx context.Context) error {
 	without, with := own("traceroom"), own("traceroom")
 	with.Dialect = load.ChatRefs
 	var runs [2]series
 	for round := range b.opt.rounds {
 		for i := range runs {
-			which := (i + round) % 2 // neither always comes after the other
+			which := (i + round) % 2 // the order alternates
 			p := without
 			if which == 1 {
 				p = with

@@ -11,7 +11,7 @@ import (
 	"github.com/traceroom/traceroom/app/bench/stats"
 )
 
-// rooms compares many small rooms with one: in each room all members send, one message at a time.
+// rooms compares many small rooms with one. In each room all members send, one message at a time.
 func (b *bench) rooms(ctx context.Context) error {
 	const members, many = 4, 100
 	p := own("traceroom")
