@@ -1,5 +1,5 @@
-// People in a chat, for k6 (https://grafana.com/docs/k6/): they come, look around, read, type, talk, talk all at once,
-// lose their connection and come back, and leave.
+// Simulates people in a chat, for k6 (https://grafana.com/docs/k6/): they come, look around, read, type, talk, talk all at
+// once, lose their connection and resume, and leave.
 //
 //   k6 run dashboards/load.js
 //   k6 run -e CHAT_URL=http://localhost:8000 -e PEOPLE=200 -e DURATION=5m dashboards/load.js
@@ -20,12 +20,12 @@ const people = Number(__ENV.PEOPLE || 30);
 const duration = seconds(__ENV.DURATION || '1m');
 const arrival = Math.min(20, Math.ceil(duration / 5));
 
-// From sending a message to reading it back, which is when it is stored and everyone in the room has been written it.
+// From sending a message to reading it back: by then it is stored and on its way to everyone in the room.
 const echo = new Trend('chat_echo', true);
 const connecting = new Trend('chat_connecting', true);
 const said = new Counter('chat_messages_said');
 const heard = new Counter('chat_messages_heard');
-// Messages that a member should have been sent and was not.
+// Messages that a member should have received and did not.
 const gaps = new Counter('chat_gaps');
 // Messages that were sent and never came back.
 const lost = new Counter('chat_lost');
