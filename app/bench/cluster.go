@@ -189,13 +189,13 @@ func (b *bench) printCluster(runs []series) {
 			nats = figure(s.median(func(o outcome) float64 { return perMessage(o.FamilyCPU[1], o) })) + " µs"
 		}
 		t.add(fmt.Sprint(n),
-			figure(s.median(func(o outcome) float64 { return float64(o.Messages) / o.Seconds })),
+			figure(s.median(outcome.messageRate)),
 			figure(s.median(func(o outcome) float64 { return float64(o.Deliveries) / o.Seconds })),
 			figure(s.median(func(o outcome) float64 { return perMessage(o.ServerCPU, o) }))+" µs",
 			figure(stats.Median(s.cost()))+" µs",
 			figure(s.median(func(o outcome) float64 { return perMessage(o.FamilyCPU[0], o) }))+" µs",
 			nats,
-			percent(s.median(func(o outcome) float64 { return o.ServerCPU.Seconds() / o.Seconds })),
+			percent(s.median(outcome.serverLoad)),
 			percent(s.median(func(o outcome) float64 {
 				all := o.ServerCPU + o.ClientCPU + o.OtherCPU
 				for _, used := range o.FamilyCPU {

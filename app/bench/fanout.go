@@ -138,8 +138,8 @@ func (b *bench) printFanout(runs map[string]series) {
 			long.add(fmt.Sprintf("%d, %s", size, p.Name),
 				figure(stats.Median(cost))+" µs", figure(slices.Min(cost))+" to "+figure(slices.Max(cost)),
 				figure(ratio(size, p.Name, "gorilla")), figure(ratio(size, p.Name, "floor")),
-				figure(s.median(func(o outcome) float64 { return float64(o.Messages) / o.Seconds })),
-				percent(s.median(func(o outcome) float64 { return o.ServerCPU.Seconds() / o.Seconds })),
+				figure(s.median(outcome.messageRate)),
+				percent(s.median(outcome.serverLoad)),
 				percent(s.median(func(o outcome) float64 { return o.ClientCPU.Seconds() / o.Seconds })),
 				percent(s.median(outcome.others)),
 				lost(s), spans(p, s))

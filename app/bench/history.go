@@ -40,7 +40,7 @@ func (b *bench) history(ctx context.Context) error {
 	}
 	b.print("### A long history\n")
 	b.print("%d messages in %d rooms, stored at %s a second; the database takes %s.\n", filled.Sent, rooms,
-		figure(float64(filled.Messages)/filled.Seconds), mebibytes(db.Size()))
+		figure(filled.messageRate()), mebibytes(db.Size()))
 	t := table{head: []string{"", "measured", "at most", ""}}
 	t.add("start, until it is ready", figure(out.Ready.Seconds())+" s", "2 s", verdict(out.Ready <= 2*time.Second))
 	t.add(fmt.Sprintf("join with history (%d bytes), p50 of %d", out.Frame, out.JoinEach.N), milliseconds(out.JoinEach.P50), "", "")

@@ -77,6 +77,12 @@ type outcome struct {
 // perDelivery returns the server's CPU time for each message that one member got, in microseconds.
 func (o outcome) perDelivery() float64 { return o.ServerCPU.Seconds() * 1e6 / float64(o.Deliveries) }
 
+// messageRate returns how many messages were sent per second.
+func (o outcome) messageRate() float64 { return float64(o.Messages) / o.Seconds }
+
+// serverLoad returns the share of a core that the server used.
+func (o outcome) serverLoad() float64 { return o.ServerCPU.Seconds() / o.Seconds }
+
 // others returns the share of a core that other programs used meanwhile, at least 0: the kernel counts the whole machine's CPU time
 // in coarser steps than that of a process, so the difference may be slightly negative.
 func (o outcome) others() float64 { return max(o.OtherCPU.Seconds()/o.Seconds, 0) }

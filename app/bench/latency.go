@@ -55,7 +55,7 @@ func (b *bench) findSustained(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rate := float64(out.Messages) / out.Seconds
+	rate := out.messageRate()
 	for range 20 {
 		b.say("sustained rate: trying %.0f messages a second", rate)
 		plan := ratePlan(rate)

@@ -33,19 +33,14 @@ const (
 func (b *bench) viewer(ctx context.Context) error {
 	p, plan := own("traceroom"), b.fanoutPlan(viewerMembers)
 	rounds := viewerRounds * b.opt.rounds
-	var runs [2]series // alone, watched
-	for round := range rounds {
-		for i := range runs {
-			watched := (i + round) % 2 // the order alternates
-			b.say("viewer: round %d of %d, %d viewers", round+1, rounds, watched)
-			b.lab.watched = watched == 1
-			o, err := b.measureQuiet(ctx, p, plan)
-			b.lab.watched = false
-			if err != nil {
-				return err
-			}
-			runs[watched] = append(runs[watched], o)
-		}
+	runs, err := compare(rounds, func(round, watched int) (outcome, error) {
+		b.say("viewer: round %d of %d, %d viewers", round+1, rounds, watched)
+		b.lab.watched = watched == 1
+		defer func() { b.lab.watched = false }()
+		return b.measureQuiet(ctx, p, plan)
+	})
+	if err != nil {
+		return err
 	}
 	ratios := stats.Ratios(runs[1].cost(), runs[0].cost())
 	b.print("### A viewer of the live traces\n")
@@ -56,8 +51,8 @@ func (b *bench) viewer(ctx context.Context) error {
 		s := runs[i]
 		cost := s.cost()
 		t.add(name, precise(stats.Median(cost))+" µs", precise(slices.Min(cost))+" to "+precise(slices.Max(cost)),
-			figure(s.median(func(o outcome) float64 { return float64(o.Messages) / o.Seconds })),
-			percent(s.median(func(o outcome) float64 { return o.ServerCPU.Seconds() / o.Seconds })), percent(s.median(outcome.others)),
+			figure(s.median(outcome.messageRate)),
+			percent(s.median(outcome.serverLoad)), percent(s.median(outcome.others)),
 			lost(s), spans(p, s))
 	}
 	b.table(t)
