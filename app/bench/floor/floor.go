@@ -49,7 +49,7 @@ func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	go func() { r.read(ws); r.remove(m, done) }()
 }
 
-// read broadcasts the client's messages until the connection ends.
+// read hands on what the connection's client says until it has gone.
 func (r *Room) read(ws *websocket.Conn) {
 	for {
 		_, text, err := ws.ReadMessage()
