@@ -15,7 +15,7 @@ import (
 const (
 	logFileSize  = 10 << 20
 	logFilesKept = 50
-	logFileLook  = time.Second
+	logFileCheck = time.Second
 )
 
 // logFile is the file of the trace log, which no other process writes. It is rotated when it is full. If another program
@@ -27,8 +27,8 @@ type logFile struct {
 	file    lumberjack.Logger
 	device  *os.File
 	size    int64
-	as      os.FileInfo // of the open file; nil if none is open
-	looked  time.Time   // when the path was last compared with as
+	opened  os.FileInfo // of the open file; nil if none is open
+	checked time.Time   // when the path was last compared with opened
 }
 
 // openLogFile opens or creates the file and locks it. It ends a partial last line, which a killed process leaves.
@@ -72,7 +72,7 @@ func (f *logFile) open() error {
 	if err != nil {
 		return err
 	}
-	f.size, f.as, f.looked = info.Size(), info, time.Now()
+	f.size, f.opened, f.checked = info.Size(), info, time.Now()
 	if endsInALine(f.path, f.size) {
 		return nil
 	}
@@ -102,10 +102,10 @@ func (f *logFile) Write(p []byte) (int, error) {
 	if !f.regular {
 		return f.device.Write(p)
 	}
-	if f.as != nil && time.Since(f.looked) >= logFileLook {
-		f.look()
+	if f.opened != nil && time.Since(f.checked) >= logFileCheck {
+		f.check()
 	}
-	if f.as == nil {
+	if f.opened == nil {
 		if err := f.open(); err != nil {
 			return 0, err
 		}
@@ -120,19 +120,19 @@ func (f *logFile) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// look closes the file if it is no longer the one at path, or if it was truncated.
-func (f *logFile) look() {
-	f.looked = time.Now()
+// check closes the file if it is no longer the one at path, or if it was truncated.
+func (f *logFile) check() {
+	f.checked = time.Now()
 	now, err := os.Stat(f.path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && (!os.SameFile(now, f.as) || now.Size() < f.size) {
-		f.as = nil
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (!os.SameFile(now, f.opened) || now.Size() < f.size) {
+		f.opened = nil
 		_ = f.file.Close() // an error loses nothing: all data has been handed to the system
 	}
 }
 
 // rotate renames the full file and begins a new one.
 func (f *logFile) rotate() error {
-	f.as = nil // after a failure the next Write opens the file anew
+	f.opened = nil // after a failure the next Write opens the file anew
 	if err := f.file.Rotate(); err != nil {
 		return err
 	}

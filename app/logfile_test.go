@@ -22,7 +22,7 @@ func openLog(t *testing.T, path string) *logFile {
 
 func (f *logFile) say(t *testing.T, line string) {
 	t.Helper()
-	f.looked = time.Time{} // a check is due
+	f.checked = time.Time{} // a check is due
 	n, err := f.Write([]byte(line))
 	require.NoError(t, err)
 	require.Len(t, line, n)
@@ -58,9 +58,9 @@ func TestALogFileThatIsTakenAwayIsMadeAnew(t *testing.T) {
 	require.Equal(t, "five\n", text(t, path))
 
 	require.NoError(t, os.RemoveAll(filepath.Dir(path)))
-	_, err := f.Write([]byte("there is no folder\n")) // not looked
+	_, err := f.Write([]byte("there is no folder\n")) // the path was not checked
 	require.NoError(t, err)
-	f.looked = time.Time{}
+	f.checked = time.Time{}
 	_, err = f.Write([]byte("there is no folder\n"))
 	require.Error(t, err)
 	require.NoError(t, os.Mkdir(filepath.Dir(path), 0o700))

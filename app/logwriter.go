@@ -23,10 +23,10 @@ const (
 
 const (
 	// logPatience is how long a writer waits for a sink that has no buffer left. A sink that was in the same write all that
-	// time is stuck. The sink is checked logLooks times, so that it is not found stuck because the whole process was
+	// time is stuck. The sink is checked logChecks times, so that it is not found stuck because the whole process was
 	// suspended.
 	logPatience = 100 * time.Millisecond
-	logLooks    = 10
+	logChecks   = 10
 	// lastPatience is how long Stop waits for a sink that makes no progress but is not known to be stuck.
 	lastPatience = time.Second
 )
@@ -45,7 +45,7 @@ var errStuck = errors.New("does not take what is written")
 type logWriter struct {
 	sinks   []*logSink
 	eager   bool                                     // write each line at once, without gathering others
-	tell    func(s *logSink, lines int64, err error) // called when s begins to lose lines, and with lines 0 when it no longer does; may be nil
+	report  func(s *logSink, lines int64, err error) // called when s begins to lose lines, and with lines 0 when it no longer does; may be nil
 	stop    chan struct{}
 	flusher sync.WaitGroup
 
@@ -86,7 +86,7 @@ func (h *hole) add(n int64, from, to time.Time) {
 }
 
 // logSink is a destination of lines. Its goroutine, which newLogWriter starts and Stop ends, owns out, torn and broken. The
-// logWriter's mu guards stuck, full and hole. The goroutine flush owns told and losing.
+// logWriter's mu guards stuck, full and hole. The goroutine flush owns reported and losing.
 type logSink struct {
 	name    string
 	out     io.Writer
@@ -108,15 +108,15 @@ type logSink struct {
 	torn   bool // the last write ended within a line
 	broken hole // lines not written since the last successful write
 
-	told   int64 // lost when it was last checked
-	losing bool  // tell was called for lost lines
+	reported int64 // lost when it was last checked
+	losing   bool  // report was called for lost lines
 }
 
 var _ zapcore.WriteSyncer = (*logWriter)(nil)
 
 // newLogWriter returns a logWriter to the sinks, which share the given number of buffers. The caller must call Stop.
-func newLogWriter(buffers int, eager bool, tell func(*logSink, int64, error), sinks ...*logSink) *logWriter {
-	w := &logWriter{sinks: sinks, eager: eager, tell: tell, stop: make(chan struct{}), filling: &logBatch{}}
+func newLogWriter(buffers int, eager bool, report func(*logSink, int64, error), sinks ...*logSink) *logWriter {
+	w := &logWriter{sinks: sinks, eager: eager, report: report, stop: make(chan struct{}), filling: &logBatch{}}
 	for _, s := range sinks {
 		places := max(1, buffers/len(sinks)-1) // one more is being filled
 		s.places, s.queue, s.done = make(chan struct{}, places), make(chan logEntry, places), make(chan struct{})
@@ -166,7 +166,7 @@ func (w *logWriter) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if len(w.filling.lines) > 0 && len(w.filling.lines)+len(p) > logBuffer {
-		w.hand(nil)
+		w.enqueue(nil)
 	}
 	b := w.filling
 	if b.lines == nil {
@@ -175,14 +175,14 @@ func (w *logWriter) Write(p []byte) (int, error) {
 	b.lines = append(b.lines, p...)
 	b.n++
 	if w.eager {
-		w.hand(nil)
+		w.enqueue(nil)
 	}
 	return len(p), nil
 }
 
-// hand queues the batch that is being filled for all sinks, and waits for sinks without a free place as wait does. If written is
+// enqueue queues the batch that is being filled for all sinks, and waits for sinks without a free place as wait does. If written is
 // not nil, it receives one outcome for each sink. The caller holds mu.
-func (w *logWriter) hand(written chan error) {
+func (w *logWriter) enqueue(written chan error) {
 	b := w.filling
 	b.refs.Store(int32(len(w.sinks)))
 	for _, s := range w.sinks {
@@ -223,13 +223,13 @@ func (s *logSink) offer(e logEntry) bool {
 // wait waits for a free place, which it takes. It reports false if the sink is stuck.
 func (s *logSink) wait() bool {
 	s.full = time.Now()
-	look := time.NewTicker(logPatience / logLooks)
-	defer look.Stop()
-	for same, before := 0, int64(-1); same < logLooks; {
+	tick := time.NewTicker(logPatience / logChecks)
+	defer tick.Stop()
+	for same, before := 0, int64(-1); same < logChecks; {
 		select {
 		case s.places <- struct{}{}:
 			return true
-		case <-look.C:
+		case <-tick.C:
 		}
 		// A sink between two writes is only waiting for the processor.
 		if now := s.writes.Load(); now%2 == 1 && (now == before || before < 0) {
@@ -255,14 +255,14 @@ func (w *logWriter) flush() {
 		if w.mu.TryLock() { // otherwise somebody is writing, and may be waiting for a sink
 			if !w.stopped {
 				if w.filling.n > 0 {
-					w.hand(nil)
+					w.enqueue(nil)
 				}
 				w.markHoles()
 			}
 			w.mu.Unlock()
 		}
-		if w.tell != nil {
-			w.tellOfLost()
+		if w.report != nil {
+			w.reportLost()
 		}
 	}
 }
@@ -276,12 +276,12 @@ func (w *logWriter) markHoles() {
 	}
 }
 
-// tellOfLost calls tell when a sink begins to lose lines, and when it has lost none for logFlush.
-func (w *logWriter) tellOfLost() {
+// reportLost calls report when a sink begins to lose lines, and when it has lost none for logFlush.
+func (w *logWriter) reportLost() {
 	for _, s := range w.sinks {
 		lost := s.lost.Load()
-		more := lost - s.told
-		s.told = lost
+		more := lost - s.reported
+		s.reported = lost
 		if more > 0 == s.losing {
 			continue
 		}
@@ -290,7 +290,7 @@ func (w *logWriter) tellOfLost() {
 		if failure := s.failure.Swap(nil); failure != nil {
 			err = *failure
 		}
-		w.tell(s, more, err)
+		w.report(s, more, err)
 	}
 }
 
@@ -302,7 +302,7 @@ func (w *logWriter) Sync() error {
 		return nil
 	}
 	written := make(chan error, len(w.sinks))
-	w.hand(written)
+	w.enqueue(written)
 	w.mu.Unlock()
 	var errs []error
 	for range w.sinks {
@@ -341,7 +341,7 @@ func (w *logWriter) Stop(ctx context.Context) (ended bool) {
 		return true
 	}
 	if w.filling.n > 0 {
-		w.hand(nil)
+		w.enqueue(nil)
 	}
 	w.markHoles()
 	w.stopped = true

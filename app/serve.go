@@ -52,7 +52,7 @@ func (s *serve) Run(ctx context.Context, out *streams) (err error) {
 	}
 	defer func() {
 		err = errors.Join(err, stop.part("telemetry", stopTelemetry, func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(ctx, mostTelemetry)
+			ctx, cancel := context.WithTimeout(ctx, exportTimeout)
 			defer cancel()
 			if failed := telemetry.Shutdown(ctx); failed != nil {
 				log.Warn("some spans could not be exported", zap.Error(failed))

@@ -24,12 +24,12 @@ const (
 
 // How long PostgreSQL and the collector of traces are waited for at most, even if more time is left: either may be down.
 const (
-	mostPresence  = time.Second / 2
-	mostTelemetry = 2 * time.Second
+	presenceTimeout = time.Second / 2
+	exportTimeout   = 2 * time.Second
 )
 
-// leftBehind is how long a part may take to return after its context was cancelled.
-const leftBehind = 250 * time.Millisecond
+// partGrace is how long a part may take to return after its context was cancelled.
+const partGrace = 250 * time.Millisecond
 
 // stopping ends the parts of a server, each by its deadline. A part that has not ended by then is named in the log and left
 // behind, because the process is about to end; that is not an error.
@@ -50,7 +50,7 @@ func (s *stopping) until(by time.Duration) (context.Context, context.CancelFunc)
 func (s *stopping) part(name string, by time.Duration, end func(context.Context) error) error {
 	ctx, cancel := s.until(by)
 	defer cancel()
-	last, cancelLast := s.until(by + leftBehind)
+	last, cancelLast := s.until(by + partGrace)
 	defer cancelLast()
 	ended := make(chan error, 1)
 	go func() { ended <- end(ctx) }()
@@ -104,7 +104,7 @@ func (n *node) drain(stop *stopping) (err error) {
 	}
 	if n.presence != nil {
 		part("presence", stopPresence, func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(ctx, mostPresence)
+			ctx, cancel := context.WithTimeout(ctx, presenceTimeout)
 			defer cancel()
 			if failed := n.presence.Close(ctx); failed != nil {
 				n.log.Warn("the other nodes will notice only after a while that this one is gone", zap.Error(failed))
