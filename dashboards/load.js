@@ -68,7 +68,7 @@ const lines = [
   'Grüße aus Köln 👋', '今日はここまで', 'ça marche très bien',
 ];
 
-// How people differ: seconds between the things they say, and how many they say in one go.
+// How people differ: seconds between messages, and how many messages at a time.
 const tempers = [
   { share: 0.5, pause: [10, 30], burst: [1, 1] },
   { share: 0.35, pause: [3, 10], burst: [1, 2] },
@@ -118,9 +118,9 @@ class Visit {
   constructor(person, room, temper, leaveAt) {
     Object.assign(this, { person, room, temper, leaveAt });
     this.seq = undefined; // of the newest message read; not known before the first
-    this.waiting = new Map(); // when what was said and has not come back was said, by ref
+    this.waiting = new Map(); // by ref: when a message was sent that has not come back
     this.count = 0;
-    this.visit = Date.now().toString(36); // the same person may come again soon: refs must differ
+    this.visit = Date.now().toString(36); // makes refs differ if the same person comes again soon
     // Some lose their connection once.
     this.breakAt = Math.random() < 0.2 ? Date.now() + (leaveAt - Date.now()) * Math.random() : Infinity;
   }
@@ -139,7 +139,7 @@ class Visit {
     };
     ws.onmessage = (event) => this.read(JSON.parse(event.data));
     ws.onerror = (event) => {
-      // The server ends connections of a room that is deleted; what is sent into that moment has nobody to read it.
+      // The server closes the connections of a deleted room; a message sent at that moment is lost.
       if (ws.readyState === 1 || this.seq === undefined) {
         check(ws, { 'people get in': () => false });
         console.error(`${this.person} in ${this.room}: ${event.error}`);
@@ -184,7 +184,7 @@ class Visit {
     }
   }
 
-  // Sequence numbers have no holes, but deleted messages keep theirs; nobody deletes messages here.
+  // Sequence numbers have no gaps except for deleted messages, and nobody deletes messages here.
   took(seq) {
     if (this.seq !== undefined && seq > this.seq + 1) {
       gaps.add(seq - this.seq - 1);
@@ -192,7 +192,7 @@ class Visit {
     this.seq = this.seq === undefined ? seq : Math.max(this.seq, seq);
   }
 
-  // What comes next: leave, lose the connection, or say something after a while.
+  // Plans what comes next: leaving, losing the connection, or sending a message after a while.
   next() {
     const now = Date.now();
     if (now >= this.leaveAt || (now >= this.breakAt && this.waiting.size === 0)) {
@@ -228,7 +228,7 @@ class Visit {
     }
   }
 
-  // Leaves when all that was said has come back, or at the deadline.
+  // Leaves when all sent messages have come back, or at the deadline.
   leave(deadline) {
     if (this.waiting.size > 0 && Date.now() < deadline) {
       this.timer = setTimeout(() => this.leave(deadline), 50);
