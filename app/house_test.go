@@ -12,7 +12,7 @@ import (
 
 const module = "github.com/traceroom/traceroom"
 
-// The arrows between packages point one way, so that each can be read, and taken, without those above it.
+// The arrows between packages point one way, so that each package can be read and reused without those above it.
 func TestArrowsBetweenPackagesPointOneWay(t *testing.T) {
 	for _, rule := range []struct{ pkg, never string }{
 		{"./rooms", "net/http"}, {"./rooms", "database/sql"}, {"./rooms", "go.uber.org/zap"},
@@ -63,7 +63,7 @@ func standard(pkg string) bool {
 
 var listed = map[string][]string{}
 
-// deps are the packages that pkg is built from.
+// deps returns the packages that pkg is built from.
 func deps(t *testing.T, pkg string) []string {
 	t.Helper()
 	if list, ok := listed[pkg]; ok {
@@ -79,7 +79,7 @@ func deps(t *testing.T, pkg string) []string {
 	return list
 }
 
-// Until somebody asks for CORS there is none, and a comment stands where each server would be told of it.
+// There is no CORS until it is asked for. A comment marks where it would be configured.
 func TestCORSIsStillToDo(t *testing.T) {
 	for _, dir := range []string{"../web", "../web/socketio", "../web/socketio/engineio"} {
 		files, err := filepath.Glob(dir + "/*.go")

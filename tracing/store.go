@@ -62,12 +62,12 @@ func (s *tracedStore) Append(ctx context.Context, roomID string, drafts []rooms.
 
 func (s *tracedStore) Ping(ctx context.Context) error { return s.failed(s.Store.Ping(ctx)) }
 
-func (s *tracedStore) After(ctx context.Context, roomID string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *tracedStore) After(ctx context.Context, roomID string, seq int64, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	list, more, err := s.Store.After(ctx, roomID, seq, most)
 	return list, more, s.failed(err)
 }
 
-func (s *tracedStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *tracedStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	list, more, err := s.Store.Newest(ctx, roomID, seq, newest, most)
 	return list, more, s.failed(err)
 }

@@ -29,7 +29,7 @@ func (*numbering) Rooms(context.Context) ([]rooms.Room, error) { return nil, nil
 func (s *numbering) Room(_ context.Context, id string) (rooms.Room, error) {
 	return rooms.Room{ID: id, LastSeq: s.last}, nil
 }
-func (*numbering) Newest(context.Context, string, int64, int, rooms.Part) ([]*rooms.Message, bool, error) {
+func (*numbering) Newest(context.Context, string, int64, int, rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	return nil, false, nil
 }
 func (s *numbering) Append(_ context.Context, _ string, drafts []rooms.Draft) error {

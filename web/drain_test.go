@@ -46,7 +46,7 @@ func (s *deaf) Room(ctx context.Context, id string) (rooms.Room, error) {
 	return s.numbering.Room(ctx, id)
 }
 
-func (s *deaf) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *deaf) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	s.wait()
 	return s.numbering.Newest(ctx, id, seq, limit, most)
 }
