@@ -21,6 +21,10 @@ func TestArrowsBetweenPackagesPointOneWay(t *testing.T) {
 		{"./rooms/store", module + "/web"}, {"./rooms/store", module + "/tracing"}, {"./rooms/store", "go.opentelemetry.io"},
 		{"./rooms/relay", module + "/web"}, {"./rooms/relay", module + "/tracing"}, {"./rooms/relay", "go.opentelemetry.io"},
 		{"./tracing", module + "/web"}, {"./tracing", module + "/rooms/"}, {"./tracing", module + "/app"},
+		{"./tracing/span", module + "/"}, {"./tracing/inspect", module + "/"},
+		{"./tracing/otlp", module + "/rooms"}, {"./tracing/otlp", module + "/web"},
+		{"./tracing/tracelog", module + "/rooms"}, {"./tracing/tracelog", module + "/web"},
+		{"./tracing/live", module + "/rooms"}, {"./tracing/live", module + "/web"},
 		{"./web", module + "/rooms/"}, {"./web", module + "/app"},
 		{"./web/outbox", module + "/rooms"}, {"./web/outbox", module + "/tracing"},
 		{"./web/inbox", module + "/"}, {"./web/inbox", "github.com/gorilla"},
@@ -30,6 +34,21 @@ func TestArrowsBetweenPackagesPointOneWay(t *testing.T) {
 			if dep != module+strings.TrimPrefix(rule.pkg, ".") {
 				reached := dep == rule.never || strings.HasPrefix(dep, strings.TrimSuffix(rule.never, "/")+"/") && !standard(dep)
 				require.Falsef(t, reached, "%s reaches %s", rule.pkg, dep)
+			}
+		}
+	}
+}
+
+// What observes stands side by side: each Observer knows spans and no other Observer, and clients are served by what keeps traces
+// without all that makes them.
+func TestObserversKnowSpansAndNoOtherObserver(t *testing.T) {
+	for pkg, allowed := range map[string][]string{
+		"./tracing/otlp": {"/tracing/span"}, "./tracing/tracelog": {"/tracing/span"}, "./tracing/live": {"/tracing/span"},
+		"./web": {"/tracing/span", "/tracing/live"},
+	} {
+		for _, dep := range deps(t, pkg) {
+			if path, ok := strings.CutPrefix(dep, module); ok && strings.HasPrefix(path, "/tracing") && path != strings.TrimPrefix(pkg, ".") {
+				require.Contains(t, allowed, path, "%s reaches %s", pkg, dep)
 			}
 		}
 	}

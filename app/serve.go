@@ -147,10 +147,10 @@ func (n *node) start(ctx context.Context) (err error) {
 		return err
 	}
 	n.web = web.New(web.Config{
-		Service: service, Page: page.Handler(page.Config{JaegerUI: s.JaegerUI}), Metrics: n.telemetry.MetricsHandler(),
-		Traces: n.telemetry.TracesHandler(), Log: n.log, Version: version, Limits: s.webLimits(), Connecting: n.telemetry.Connecting,
+		Service: service, Page: page.Handler(page.Config{JaegerUI: s.JaegerUI, Refuse: web.Refuse}), Metrics: n.telemetry.MetricsHandler(),
+		Traces: n.telemetry.Live(), Log: n.log, Version: version, Limits: s.webLimits(), Connecting: n.telemetry.Connecting,
 	})
-	n.http.RegisterOnShutdown(n.telemetry.EndViews)
+	n.http.RegisterOnShutdown(n.telemetry.Live().EndViews)
 	handler := web.Bounded(n.telemetry.HTTP(n.web.Handler(), n.web.Route, func(r *http.Request) bool {
 		return web.IsSocket(r) || web.IsView(r) || web.IsProbe(r) && !s.TraceProbes
 	}), n.telemetry.Refused)
@@ -188,9 +188,7 @@ func (n *node) answer(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"status":"starting"}`+"\n")
 		return
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = io.WriteString(w, `{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"the server is starting"}`+"\n")
+	web.Refuse(w, http.StatusServiceUnavailable, "the server is starting")
 }
 
 // serve answers requests until ctx is cancelled.
