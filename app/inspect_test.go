@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -132,4 +133,12 @@ func TestTheInspectorReadsWhatTheProgramWrites(t *testing.T) {
 	require.Equal(t, 1, broken.Code)
 	require.Contains(t, broken.Stderr, fmt.Sprintf("traceroom.jsonl:%d: ", bytes.Count(whole[:at], []byte("\n"))+1))
 	require.Contains(t, broken.Stdout, `"function":"receive"`)
+}
+
+func TestTheInspectorsExitStatusIsThatOfItsHelp(t *testing.T) {
+	broken := filepath.Join(t.TempDir(), "broken.jsonl")
+	require.NoError(t, os.WriteFile(broken, []byte("no JSON\n"), 0o600))
+	for status, args := range map[int][]string{1: {"inspect", "check", broken}, 2: {"inspect", broken + ".gone"}} {
+		require.Equal(t, status, run(args, io.Discard, io.Discard), args)
+	}
 }

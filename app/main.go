@@ -32,7 +32,7 @@ func main() {
 }
 
 // run parses args and runs the command that they name. It returns the exit status: 0 on success, 1 on failure, 2 if a flag
-// or an environment variable cannot be used.
+// or an environment variable cannot be used; inspect has its own.
 func run(args []string, stdout, stderr io.Writer) int {
 	var cli commands
 	exit := -1
@@ -69,11 +69,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 	parsed.Bind(&streams{stdout, stderr})
 	parsed.Bind(inspect.Standard())
 	if err := parsed.Run(); err != nil {
-		var finding *inspect.Error
-		if errors.As(err, &finding) && finding.Status == inspect.StatusFindings {
-			return finding.Status // already reported
+		var inspection *inspect.Error
+		if errors.As(err, &inspection) && inspection.Status == inspect.StatusFindings {
+			return inspection.Status // already reported
 		}
 		fmt.Fprintf(stderr, "traceroom: %v\n", err)
+		if inspection != nil {
+			return inspection.Status
+		}
 		var flag *unusableError
 		var env *unusableEnvError
 		if errors.As(err, &flag) || errors.As(err, &env) {
