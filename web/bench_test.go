@@ -16,6 +16,7 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/rooms/relay"
 	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/tracing/span"
 )
 
 // numbering is a Store that only gives messages their numbers.
@@ -78,7 +79,7 @@ func observedRoom(tb testing.TB, members int) (say func()) {
 		require.NoError(tb, err)
 		answered(http.StatusSwitchingProtocols)
 	}
-	ctx = tracing.Detach(ctx) // as every frame begins
+	ctx = span.Detach(ctx) // as every frame begins
 	frame := []byte(`{"type":"message","text":"0123456789012345678901234567890123456789012345678901234567890123","ref":"17"}`)
 	sent := make(chan error, 1)
 	return func() {

@@ -95,9 +95,6 @@ func schemaName(t reflect.Type, hint string) string {
 func (s *Server) docs(api huma.API) {
 	doc := api.OpenAPI()
 	describeOthers(doc)
-	if s.cfg.Traces != nil {
-		describeTraces(doc)
-	}
 	complete(doc)
 	// Made when first asked for: most servers never are.
 	made := sync.OnceValue(func() *published { return publish(doc) })

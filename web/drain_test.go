@@ -18,7 +18,7 @@ import (
 
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/rooms/relay"
-	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/tracing/span"
 )
 
 // deaf is a Store that answers nothing while it hangs, not even when its caller has gone.
@@ -170,6 +170,6 @@ func TestAConnectionThatComesTooLateEndsInATraceOfItsOwn(t *testing.T) {
 	defer conn.Close()
 	_, _, err = conn.ReadMessage()
 	require.True(t, websocket.IsCloseError(err, websocket.CloseGoingAway), err)
-	require.Empty(t, tracing.TraceID(<-service.ended))
+	require.Empty(t, span.TraceID(<-service.ended))
 	s.Close()
 }

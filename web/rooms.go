@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/traceroom/traceroom/rooms"
-	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/tracing/span"
 )
 
 type roomPath struct {
@@ -153,6 +153,6 @@ func (s *Server) rooms(api huma.API) {
 // logFault logs an error that is the server's own fault, with the id of its trace.
 func (s *Server) logFault(ctx context.Context, doing string, err error) {
 	if e := rooms.AsError(err); e.Code == rooms.CodeUnavailable {
-		s.cfg.Log.Error(doing, zap.Error(err), zap.String("trace_id", tracing.TraceID(ctx)))
+		s.cfg.Log.Error(doing, zap.Error(err), zap.String("trace_id", span.TraceID(ctx)))
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/traceroom/traceroom/rooms"
-	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/tracing/span"
 	"github.com/traceroom/traceroom/web/inbox"
 	"github.com/traceroom/traceroom/web/outbox"
 )
@@ -136,7 +136,7 @@ func (c *socket) upgrade(w http.ResponseWriter, r *http.Request, answered func(i
 
 // begin joins the room and starts to read. ctx is that of the request; it is not kept.
 func (c *socket) begin(ctx context.Context, req rooms.Join) {
-	c.ctx = tracing.Detach(ctx)
+	c.ctx = span.Detach(ctx)
 	m, err := c.sockets.server.join(ctx, c.conn, req)
 	if err != nil && c.out.Open() { // if it has ended, the reader finds out why
 		e := rooms.AsError(err)
@@ -292,7 +292,7 @@ func (c *socket) message(op inbox.Op, p []byte) error {
 func (c *socket) handle(f frame, now time.Time) error {
 	ctx := c.ctx
 	if f.TraceParent != "" {
-		ctx = tracing.Extract(ctx, rooms.TraceContext{Parent: f.TraceParent, State: f.TraceState})
+		ctx = span.Extract(ctx, f.TraceParent, f.TraceState)
 	}
 	service := c.sockets.server.cfg.Service
 	ref := f.Ref // all that is kept of the frame until the message is stored

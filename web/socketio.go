@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/traceroom/traceroom/rooms"
-	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/tracing/span"
 	"github.com/traceroom/traceroom/web/outbox"
 	"github.com/traceroom/traceroom/web/socketio"
 	"github.com/traceroom/traceroom/web/socketio/engineio"
@@ -98,7 +98,7 @@ func (x *socketIO) connecting(_ context.Context, r *http.Request) context.Contex
 	if opened, ok := r.Context().Value(openedKey{}).(**session); ok {
 		*opened = c
 	}
-	c.ctx = context.WithValue(tracing.Detach(ctx), sessionKey{}, c)
+	c.ctx = context.WithValue(span.Detach(ctx), sessionKey{}, c)
 	return c.ctx
 }
 
@@ -234,7 +234,7 @@ type chatroom struct {
 func (c *session) join(ev *socketio.Event) {
 	req, trace, err := c.parse(ev)
 	if err == nil {
-		err = c.joinRoom(tracing.Extract(c.ctx, trace), req)
+		err = c.joinRoom(span.Extract(c.ctx, trace.Parent, trace.State), req)
 	}
 	if err != nil {
 		c.refuse(err)
@@ -280,7 +280,7 @@ func (c *session) leave(ev *socketio.Event) {
 	delete(c.joined, req.RoomID)
 	c.mu.Unlock()
 	if m != nil {
-		c.leaveRoom(tracing.Extract(c.ctx, trace), m)
+		c.leaveRoom(span.Extract(c.ctx, trace.Parent, trace.State), m)
 	}
 	c.answer(ev, "left", req.RoomID)
 }

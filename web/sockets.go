@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/traceroom/traceroom/rooms"
-	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/tracing/span"
 	"github.com/traceroom/traceroom/web/outbox"
 )
 
@@ -182,7 +182,7 @@ func (ss *sockets) serve(w http.ResponseWriter, r *http.Request) {
 		ss.server.places.Leave()
 		c.out.Finish(closeGoingAway.frame(), closeGrace)
 		c.out.ReadDone()
-		ss.disconnected(tracing.Detach(ctx), c, closeGoingAway.closing())
+		ss.disconnected(span.Detach(ctx), c, closeGoingAway.closing())
 		return
 	}
 	c.begin(ctx, req)
