@@ -216,9 +216,11 @@ func (q *queue) reuseArrivals(arrivals []arrival) {
 //
 // Measured on the whole server, with everything observed: a delivery to 8 members took 3.9 instead of 4.7 × the CPU that gorilla's
 // chat example takes, one to 200 members 0.98 instead of 1.25. BenchmarkRoom/lively stores 10 messages with an append; without gather,
-// 4.
+// 4, and a message takes 6.8 instead of 5.8 µs of CPU.
 func (q *queue) gather() {
-	runtime.Gosched() // others add their tasks: without it, 4 messages with an append instead of 7 if nobody waits
+	// Others add their tasks: 9.9 instead of 9.5 messages with an append in BenchmarkRoom/lively, and 7.2 instead of 4.2 if the owner
+	// does not wait for any.
+	runtime.Gosched()
 	q.mu.Lock()
 	n := len(q.tasks)
 	wait := n > 0 && n < q.gatheredLast && len(q.arrivals) == 0
@@ -245,7 +247,7 @@ func (q *queue) gather() {
 
 // rest waits for work for as long as most. It reports false if none came: the owner must end then. An owner could end as soon as
 // it has nothing to do, but each new goroutine grows its stack anew under the store's calls: 1.4 of 34 µs a message to 8 members on
-// the whole server (BenchmarkRoom/calm).
+// the whole server, 180 instead of 145 in BenchmarkRoom/calm.
 func (q *queue) rest(most time.Duration) bool {
 	if most > 0 && q.waiter.await(q.roused, most) {
 		return true

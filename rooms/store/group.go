@@ -92,7 +92,8 @@ func (g *group) append(ctx context.Context, roomID string, drafts []rooms.Draft)
 		g.release(c)
 		return err
 	case p := <-g.permits:
-		// Other rooms add their calls: without it, 3 messages in a transaction instead of 34 (BenchmarkAppendRooms).
+		// Other rooms add their calls. On PostgreSQL 64 rooms that write at once store 12.5 instead of 10 messages with a transaction,
+		// and a message takes 20.7 instead of 22.3 µs of this process's CPU (BenchmarkPostgres/rooms). On SQLite it costs nothing.
 		runtime.Gosched()
 		for c.state.Load() == waiting {
 			g.run(ctx, p)

