@@ -183,6 +183,25 @@ func TestSQLiteForgets(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// TestSQLiteForgetsArguments has an append fail after it has bound a row with a parent: the next message has none.
+func TestSQLiteForgetsArguments(t *testing.T) {
+	s := open(t, "sqlite://:memory:")
+	defer s.Close()
+	storetest.CreateRoom(t, s, "a")
+	first := storetest.Append(t, s, "a", "first")[0]
+	reply := func(parent string) rooms.Draft {
+		m := storetest.NewMessage("a", "reply")
+		m.IsReply, m.ParentID = true, parent
+		return rooms.Draft{Message: m}
+	}
+	require.ErrorIs(t, s.Append(t.Context(), "a", []rooms.Draft{reply(first.ID), reply("no id")}), errNoID)
+	alone := reply("")
+	require.NoError(t, s.Append(t.Context(), "a", []rooms.Draft{alone}))
+	got, err := s.Message(t.Context(), alone.Message.ID)
+	require.NoError(t, err)
+	require.Equal(t, alone.Message, got)
+}
+
 // crashEnv names the variable with the database for a child process that writes to it until it is killed.
 const crashEnv = "STORE_TEST_WRITE_TO"
 
