@@ -2,9 +2,7 @@ package inspect
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
-	"slices"
 	"strconv"
 )
 
@@ -14,18 +12,12 @@ import (
 // Times are seconds, in milliseconds' steps, as the log has them; durations are nanoseconds. Our module is both its class,
 // by which some of its tools group calls, and its module, which they show where there is no class.
 func (f *flowtrace) show2(v *view) error {
-	ev := f.events[:0]
-	for i := range v.rows {
-		if s := v.rows[i].span; s.begun {
-			ev = append(ev, flowEvent{s.enterSeq, i, false})
-		}
-		if s := v.rows[i].span; s.ended {
-			ev = append(ev, flowEvent{s.exitSeq, i, true})
-		}
+	f.events = f.events[:0]
+	for i, r := range v.rows {
+		f.add(r.span, i)
 	}
-	slices.SortFunc(ev, func(a, b flowEvent) int { return cmp.Compare(a.seq, b.seq) })
-	f.events = ev
-	for _, e := range ev {
+	f.sort()
+	for _, e := range f.events {
 		r := v.read(e.at)
 		f.buf = f.line2(f.buf[:0], v, r, e.exit)
 		if err := f.out.write(f.buf); err != nil {

@@ -9,12 +9,7 @@ import (
 // jsonTrace appends a trace as one line of JSON.
 func jsonTrace(b []byte, v *view, marks bool) []byte {
 	start, micros := v.t.bounds(v.now)
-	failed := 0
-	for _, r := range v.rows {
-		if r.failed {
-			failed++
-		}
-	}
+	failed := v.failed()
 	b = append(b, `{"trace_id":"`...)
 	b = v.t.id.append(b)
 	b = append(b, `","start":`...)

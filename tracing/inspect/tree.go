@@ -37,12 +37,7 @@ const stamps = "2006-01-02 15:04:05.000"
 // write writes all of v under a heading. With marks, rows that the filter asked for are pointed out.
 func (t *tree) write(v *view, marks bool) error {
 	start, micros := v.t.bounds(v.now)
-	failed := 0
-	for _, r := range v.rows {
-		if r.failed {
-			failed++
-		}
-	}
+	failed := v.failed()
 	b := t.buf[:0]
 	b = t.as(b, bold, time.UnixMilli(start).In(t.zone).Format(stamps))
 	b = append(b, "  trace "...)
