@@ -126,16 +126,6 @@ func (b *bench) measureCluster(ctx context.Context, pg *pgtest.Server, database 
 		plan.Families = append(plan.Families, nats.PID())
 	}
 	var nodes []*peers.Running
-	stopped := false
-	stop := func() {
-		if !stopped {
-			for _, node := range nodes {
-				node.Stop(15 * time.Second)
-			}
-			stopped = true
-		}
-	}
-	defer stop()
 	for i := range n {
 		at := peers.Place{Dir: filepath.Join(dir, fmt.Sprint(i)), Core: nodeCore(i), Collector: l.otlp, Built: l.built}
 		if err := os.Mkdir(at.Dir, 0o755); err != nil {
@@ -145,6 +135,7 @@ func (b *bench) measureCluster(ctx context.Context, pg *pgtest.Server, database 
 		if err != nil {
 			return out, fmt.Errorf("node %d: %w", i+1, err)
 		}
+		defer node.Stop(stopGrace)
 		nodes = append(nodes, node)
 		if i == 0 {
 			plan.Addr, plan.ServerPID = node.Addr, node.PID()
@@ -158,7 +149,9 @@ func (b *bench) measureCluster(ctx context.Context, pg *pgtest.Server, database 
 	for _, node := range nodes {
 		out.CaughtUp += metric(ctx, node.Addr, "traceroom_relay_caught_up_total")
 	}
-	stop()
+	for _, node := range nodes {
+		node.Stop(stopGrace)
+	}
 	now, err := l.counts(ctx)
 	if err != nil {
 		return out, err

@@ -77,22 +77,19 @@ func shapeOf(members int) shape {
 // series is the outcomes of one server at one size, by round.
 type series []outcome
 
-func (s series) cost() []float64 {
+func (s series) cost() []float64 { return s.each(outcome.perDelivery) }
+
+// each returns f of each round.
+func (s series) each(f func(outcome) float64) []float64 {
 	v := make([]float64, len(s))
 	for i, o := range s {
-		v[i] = o.perDelivery()
+		v[i] = f(o)
 	}
 	return v
 }
 
 // median returns the median of f over the rounds.
-func (s series) median(f func(outcome) float64) float64 {
-	v := make([]float64, len(s))
-	for i, o := range s {
-		v[i] = f(o)
-	}
-	return stats.Median(v)
-}
+func (s series) median(f func(outcome) float64) float64 { return stats.Median(s.each(f)) }
 
 func (s series) sum(f func(outcome) int64) (n int64) {
 	for _, o := range s {

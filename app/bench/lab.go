@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -44,6 +43,9 @@ func assign() cores {
 	n := runtime.NumCPU()
 	return cores{server: n - 1, clients: 0, collector: min(1, max(n-2, 0))}
 }
+
+// stopGrace is how long a server may take to stop.
+const stopGrace = 15 * time.Second
 
 func newLab(ctx context.Context, dir string, built peers.Built) (*lab, error) {
 	l := &lab{dir: dir, built: built, cores: assign()}
@@ -117,14 +119,7 @@ func (l *lab) measureIn(ctx context.Context, dir string, p peers.Peer, plan load
 		return out, err
 	}
 	out.Ready = time.Since(begin)
-	stopped := false
-	stop := func() {
-		if !stopped {
-			srv.Stop(15 * time.Second)
-			stopped = true
-		}
-	}
-	defer stop()
+	defer srv.Stop(stopGrace)
 
 	plan.Addr, plan.ServerPID, plan.CollectorPID = srv.Addr, srv.PID(), l.traces.PID()
 	plan.Dialect, plan.Silent = p.Dialect, p.Silent
@@ -151,9 +146,9 @@ func (l *lab) measureIn(ctx context.Context, dir string, p peers.Peer, plan load
 	}
 	out.Dropped = -1
 	if p.PerMessage > 0 {
-		out.Dropped = dropped(ctx, srv.Addr)
+		out.Dropped = metric(ctx, srv.Addr, "traceroom_spans_dropped_total")
 	}
-	stop()
+	srv.Stop(stopGrace)
 	now, err := l.counts(ctx)
 	if err != nil {
 		return out, err
@@ -217,11 +212,6 @@ func (l *lab) counts(ctx context.Context) (c collector.Counts, err error) {
 	return c, json.NewDecoder(res.Body).Decode(&c)
 }
 
-// dropped asks a server how many spans it could not export; -1 if it has no such metric.
-func dropped(ctx context.Context, addr string) float64 {
-	return metric(ctx, addr, "traceroom_spans_dropped_total")
-}
-
 // metric asks a server for a metric and returns the sum of its series; -1 if there are none.
 func metric(ctx context.Context, addr, want string) float64 {
 	res, err := get(ctx, "http://"+addr+"/metrics")
@@ -244,31 +234,21 @@ func metric(ctx context.Context, addr, want string) float64 {
 	return sum
 }
 
+// client is for what is read at once: its time limit includes the body.
+var client = http.Client{Timeout: 10 * time.Second}
+
 func get(ctx context.Context, url string) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		cancel()
 		return nil, err
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
-		cancel()
 		return nil, err
 	}
-	res.Body = cancelling{res.Body, cancel}
 	if res.StatusCode != http.StatusOK {
 		res.Body.Close()
 		return nil, errors.New(url + ": " + res.Status)
 	}
 	return res, nil
 }
-
-// cancelling cancels a request's context when its body is closed.
-type cancelling struct {
-	io.ReadCloser
-	cancel context.CancelFunc
-}
-
-// Close implements io.Closer.
-func (c cancelling) Close() error { defer c.cancel(); return c.ReadCloser.Close() }

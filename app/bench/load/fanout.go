@@ -163,16 +163,24 @@ func (e *engine) closedLoop(ctx context.Context) (pump func(time.Duration) error
 		}
 	}
 	e.sendDue()
-	return func(d time.Duration) error {
-		for end := time.Now().Add(d); ; {
-			left := time.Until(end)
-			if left <= 0 || e.enough() {
-				return nil
-			}
-			if err := e.waitFor(ctx, min(left, 100*time.Millisecond)); err != nil {
-				return err
-			}
+	return func(d time.Duration) error { return e.pump(ctx, d, func() {}) }
+}
+
+// pump keeps a loop running for d, or until enough messages are sent. It calls tick for each tick of the timer.
+func (e *engine) pump(ctx context.Context, d time.Duration, tick func()) error {
+	for end := time.Now().Add(d); ; {
+		left := time.Until(end)
+		if left <= 0 || e.enough() {
+			return nil
 		}
+		n, err := e.wait(ctx, min(left, 100*time.Millisecond))
+		if err != nil {
+			return err
+		}
+		for range n {
+			tick()
+		}
+		e.sendDue()
 	}
 }
 
@@ -187,31 +195,19 @@ func (e *engine) openLoop(ctx context.Context) (pump func(time.Duration) error, 
 		return nil, err
 	}
 	due := time.Since(e.epoch)
-	return func(d time.Duration) error {
-		for end := time.Now().Add(d); ; {
-			left := time.Until(end)
-			if left <= 0 || e.enough() {
-				return nil
-			}
-			n, err := e.wait(ctx, min(left, 100*time.Millisecond))
-			if err != nil {
-				return err
-			}
-			for range n {
-				due += interval
-				r := e.rooms[turn%len(e.rooms)]
-				c := r.clients[turn/len(e.rooms)%e.plan.Senders]
-				turn++
-				if c.gone {
-					continue
-				}
-				e.sentAt[r.number] = append(e.sentAt[r.number], due)
-				e.say(c, r.number, r.ledger.send(c.index))
-				e.mark(c)
-			}
-			e.sendDue()
+	tick := func() {
+		due += interval
+		r := e.rooms[turn%len(e.rooms)]
+		c := r.clients[turn/len(e.rooms)%e.plan.Senders]
+		turn++
+		if c.gone {
+			return
 		}
-	}, nil
+		e.sentAt[r.number] = append(e.sentAt[r.number], due)
+		e.say(c, r.number, r.ledger.send(c.index))
+		e.mark(c)
+	}
+	return func(d time.Duration) error { return e.pump(ctx, d, tick) }, nil
 }
 
 // settle stops sending, waits until all messages are delivered or no more arrive, and fills in the totals.

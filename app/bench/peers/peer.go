@@ -96,21 +96,13 @@ func startGorilla(ctx context.Context, at Place) (*Running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Running{p, addr}
-	for {
+	return awaitAnswer(ctx, &Running{p, addr}, func() error {
 		c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-		if err == nil {
-			return r, c.Close()
+		if err != nil {
+			return err
 		}
-		select {
-		case <-p.Ended():
-			return nil, fmt.Errorf("it ended: %s", p.Output())
-		case <-ctx.Done():
-			p.Stop(0)
-			return nil, err
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
+		return c.Close()
+	})
 }
 
 func startNode(ctx context.Context, at Place) (*Running, error) {
@@ -148,25 +140,36 @@ func startAndProbe(ctx context.Context, c proc.Command) (*Running, error) {
 	if err != nil {
 		return nil, err
 	}
-	for {
+	return awaitAnswer(ctx, r, func() error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.Addr+"/readyz", nil)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return fmt.Errorf("/readyz: %w", err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return errors.New("/readyz: " + res.Status)
+		}
+		return nil
+	})
+}
+
+// awaitAnswer calls ask until it succeeds. It stops r if ctx is cancelled before that.
+func awaitAnswer(ctx context.Context, r *Running, ask func() error) (*Running, error) {
+	for {
+		err := ask()
 		if err == nil {
-			res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return r, nil
-			}
-			err = errors.New(res.Status)
+			return r, nil
 		}
 		select {
 		case <-r.Ended():
 			return nil, fmt.Errorf("it ended: %s", r.Output())
 		case <-ctx.Done():
 			r.Stop(0)
-			return nil, fmt.Errorf("/readyz: %w", err)
+			return nil, err
 		case <-time.After(2 * time.Millisecond):
 		}
 	}

@@ -58,29 +58,26 @@ func Next(b []byte) (f Frame, n int, err error) {
 // AppendClient appends a client's whole frame to dst. The mask's key is zero, so that the payload stands there as it is;
 // servers unmask it all the same.
 func AppendClient(dst []byte, op byte, payload []byte) []byte {
-	dst = append(dst, 0x80|op)
-	switch n := len(payload); {
-	case n < 126:
-		dst = append(dst, 0x80|byte(n))
-	case n < 1<<16:
-		dst = binary.BigEndian.AppendUint16(append(dst, 0x80|126), uint16(n))
-	default:
-		dst = binary.BigEndian.AppendUint64(append(dst, 0x80|127), uint64(n))
-	}
+	dst = appendHead(dst, op, 0x80, len(payload))
 	dst = append(dst, 0, 0, 0, 0)
 	return append(dst, payload...)
 }
 
 // AppendServer appends a server's whole text frame to dst.
 func AppendServer(dst, payload []byte) []byte {
-	dst = append(dst, 0x80|TextFrame)
-	switch n := len(payload); {
+	return append(appendHead(dst, TextFrame, 0, len(payload)), payload...)
+}
+
+// appendHead appends the beginning of a whole frame with n bytes of payload: its opcode and its length, with the bit masked if the
+// key of a mask follows.
+func appendHead(dst []byte, op, masked byte, n int) []byte {
+	dst = append(dst, 0x80|op)
+	switch {
 	case n < 126:
-		dst = append(dst, byte(n))
+		return append(dst, masked|byte(n))
 	case n < 1<<16:
-		dst = binary.BigEndian.AppendUint16(append(dst, 126), uint16(n))
+		return binary.BigEndian.AppendUint16(append(dst, masked|126), uint16(n))
 	default:
-		dst = binary.BigEndian.AppendUint64(append(dst, 127), uint64(n))
+		return binary.BigEndian.AppendUint64(append(dst, masked|127), uint64(n))
 	}
-	return append(dst, payload...)
 }

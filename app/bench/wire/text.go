@@ -1,6 +1,10 @@
 package wire
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+)
 
 // TextSize is how long every measured message's text is, in bytes.
 const TextSize = 64
@@ -9,7 +13,6 @@ const TextSize = 64
 const mark = '~'
 
 const (
-	digits = "0123456789abcdef"
 	filler = " the quick brown fox jumps over the lazy dog, twic"
 	// SyncRoom is a room number that stands for no room: messages that only find out who is there carry it.
 	SyncRoom = 0xffff
@@ -36,13 +39,10 @@ func AppendText(dst []byte, room uint16, n uint32) []byte {
 
 // AppendNumber appends four hexadecimal digits of the room and eight of the message's number in it.
 func AppendNumber(dst []byte, room uint16, n uint32) []byte {
-	for s := 12; s >= 0; s -= 4 {
-		dst = append(dst, digits[room>>s&0xf])
-	}
-	for s := 28; s >= 0; s -= 4 {
-		dst = append(dst, digits[n>>s&0xf])
-	}
-	return dst
+	var number [NumberSize / 2]byte
+	binary.BigEndian.PutUint16(number[:], room)
+	binary.BigEndian.PutUint32(number[2:], n)
+	return hex.AppendEncode(dst, number[:])
 }
 
 // FindText looks for the first text in payload. It returns what follows it, nil if there is none. A text that is there
@@ -56,23 +56,9 @@ func FindText(payload []byte) (room uint16, n uint32, rest []byte, ok bool) {
 	if len(payload) < TextSize || string(payload[head:TextSize-1]) != filler || payload[TextSize-1] != '.' {
 		return 0, 0, nil, false
 	}
-	var v uint64
-	for _, c := range payload[1:head] {
-		d := unhex[c]
-		if d > 0xf {
-			return 0, 0, nil, false
-		}
-		v = v<<4 | uint64(d)
+	var number [NumberSize / 2]byte
+	if _, err := hex.Decode(number[:], payload[1:head]); err != nil {
+		return 0, 0, nil, false
 	}
-	return uint16(v >> 32), uint32(v), payload[TextSize:], true
+	return binary.BigEndian.Uint16(number[:]), binary.BigEndian.Uint32(number[2:]), payload[TextSize:], true
 }
-
-var unhex = func() (t [256]byte) {
-	for i := range t {
-		t[i] = 0xff
-	}
-	for i, c := range []byte(digits) {
-		t[c] = byte(i)
-	}
-	return t
-}()
