@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -45,9 +46,7 @@ func OpenClaim(ctx context.Context, s rooms.Store, opts ClaimOptions) (*Claim, e
 	if !ok {
 		return nil, errors.New("only PostgreSQL can be claimed")
 	}
-	if opts.Every == 0 {
-		opts.Every = leaseRenewal
-	}
+	opts.Every = cmp.Or(opts.Every, leaseRenewal)
 	for _, f := range []*func(){&opts.Waiting, &opts.Regained} {
 		if *f == nil {
 			*f = func() {}

@@ -156,12 +156,9 @@ func awaitPostgres(ctx context.Context, pool *pgxpool.Pool, wait time.Duration) 
 		if err == nil {
 			return nil
 		}
-		var answer *pgconn.PgError
-		if errors.As(err, &answer) {
-			switch answer.Code {
-			case "28000", "28P01", "3D000": // not allowed, wrong password, no such database
-				return err
-			}
+		switch codeOf(err) {
+		case "28000", "28P01", "3D000": // not allowed, wrong password, no such database
+			return err
 		}
 		if ctx.Err() != nil || time.Until(until) <= 0 {
 			config := pool.Config().ConnConfig
@@ -232,4 +229,21 @@ func (s *postgresStore) exec(ctx context.Context, query string, args ...any) (in
 	defer cancel()
 	tag, err := s.pool.Exec(ctx, query, args...)
 	return tag.RowsAffected(), err
+}
+
+// execOne executes a statement that changes one row. It returns none if there was no such row.
+func (s *postgresStore) execOne(ctx context.Context, none error, query string, args ...any) error {
+	n, err := s.exec(ctx, query, args...)
+	if err == nil && n == 0 {
+		return none
+	}
+	return err
+}
+
+// codeOf returns the code of PostgreSQL's error (SQLSTATE); empty if err is none of PostgreSQL's.
+func codeOf(err error) string {
+	if answer, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return answer.Code
+	}
+	return ""
 }

@@ -108,8 +108,7 @@ func fail(calls []*call, err error) {
 // refused reports whether err means that the transaction has not been committed and will not be: PostgreSQL answered with an
 // error, or was never asked.
 func refused(err error) bool {
-	var answer *pgconn.PgError
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return answer.SeverityUnlocalized == "ERROR"
 	}
 	return errors.Is(err, errNotAsked) || pgconn.SafeToRetry(err)
@@ -120,20 +119,16 @@ var errNotAsked = errors.New("PostgreSQL cannot be reached")
 
 // isOfData reports whether PostgreSQL refused the data: a data exception, or a violated constraint.
 func isOfData(err error) bool {
-	var answer *pgconn.PgError
-	return errors.As(err, &answer) && (strings.HasPrefix(answer.Code, "22") || strings.HasPrefix(answer.Code, "23"))
+	return strings.HasPrefix(codeOf(err), "22") || strings.HasPrefix(codeOf(err), "23")
 }
 
 // isRefTaken reports whether err means that a room has a message of the client under one of the refs.
 func isRefTaken(err error) bool {
-	var answer *pgconn.PgError
-	return errors.As(err, &answer) && answer.Code == uniqueViolation && answer.TableName == "message_refs"
+	answer, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && answer.Code == uniqueViolation && answer.TableName == "message_refs"
 }
 
-func isUniqueViolation(err error) bool {
-	var answer *pgconn.PgError
-	return errors.As(err, &answer) && answer.Code == uniqueViolation
-}
+func isUniqueViolation(err error) bool { return codeOf(err) == uniqueViolation }
 
 // columns are the arguments of an append: the rooms with the number of their new messages, and the messages by column.
 type columns struct {
@@ -236,15 +231,7 @@ func (s *postgresStore) store(ctx context.Context, calls []*call) error {
 	}
 
 	last := make(map[string]rooms.Head, len(calls))
-	read := func(rows pgx.Rows) error {
-		var id string
-		var head rooms.Head
-		_, err := pgx.ForEachRow(rows, []any{&id, &head.Generation, &head.LastSeq}, func() error {
-			last[id] = head
-			return nil
-		})
-		return err
-	}
+	read := func(rows pgx.Rows) error { return readHeads(rows, last) }
 	if len(calls) == 1 {
 		rows, _ := conn.Query(ctx, query, args...) // the error is in rows too
 		err = read(rows)
@@ -303,14 +290,8 @@ func (s *postgresStore) findStored(ctx context.Context, calls []*call) (missing 
 		}
 	}
 	stored := make(map[string]rooms.Head)
-	var id string
-	var place rooms.Head
 	rows, _ := s.pool.Query(ctx, sqlFindStored, ids) // the error is in rows too
-	_, err = pgx.ForEachRow(rows, []any{&id, &place.Generation, &place.LastSeq}, func() error {
-		stored[id] = place
-		return nil
-	})
-	if err != nil {
+	if err := readHeads(rows, stored); err != nil {
 		return nil, err
 	}
 	messages, refs := 0, false

@@ -45,20 +45,24 @@ func (s *postgresStore) Heads(ctx context.Context, ids []string) (map[string]roo
 	heads := make(map[string]rooms.Head, len(ids))
 	var count int
 	var b pgx.Batch
-	b.Queue(`SELECT id, number, last_seq FROM rooms WHERE id = ANY ($1)`, ids).Query(func(rows pgx.Rows) error {
-		var id string
-		var head rooms.Head
-		_, err := pgx.ForEachRow(rows, []any{&id, &head.Generation, &head.LastSeq}, func() error {
-			heads[id] = head
-			return nil
-		})
-		return err
-	})
+	b.Queue(`SELECT id, number, last_seq FROM rooms WHERE id = ANY ($1)`, ids).
+		Query(func(rows pgx.Rows) error { return readHeads(rows, heads) })
 	b.Queue(`SELECT count(*) FROM rooms`).QueryRow(func(row pgx.Row) error { return row.Scan(&count) })
 	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, 0, err
 	}
 	return heads, count, nil
+}
+
+// readHeads reads rows of an id, a room's number and a sequence number into heads.
+func readHeads(rows pgx.Rows, heads map[string]rooms.Head) error {
+	var id string
+	var head rooms.Head
+	_, err := pgx.ForEachRow(rows, []any{&id, &head.Generation, &head.LastSeq}, func() error {
+		heads[id] = head
+		return nil
+	})
+	return err
 }
 
 // After implements rooms.Store.
@@ -118,13 +122,10 @@ func collectPostgres[T any](ctx context.Context, s *postgresStore, scan func(row
 func oneOf[T any](ctx context.Context, s *postgresStore, scan func(row) (T, error), missing *rooms.Error, query string, args ...any) (T, error) {
 	ctx, cancel := bound(ctx)
 	defer cancel()
-	var none T
 	one, err := scan(s.pool.QueryRow(ctx, query, args...))
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
+	if errors.Is(err, pgx.ErrNoRows) {
+		var none T
 		return none, missing
-	case err != nil:
-		return none, err
 	}
-	return one, nil
+	return one, err
 }

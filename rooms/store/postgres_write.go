@@ -68,13 +68,6 @@ func (s *postgresStore) sweep(ctx context.Context) (more bool, err error) {
 
 // DeleteMessage implements rooms.Store.
 func (s *postgresStore) DeleteMessage(ctx context.Context, id string) error {
-	n, err := s.exec(ctx, `WITH gone AS (UPDATE messages SET deleted = true, text = '' WHERE id = $1 AND NOT deleted RETURNING room)
+	return s.execOne(ctx, rooms.NotFound("message", "id", id), `WITH gone AS (UPDATE messages SET deleted = true, text = '' WHERE id = $1 AND NOT deleted RETURNING room)
 		UPDATE rooms SET deleted = deleted + 1 FROM gone WHERE number = gone.room`, id)
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		return rooms.NotFound("message", "id", id)
-	}
-	return nil
 }

@@ -1,13 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/traceroom/traceroom/rooms"
 )
@@ -85,12 +85,7 @@ func OpenPresence(ctx context.Context, s rooms.Store, opts PresenceOptions) (*Pr
 	if opts.Failed == nil {
 		opts.Failed = func(error) {}
 	}
-	if opts.Lease == 0 {
-		opts.Lease = leaseTime
-	}
-	if opts.Renew == 0 {
-		opts.Renew = leaseRenewal
-	}
+	opts.Lease, opts.Renew = cmp.Or(opts.Lease, leaseTime), cmp.Or(opts.Renew, leaseRenewal)
 	p := &Presence{
 		opts: opts, pool: db.pool, wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		entries: make(map[int64]map[string]*entry),
@@ -367,7 +362,4 @@ func (p *Presence) compare(ctx context.Context) error {
 }
 
 // isLost reports whether err means that the row of this node does not exist any more.
-func isLost(err error) bool {
-	var answer *pgconn.PgError
-	return errors.As(err, &answer) && answer.Code == "23503" // foreign_key_violation
-}
+func isLost(err error) bool { return codeOf(err) == "23503" } // foreign_key_violation

@@ -87,14 +87,10 @@ func (p *Presence) take() (batch []change, more bool) {
 	n := min(len(p.pending), presenceBatch)
 	for _, e := range p.pending[:n] {
 		e.pending = false
-		switch {
-		case e.void:
+		if e.void || e.present == e.stored && !e.unsure {
 			e.endWait()
 			p.dropIfGone(e)
-		case e.present == e.stored && !e.unsure:
-			e.endWait()
-			p.dropIfGone(e)
-		default:
+		} else {
 			batch = append(batch, change{e, e.Participant, e.ctx, e.present, e.unsure})
 		}
 	}

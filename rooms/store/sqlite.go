@@ -187,8 +187,7 @@ func explainSQLite(path string, err error) error {
 
 // sqliteCode returns SQLite's extended result code, or 0 if err is not from SQLite.
 func sqliteCode(err error) int {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code()
 	}
 	return 0
@@ -202,6 +201,27 @@ func (s *sqliteStore) write(ctx context.Context, f func(ctx context.Context, con
 	}
 	defer conn.Close()
 	return f(context.WithoutCancel(ctx), conn)
+}
+
+// exec executes a statement on the writer's connection and returns how many rows it changed.
+func (s *sqliteStore) exec(ctx context.Context, query string, args ...any) (changed int64, err error) {
+	err = s.write(ctx, func(ctx context.Context, conn *sql.Conn) error {
+		result, err := conn.ExecContext(ctx, query, args...)
+		if err == nil {
+			changed, err = result.RowsAffected()
+		}
+		return err
+	})
+	return changed, err
+}
+
+// execOne executes a statement that changes one row. It returns none if there was no such row.
+func (s *sqliteStore) execOne(ctx context.Context, none error, query string, args ...any) error {
+	n, err := s.exec(ctx, query, args...)
+	if err == nil && n == 0 {
+		return none
+	}
+	return err
 }
 
 // writeTx is write with f in a transaction.
@@ -231,10 +251,8 @@ func (s *sqliteStore) Ping(ctx context.Context) error {
 			return fmt.Errorf("the database file %s has been replaced by another: what is stored now will not be there after a restart", s.path)
 		}
 	}
-	return s.write(ctx, func(ctx context.Context, conn *sql.Conn) error {
-		_, err := conn.ExecContext(ctx, "PRAGMA user_version = 1")
-		return err
-	})
+	_, err := s.exec(ctx, "PRAGMA user_version = 1")
+	return err
 }
 
 // checkpoint moves the WAL into the database, while reads and writes go on.

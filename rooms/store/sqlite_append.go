@@ -49,9 +49,7 @@ func (s *sqliteStore) Append(ctx context.Context, roomID string, drafts []rooms.
 func (s *sqliteStore) commit(ctx context.Context, calls []*call) {
 	conn, err := s.w.Conn(ctx)
 	if err != nil {
-		for _, c := range calls {
-			c.err = fmt.Errorf("store: append: %w", err)
-		}
+		fail(calls, err)
 		return
 	}
 	defer conn.Close()

@@ -11,16 +11,8 @@ import (
 // CreateRoom implements rooms.Store.
 func (s *sqliteStore) CreateRoom(ctx context.Context, room rooms.Room) (rooms.Room, bool, error) {
 	for {
-		var created int64
-		err := s.write(ctx, func(ctx context.Context, conn *sql.Conn) error {
-			result, err := conn.ExecContext(ctx, `INSERT INTO rooms (id, name, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
-				room.ID, room.Name, room.CreatedAt.UnixMilli())
-			if err != nil {
-				return err
-			}
-			created, err = result.RowsAffected()
-			return err
-		})
+		created, err := s.exec(ctx, `INSERT INTO rooms (id, name, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+			room.ID, room.Name, room.CreatedAt.UnixMilli())
 		if err != nil {
 			return rooms.Room{}, false, err
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/procfs"
 )
 
 // startTimeout is how long PostgreSQL may take to start, or to end.
@@ -261,24 +262,15 @@ func (s *Server) Resume() {
 // signal sends a signal to all processes of the server, to each before those that it has started.
 func (s *Server) signal(sig syscall.Signal) {
 	s.t.Helper()
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
-	children := make(map[int][]int)
-	for _, path := range stats {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		// PID (NAME) STATE PARENT …: the name may hold anything.
-		pid, _, _ := strings.Cut(string(text), " ")
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if id, err := strconv.Atoi(pid); err == nil && len(fields) > 1 {
-			if parent, err := strconv.Atoi(fields[1]); err == nil {
-				children[parent] = append(children[parent], id)
-			}
-		}
+	procs, err := procfs.AllProcs()
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	if len(children) == 0 {
-		s.t.Fatal("pgtest: /proc does not tell of processes")
+	children := make(map[int][]int)
+	for _, p := range procs {
+		if stat, err := p.Stat(); err == nil { // otherwise it has ended
+			children[stat.PPID] = append(children[stat.PPID], p.PID)
+		}
 	}
 	var each func(pid int)
 	each = func(pid int) {

@@ -3,6 +3,7 @@ package storetest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -60,9 +61,7 @@ func (s PresenceSuite) Run(t *testing.T) {
 			})
 			for _, id := range []string{"a", "b", "c"} {
 				CreateRoom(t, db, id)
-				room, err := db.Room(t.Context(), id)
-				require.NoError(t, err)
-				c.rooms = append(c.rooms, room)
+				c.rooms = append(c.rooms, roomOf(t, db, id))
 			}
 			test(t, c)
 		})
@@ -274,13 +273,8 @@ func (c *cluster) settled(t *testing.T, want []map[string]bool) {
 					delete(is, change.ClientID)
 				}
 			}
-			if len(is) != len(want[r]) {
+			if !maps.Equal(is, want[r]) {
 				return false
-			}
-			for id := range want[r] {
-				if !is[id] {
-					return false
-				}
 			}
 		}
 		return true
@@ -288,14 +282,21 @@ func (c *cluster) settled(t *testing.T, want []map[string]bool) {
 	c.changes(t)
 }
 
-func testDeath(t *testing.T, c *cluster) {
+// fill lets the clients 0 to 9 enter the rooms 0 and 1 by turns on node 0; the client 0 is on node 1 too.
+func (c *cluster) fill(t *testing.T) {
+	t.Helper()
 	ctx := t.Context()
 	c.nodes[1].Enter(ctx, c.who(0, "0"))
 	c.await(t, 1)
 	for i := range 10 {
-		c.nodes[0].Enter(ctx, c.who(i%2, fmt.Sprint(i))) // 0 has connections on both
+		c.nodes[0].Enter(ctx, c.who(i%2, fmt.Sprint(i)))
 	}
-	c.nodes[2].Enter(ctx, c.who(1, "alone"))
+	c.await(t, 10)
+}
+
+func testDeath(t *testing.T, c *cluster) {
+	c.fill(t)
+	c.nodes[2].Enter(t.Context(), c.who(1, "alone"))
 	c.await(t, 11)
 	require.Equal(t, 5, c.count(t, 0))
 	c.nodes[0].Die()
@@ -307,13 +308,7 @@ func testDeath(t *testing.T, c *cluster) {
 }
 
 func testStall(t *testing.T, c *cluster) {
-	ctx := t.Context()
-	c.nodes[1].Enter(ctx, c.who(0, "0"))
-	c.await(t, 1)
-	for i := range 10 {
-		c.nodes[0].Enter(ctx, c.who(i%2, fmt.Sprint(i)))
-	}
-	c.await(t, 10)
+	c.fill(t)
 	c.nodes[0].Stall()
 	// Nine are told to have gone and to have come again; 0 is there all the time.
 	c.await(t, 10+9+9)
@@ -321,19 +316,13 @@ func testStall(t *testing.T, c *cluster) {
 		{"0": true, "2": true, "4": true, "6": true, "8": true}, {"1": true, "3": true, "5": true, "7": true, "9": true}, {},
 	})
 	require.Len(t, c.changes(t)["a"], 5+4+4)
-	c.nodes[0].Exit(ctx, c.who(0, "2"))
+	c.nodes[0].Exit(t.Context(), c.who(0, "2"))
 	c.await(t, 10+9+9+1)
 	require.Equal(t, 4, c.count(t, 0))
 }
 
 func testGoodbye(t *testing.T, c *cluster) {
-	ctx := t.Context()
-	c.nodes[1].Enter(ctx, c.who(0, "0"))
-	c.await(t, 1)
-	for i := range 10 {
-		c.nodes[0].Enter(ctx, c.who(i%2, fmt.Sprint(i)))
-	}
-	c.await(t, 10)
+	c.fill(t)
 	require.Equal(t, 5, c.count(t, 0))
 	c.nodes[0].Close()
 	c.open[0] = false
@@ -356,8 +345,7 @@ func testForget(t *testing.T, c *cluster) {
 	c.nodes[2].Exit(ctx, c.who(0, "client2"))
 	require.Equal(t, 0, c.count(t, 0))
 	CreateRoom(t, c.Store, "a")
-	again, err := c.Room(ctx, "a")
-	require.NoError(t, err)
+	again := roomOf(t, c, "a")
 	c.rooms[0] = again
 	require.Equal(t, 0, c.count(t, 0))
 	c.nodes[2].Forget(again.Generation - 1)

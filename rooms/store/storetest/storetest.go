@@ -110,6 +110,13 @@ func CreateRoom(t testing.TB, s rooms.Store, id string) {
 	require.True(t, created)
 }
 
+func roomOf(t testing.TB, s rooms.Store, id string) rooms.Room {
+	t.Helper()
+	room, err := s.Room(t.Context(), id)
+	require.NoError(t, err)
+	return room
+}
+
 // All returns all messages of the room, oldest first.
 func All(t testing.TB, s rooms.Store, roomID string) []*rooms.Message {
 	t.Helper()
@@ -382,8 +389,7 @@ func testConcurrent(t *testing.T, nodes ...rooms.Store) {
 			require.Equal(t, next[node], nth, "the order of one node's messages")
 			next[node]++
 		}
-		room, err := nodes[0].Room(t.Context(), id)
-		require.NoError(t, err)
+		room := roomOf(t, nodes[0], id)
 		require.EqualValues(t, perRoom*len(nodes), room.LastSeq)
 		require.Equal(t, perRoom*len(nodes), room.Messages)
 	}
@@ -450,8 +456,7 @@ func testHeads(t *testing.T, s rooms.Store) {
 		want[id] = rooms.Head{Generation: m[2].Generation, LastSeq: 3}
 		require.NoError(t, s.DeleteMessage(ctx, m[2].ID))
 	}
-	room, err := s.Room(ctx, "empty")
-	require.NoError(t, err)
+	room := roomOf(t, s, "empty")
 	want["empty"] = rooms.Head{Generation: room.Generation}
 	_, err = s.DeleteRoom(ctx, "d")
 	require.NoError(t, err)
@@ -481,8 +486,7 @@ func testDeleteMessage(t *testing.T, s rooms.Store) {
 	newest, _, err := s.Newest(ctx, "a", 0, 2, rooms.ReadLimit{Messages: 10})
 	require.NoError(t, err)
 	require.Equal(t, "1 3", texts(newest))
-	room, err := s.Room(ctx, "a")
-	require.NoError(t, err)
+	room := roomOf(t, s, "a")
 	require.EqualValues(t, 4, room.LastSeq)
 	require.Equal(t, 2, room.Messages)
 
@@ -502,8 +506,7 @@ func testDeleteRoom(t *testing.T, s rooms.Store) {
 	kept := Append(t, s, "b", "kept")[0]
 
 	for range 2 {
-		before, err := s.Room(ctx, "a")
-		require.NoError(t, err)
+		before := roomOf(t, s, "a")
 		generation, err := s.DeleteRoom(ctx, "a")
 		require.NoError(t, err)
 		require.Equal(t, before.Generation, generation)
@@ -516,8 +519,7 @@ func testDeleteRoom(t *testing.T, s rooms.Store) {
 
 		CreateRoom(t, s, "a")
 		require.Empty(t, All(t, s, "a"))
-		room, err := s.Room(ctx, "a")
-		require.NoError(t, err)
+		room := roomOf(t, s, "a")
 		require.Greater(t, room.Generation, generation)
 		require.Zero(t, room.LastSeq)
 		require.Zero(t, room.Messages)
@@ -650,6 +652,13 @@ func testCancel(t *testing.T, s rooms.Store) {
 		})
 	}
 	wg.Wait()
+	requireStored(t, s, stored)
+	require.Empty(t, All(t, s, "ended"))
+}
+
+// requireStored checks that the rooms room0, room1 and so on have the messages with these ids and no others, without a gap.
+func requireStored(t *testing.T, s rooms.Store, stored [][]string) {
+	t.Helper()
 	for r := range stored {
 		all := All(t, s, fmt.Sprint("room", r))
 		require.Len(t, all, len(stored[r]))
@@ -658,7 +667,6 @@ func testCancel(t *testing.T, s rooms.Store) {
 			require.Equal(t, stored[r][i], m.ID)
 		}
 	}
-	require.Empty(t, All(t, s, "ended"))
 }
 
 func testReopen(t *testing.T, open func() rooms.Store) {
@@ -710,13 +718,6 @@ func testClose(t *testing.T, open func() rooms.Store) {
 	wg.Wait()
 
 	s = open()
-	for r := range count {
-		all := All(t, s, fmt.Sprint("room", r))
-		require.Len(t, all, len(stored[r]))
-		for i, m := range all {
-			require.EqualValues(t, i+1, m.Seq)
-			require.Equal(t, stored[r][i], m.ID)
-		}
-	}
+	requireStored(t, s, stored)
 	require.NoError(t, s.Close())
 }

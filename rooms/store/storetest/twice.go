@@ -12,8 +12,7 @@ import (
 
 func roomEpoch(t *testing.T, s rooms.Store, id string) string {
 	t.Helper()
-	room, err := s.Room(t.Context(), id)
-	require.NoError(t, err)
+	room := roomOf(t, s, id)
 	require.Regexp(t, `^[a-z0-9.-]{1,32}$`, room.Epoch)
 	return room.Epoch
 }
@@ -93,8 +92,7 @@ func testTwice(t *testing.T, s rooms.Store) {
 	require.Equal(t, []int64{-7}, appendAll(t, s, "a", say("a", "ada", "7", "ü🦊 \"' \\ %")))
 	require.Equal(t, "1 2 3 4 5 6 7 8", texts(All(t, s, "a")))
 	require.Equal(t, "1", texts(All(t, s, "b")))
-	room, err := s.Room(ctx, "a")
-	require.NoError(t, err)
+	room := roomOf(t, s, "a")
 	require.EqualValues(t, 8, room.LastSeq)
 
 	var many []rooms.Draft // more than one statement's worth
