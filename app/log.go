@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
-	"strconv"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -88,13 +88,6 @@ func (s *serve) newTraceLog(stdout io.Writer, log *zap.Logger) (*traceLog, error
 // appendLost appends the line of the trace log that says that lines are missing before it, and when they were written. It has the
 // fields that all lines have.
 func appendLost(dst []byte, h hole) []byte {
-	dst = append(dst, `{"timestamp":`...)
-	dst = strconv.AppendInt(dst, h.to.UnixMilli(), 10)
-	dst = append(dst, `,"event":"LOST","thread":"main","module":"app","function":"log","lines":`...)
-	dst = strconv.AppendInt(dst, h.lines, 10)
-	dst = append(dst, `,"from":`...)
-	dst = strconv.AppendInt(dst, h.from.UnixMilli(), 10)
-	dst = append(dst, `,"to":`...)
-	dst = strconv.AppendInt(dst, h.to.UnixMilli(), 10)
-	return append(dst, "}\n"...)
+	return fmt.Appendf(dst, `{"timestamp":%d,"event":"LOST","thread":"main","module":"app","function":"log","lines":%d,"from":%d,"to":%d}`+"\n",
+		h.to.UnixMilli(), h.lines, h.from.UnixMilli(), h.to.UnixMilli())
 }

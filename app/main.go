@@ -77,9 +77,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		if inspection != nil {
 			return inspection.Status
 		}
-		var flag *unusableError
-		var env *unusableEnvError
-		if errors.As(err, &flag) || errors.As(err, &env) {
+		_, flag := errors.AsType[*unusableError](err)
+		_, env := errors.AsType[*unusableEnvError](err)
+		if flag || env {
 			return 2
 		}
 		return 1

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 	"go.opentelemetry.io/otel/codes"
@@ -116,20 +117,15 @@ var (
 
 func newMetrics() *metrics {
 	m := &metrics{registry: prometheus.NewRegistry()}
+	registered := promauto.With(m.registry)
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "traceroom_" + name, Help: help}, labels)
-		m.registry.MustRegister(v)
-		return v
+		return registered.NewGaugeVec(prometheus.GaugeOpts{Name: "traceroom_" + name, Help: help}, labels)
 	}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "traceroom_" + name, Help: help}, labels)
-		m.registry.MustRegister(v)
-		return v
+		return registered.NewCounterVec(prometheus.CounterOpts{Name: "traceroom_" + name, Help: help}, labels)
 	}
 	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "traceroom_" + name, Help: help, Buckets: buckets}, labels)
-		m.registry.MustRegister(v)
-		return v
+		return registered.NewHistogramVec(prometheus.HistogramOpts{Name: "traceroom_" + name, Help: help, Buckets: buckets}, labels)
 	}
 	m.connections = gauge("connections", "Open client connections.", "transport")
 	m.messages = counter("messages_total", "Messages stored and published, by the transport that brought them.", "transport")

@@ -65,8 +65,7 @@ func build() error {
 	built.dir, built.path = dir, filepath.Join(dir, "traceroom")
 	args := append([]string{"build", "-o", built.path}, buildFlags...)
 	out, err := exec.Command("go", append(args, "github.com/traceroom/traceroom/app")...).CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if _, ok := errors.AsType[*exec.ExitError](err); ok {
 		return fmt.Errorf("the program does not build:\n%s", out)
 	}
 	return err

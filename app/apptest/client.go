@@ -293,8 +293,7 @@ func (c *Client) Closed(t testing.TB) (code int, reason string) {
 	case <-time.After(Patience):
 		t.Fatal("the connection does not end")
 	}
-	var closed *websocket.CloseError
-	if errors.As(c.Err(), &closed) {
+	if closed, ok := errors.AsType[*websocket.CloseError](c.Err()); ok {
 		return closed.Code, closed.Text
 	}
 	return websocket.CloseAbnormalClosure, c.Err().Error()

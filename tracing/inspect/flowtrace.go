@@ -51,12 +51,13 @@ func (f *flowtrace) line(l *line, _ place) error {
 		switch {
 		case !l.failed || bytes.HasPrefix(l.result.raw, []byte("error: ")):
 			b = l.result.quote(b)
-		case l.result.empty():
-			b = append(b, `"error: `...)
-			b = append(b, l.excText.quote(nil)[1:]...)
 		default:
+			said := l.result
+			if said.empty() {
+				said = l.excText
+			}
 			b = append(b, `"error: `...)
-			b = append(b, l.result.quote(nil)[1:]...)
+			b = append(b, said.quote(nil)[1:]...)
 		}
 		if l.failed {
 			b = append(b, `,"exception":{"type":`...)
@@ -82,10 +83,7 @@ func (f *flowtrace) line(l *line, _ place) error {
 		b = append(l.parent.append(b), '"')
 	}
 	if l.linkTo.span != 0 {
-		b = append(b, `,"linkedTraceId":"`...)
-		b = l.linkTo.trace.append(b)
-		b = append(b, `","linkedSpanId":"`...)
-		b = append(l.linkTo.span.append(b), '"')
+		b = fmt.Appendf(b, `,"linkedTraceId":"%s","linkedSpanId":"%s"`, l.linkTo.trace, l.linkTo.span)
 	}
 	f.buf = append(b, '}', '\n')
 	if err := f.out.write(f.buf); err != nil {

@@ -3,6 +3,7 @@ package inspect
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strconv"
 )
 
@@ -36,14 +37,7 @@ func (f *flowtrace) line2(b []byte, v *view, r *row, exit bool) []byte {
 		b = append(append(append(b, `,"`...), key...), `":"`...)
 		b = append(escape(b, s), '"')
 	}
-	b = append(b, `{"ts":`...)
-	b = strconv.AppendInt(b, stamp/1000, 10)
-	b = append(b, '.', byte('0'+stamp/100%10), byte('0'+stamp/10%10), byte('0'+stamp%10))
-	b = append(append(append(b, `,"event":"`...), kind...), `","trace_id":"`...)
-	b = v.t.id.append(b)
-	b = append(b, `","span_id":"`...)
-	b = r.id.append(b)
-	b = append(b, `","parent_id":`...)
+	b = fmt.Appendf(b, `{"ts":%d.%03d,"event":"%s","trace_id":"%s","span_id":"%s","parent_id":`, stamp/1000, stamp%1000, kind, v.t.id, r.id)
 	if r.parent != 0 {
 		b = append(r.parent.append(append(b, '"')), '"')
 	} else {

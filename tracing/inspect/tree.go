@@ -42,11 +42,7 @@ func (t *tree) write(v *view, marks bool) error {
 	b = t.as(b, bold, time.UnixMilli(start).In(t.zone).Format(stamps))
 	b = append(b, "  trace "...)
 	b = t.as(b, cyan, v.t.id.String())
-	b = append(b, "  "...)
-	b = append(b, plural(int64(len(v.rows)), "span")...)
-	b = append(b, "  "...)
-	b = appendMillis(b, micros)
-	b = append(b, " ms"...)
+	b = fmt.Appendf(b, "  %s  %s ms", plural(int64(len(v.rows)), "span"), appendMillis(nil, micros))
 	if failed > 0 {
 		b = t.as(append(b, "  "...), red, fmt.Sprint(failed, " FAILED"))
 	}

@@ -179,10 +179,8 @@ func (s *Store) seeSpan(o sdktrace.ReadOnlySpan, now time.Time) seenSpan {
 }
 
 func (v *seenSpan) attr(key attribute.Key) string {
-	for i := range v.attrs {
-		if v.attrs[i].Key == key {
-			return v.attrs[i].Value.String()
-		}
+	if i := slices.IndexFunc(v.attrs, func(a attribute.KeyValue) bool { return a.Key == key }); i >= 0 {
+		return v.attrs[i].Value.String()
 	}
 	return ""
 }

@@ -283,12 +283,9 @@ func (d *schemas) objects() []object {
 // slug is a name as it stands in an anchor.
 func slug(name string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 			return r
-		case r >= 'A' && r <= 'Z':
-			return r - 'A' + 'a'
 		}
 		return '-'
-	}, name)
+	}, strings.ToLower(name))
 }

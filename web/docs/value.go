@@ -85,41 +85,30 @@ func (w *writer) value(n *yaml.Node, indent string, lines bool) {
 		}
 	}
 	switch n.Kind {
-	case yaml.MappingNode:
-		if len(n.Content) == 0 {
-			w.WriteString("{}")
-			return
+	case yaml.MappingNode, yaml.SequenceNode:
+		begin, end, step := "[", "]", 1
+		if n.Kind == yaml.MappingNode {
+			begin, end, step = "{", "}", 2 // names and values by turns
 		}
-		w.WriteByte('{')
-		for i := 0; i < len(n.Content); i += 2 {
+		w.WriteString(begin)
+		for i := 0; i < len(n.Content); i += step {
 			if i > 0 {
 				w.WriteByte(',')
 			}
 			gap(inner)
-			w.token("k", quoted(n.Content[i].Value))
-			w.WriteByte(':')
-			if lines {
-				w.WriteByte(' ')
+			if n.Kind == yaml.MappingNode {
+				w.token("k", quoted(n.Content[i].Value))
+				w.WriteByte(':')
+				if lines {
+					w.WriteByte(' ')
+				}
 			}
-			w.value(n.Content[i+1], inner, lines)
+			w.value(n.Content[i+step-1], inner, lines)
 		}
-		gap(indent)
-		w.WriteByte('}')
-	case yaml.SequenceNode:
-		if len(n.Content) == 0 {
-			w.WriteString("[]")
-			return
+		if len(n.Content) > 0 {
+			gap(indent)
 		}
-		w.WriteByte('[')
-		for i, item := range n.Content {
-			if i > 0 {
-				w.WriteByte(',')
-			}
-			gap(inner)
-			w.value(item, inner, lines)
-		}
-		gap(indent)
-		w.WriteByte(']')
+		w.WriteString(end)
 	default:
 		switch n.ShortTag() {
 		case "!!int", "!!float", "!!bool", "!!null":
