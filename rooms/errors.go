@@ -65,8 +65,7 @@ func NotKnown(cause error) *Error {
 
 // AsError returns err as an *Error. Any other error is the server's own fault: CodeUnavailable, with err as the cause.
 func AsError(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return &Error{Code: CodeUnavailable, Detail: "the server cannot do this now; try again", Cause: err}

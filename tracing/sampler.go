@@ -1,6 +1,7 @@
 package tracing
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -12,15 +13,6 @@ import (
 // itself. never says that the sampler samples nothing, whatever comes in.
 func samplerFromEnv(getenv func(string) string) (s sdktrace.Sampler, never bool, err error) {
 	name, arg := getenv("OTEL_TRACES_SAMPLER"), getenv("OTEL_TRACES_SAMPLER_ARG")
-	ratio := 1.0
-	switch name {
-	case "traceidratio", "parentbased_traceidratio":
-		if arg != "" {
-			if ratio, err = strconv.ParseFloat(arg, 64); err != nil || math.IsNaN(ratio) || ratio < 0 || ratio > 1 {
-				return nil, false, fmt.Errorf("OTEL_TRACES_SAMPLER_ARG: %q is not a number from 0 to 1", arg)
-			}
-		}
-	}
 	switch name {
 	case "", "parentbased_always_on":
 		return sdktrace.ParentBased(sdktrace.AlwaysSample()), false, nil
@@ -28,12 +20,18 @@ func samplerFromEnv(getenv func(string) string) (s sdktrace.Sampler, never bool,
 		return sdktrace.AlwaysSample(), false, nil
 	case "always_off":
 		return sdktrace.NeverSample(), true, nil
-	case "traceidratio":
-		return sdktrace.TraceIDRatioBased(ratio), false, nil
 	case "parentbased_always_off":
 		return sdktrace.ParentBased(sdktrace.NeverSample()), false, nil
-	case "parentbased_traceidratio":
-		return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio)), false, nil
+	case "traceidratio", "parentbased_traceidratio":
+		ratio, err := strconv.ParseFloat(cmp.Or(arg, "1"), 64)
+		if err != nil || math.IsNaN(ratio) || ratio < 0 || ratio > 1 {
+			return nil, false, fmt.Errorf("OTEL_TRACES_SAMPLER_ARG: %q is not a number from 0 to 1", arg)
+		}
+		s = sdktrace.TraceIDRatioBased(ratio)
+		if name == "parentbased_traceidratio" {
+			s = sdktrace.ParentBased(s)
+		}
+		return s, false, nil
 	}
 	return nil, false, fmt.Errorf("OTEL_TRACES_SAMPLER: %q is none of always_on, always_off, traceidratio, "+
 		"parentbased_always_on, parentbased_always_off, parentbased_traceidratio", name)

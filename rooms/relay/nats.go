@@ -224,18 +224,10 @@ func (n *NATS) receive() {
 				continue
 			}
 			ev.Received = received(ev, time.Now())
-			ev.Trace.Parent, ev.Trace.State = header(msg, headerParent), header(msg, headerState)
+			ev.Trace.Parent, ev.Trace.State = msg.Header.Get(headerParent), msg.Header.Get(headerState)
 			_ = n.local.Publish(context.Background(), ev) // does not fail
 		}
 	}
-}
-
-// header returns the value of a header, or "" if there is none.
-func header(msg *nats.Msg, name string) string {
-	if values := msg.Header[name]; len(values) > 0 {
-		return values[0]
-	}
-	return ""
 }
 
 // Subscribe implements rooms.Relay. After it has returned, what other nodes publish arrives, unless NATS cannot be reached or
@@ -250,13 +242,10 @@ func (n *NATS) Subscribe(ctx context.Context, roomID string, handle Handler) (fu
 		_ = n.conn.FlushWithContext(ctx) // if NATS does not answer, rooms read what they miss from the store
 		cancel()
 	}
-	var once sync.Once
-	return func() {
-		once.Do(func() {
-			unhandle()
-			n.removeHandler(roomID)
-		})
-	}, nil
+	return sync.OnceFunc(func() {
+		unhandle()
+		n.removeHandler(roomID)
+	}), nil
 }
 
 // addHandler counts one more handler of a room, and subscribes to its subject for the first one.

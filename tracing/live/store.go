@@ -356,12 +356,11 @@ func (e *NotFoundError) Error() string { return e.text }
 
 // find returns what is in memory of the trace with this id in hexadecimal, or a *NotFoundError.
 func (s *Store) find(id string) (taken, error) {
-	var key trace.TraceID
-	if b, err := hex.DecodeString(id); err != nil || len(b) != len(key) {
+	b, err := hex.DecodeString(id)
+	if err != nil || len(b) != len(trace.TraceID{}) {
 		return taken{}, &NotFoundError{"a trace id is 32 hexadecimal digits"}
-	} else {
-		copy(key[:], b)
 	}
+	key := trace.TraceID(b)
 	t, ok := s.trace(key)
 	switch {
 	case ok:

@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -33,10 +34,7 @@ func FromEnv(ctx context.Context, getenv func(string) string, res *resource.Reso
 		}
 		return sdktrace.NewBatchSpanProcessor(exporter), nil
 	}
-	protocol := getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-	if protocol == "" {
-		protocol = getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
-	}
+	protocol := cmp.Or(getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), getenv("OTEL_EXPORTER_OTLP_PROTOCOL"))
 	var client otlptrace.Client
 	switch protocol {
 	case "", "http/protobuf":

@@ -52,29 +52,20 @@ type Server struct {
 func Start(t T, settings ...string) *Server {
 	t.Helper()
 	bin, err := binaries()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	// Not t.TempDir: another user could not enter it.
 	dir, err := os.MkdirTemp("", "pgtest")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &Server{t: t, dir: dir, bin: bin, settings: settings}
 	if os.Geteuid() == 0 {
 		// PostgreSQL refuses to run as root.
-		if s.as, err = unprivileged(); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(dir, int(s.as.Uid), int(s.as.Gid)); err != nil {
-			t.Fatal(err)
-		}
+		s.as, err = unprivileged()
+		must(t, err)
+		must(t, os.Chown(dir, int(s.as.Uid), int(s.as.Gid)))
 	}
 	s.output, err = os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = s.output.Close() })
 
 	initdb := s.command(filepath.Join(bin, "initdb"), "-D", s.data(), "-U", "traceroom", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
@@ -84,6 +75,14 @@ func Start(t T, settings ...string) *Server {
 	t.Cleanup(s.Stop)
 	s.Run()
 	return s
+}
+
+// must ends the test if err is not nil.
+func must(t T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // binaries finds the folder of PostgreSQL's programs.
@@ -207,9 +206,7 @@ func (s *Server) run() error {
 
 func freePort(t T) int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
 }
@@ -228,17 +225,11 @@ func (s *Server) Stop() {
 func (s *Server) Crash() {
 	s.t.Helper()
 	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	first, _, _ := strings.Cut(string(text), "\n")
 	pid, err := strconv.Atoi(first)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
+	must(s.t, syscall.Kill(pid, syscall.SIGQUIT))
 	s.await()
 	_ = s.leash.Close()
 }
@@ -263,9 +254,7 @@ func (s *Server) Resume() {
 func (s *Server) signal(sig syscall.Signal) {
 	s.t.Helper()
 	procs, err := procfs.AllProcs()
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	children := make(map[int][]int)
 	for _, p := range procs {
 		if stat, err := p.Stat(); err == nil { // otherwise it has ended
@@ -312,14 +301,11 @@ func (s *Server) Database(t T) string {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.URL("postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer conn.Close(ctx)
 	name := fmt.Sprint("test", s.next.Add(1))
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
-		t.Fatal(err)
-	}
+	_, err = conn.Exec(ctx, "CREATE DATABASE "+name)
+	must(t, err)
 	return s.URL(name)
 }
 
