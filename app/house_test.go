@@ -22,8 +22,8 @@ func TestArrowsBetweenPackagesPointOneWay(t *testing.T) {
 		{"./rooms/relay", module + "/web"}, {"./rooms/relay", module + "/tracing"}, {"./rooms/relay", "go.opentelemetry.io"},
 		{"./tracing", module + "/web"}, {"./tracing", module + "/rooms/"}, {"./tracing", module + "/app"},
 		{"./web", module + "/rooms/"}, {"./web", module + "/app"},
-		{"./web/outbox", module + "/rooms"}, {"./web/outbox", module + "/tracing"},
-		{"./web/inbox", module + "/"}, {"./web/inbox", "github.com/gorilla"},
+		{"./web/ws", module + "/rooms"}, {"./web/ws", module + "/tracing"}, {"./web/ws", module + "/web/socketio"},
+		{"./web/workers", module + "/"}, {"./web/workers", "net"},
 		{"./web/socketio/...", module + "/rooms"}, {"./web/socketio/...", module + "/tracing"},
 	} {
 		for _, dep := range deps(t, rule.pkg) {

@@ -601,9 +601,6 @@ func (h *Hub) Typing(ctx context.Context, m *Member) error {
 	return nil
 }
 
-// Disconnect implements Service. It is there for those who wrap the Service: the Hub keeps nothing for a connection.
-func (h *Hub) Disconnect(context.Context, *Conn, Closing) error { return nil }
-
 // Ping implements Service.
 func (h *Hub) Ping(ctx context.Context) error {
 	if h.closing.Load() {

@@ -18,7 +18,7 @@ import (
 // the request's headers or, as browsers cannot set these, of its query. The context that it returns stands for the
 // connection: every span made in it or in what Detach makes of it belongs to the connection. answered ends the span,
 // with the status that the request was answered with, and must be called once; 101 and 200 count the connection as open
-// until it is given to Disconnect.
+// until it is given to Disconnected.
 func (t *Telemetry) Connecting(r *http.Request, conn *rooms.Conn) (ctx context.Context, answered func(status int)) {
 	ctx = propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 	if !trace.SpanContextFromContext(ctx).IsValid() {
@@ -46,6 +46,19 @@ func (t *Telemetry) Connecting(r *http.Request, conn *rooms.Conn) (ctx context.C
 		}
 		span.answered(status)
 	}
+}
+
+// Disconnected makes the span of a connection's end, in the context that stands for the connection, and counts it as closed.
+// code is that of WebSocket's close frame, 0 for Socket.IO.
+func (t *Telemetry) Disconnected(ctx context.Context, conn *rooms.Conn, code int, reason string) {
+	attrs := []attr{keyCloseReason.text(reason)}
+	if code != 0 {
+		attrs = append(attrs, keyCloseCode.int(code))
+	}
+	_, span := t.tracer.start(ctx, &opDisconnect, attrs...)
+	t.metrics.disconnected(conn.Transport, code, reason)
+	t.metrics.connections.WithLabelValues(conn.Transport).Dec()
+	span.end(nil)
 }
 
 // requestAttrs says of a request what the semantic conventions for HTTP servers ask for, as otelhttp does of others.

@@ -218,15 +218,15 @@ func (m *metrics) stored(transport string) {
 }
 
 // disconnected counts an end.
-func (m *metrics) disconnected(transport string, why rooms.Closing) {
-	reason := closeReasons[why.Code]
-	if transport == "socket.io" && slices.Contains(disconnectReasons, why.Reason) {
-		reason = labelOf(why.Reason)
+func (m *metrics) disconnected(transport string, code int, reason string) {
+	label := closeReasons[code]
+	if transport == "socket.io" && slices.Contains(disconnectReasons, reason) {
+		label = labelOf(reason)
 	}
-	if reason == "" {
-		reason = otherReason
+	if label == "" {
+		label = otherReason
 	}
-	m.disconnects.WithLabelValues(transport, reason).Inc()
+	m.disconnects.WithLabelValues(transport, label).Inc()
 }
 
 // labelOf is a reason of Socket.IO's as a label's value.

@@ -158,18 +158,6 @@ func (s *tracedService) Typing(ctx context.Context, m *rooms.Member) (err error)
 	return s.next.Typing(ctx, m)
 }
 
-func (s *tracedService) Disconnect(ctx context.Context, conn *rooms.Conn, why rooms.Closing) (err error) {
-	attrs := []attr{keyCloseReason.text(why.Reason)}
-	if why.Code != 0 {
-		attrs = append(attrs, keyCloseCode.int(why.Code))
-	}
-	ctx, span := s.t.tracer.start(ctx, &opDisconnect, attrs...)
-	defer func() { s.end(span, err) }()
-	s.t.metrics.disconnected(conn.Transport, why)
-	s.t.metrics.connections.WithLabelValues(conn.Transport).Dec()
-	return s.next.Disconnect(ctx, conn, why)
-}
-
 // end ends the span of a service call, the outermost of what was asked: here faults of the server's own are logged.
 func (s *tracedService) end(span *span, err error) {
 	s.t.fault(span, err)

@@ -1,6 +1,7 @@
 // Package web is all that clients speak: the REST API, WebSocket, health and metrics, and the page. It turns requests and
 // frames into calls of rooms.Service and events into bytes.
 //
-// It decides nothing that a room decides, holds no SQL, and starts no span: who wants to observe it wraps the Service and
-// gives it the hook Config.Connecting. Of package tracing it may use the functions that read and write trace context.
+// It decides nothing that a room decides, holds no SQL, and starts no span: whoever wants to observe it wraps the Service and
+// sets the hooks Config.Connecting and Config.Disconnected. Of package tracing it may use the functions that read and write
+// trace context.
 package web

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/web/workers"
 )
 
 // Limits bound what one client may do. Zero fields are taken as they are; DefaultLimits are reasonable.
@@ -46,15 +48,27 @@ type Config struct {
 	Limits  Limits
 
 	// Connecting, if not nil, is called with every request that opens a connection. All that the connection does is done
-	// in the context that it returns; answered is called once, with the status the request was answered with.
+	// in the context that it returns; answered is called once, with the status that the request was answered with.
 	Connecting func(r *http.Request, conn *rooms.Conn) (ctx context.Context, answered func(status int))
+	// Disconnected, if not nil, is called once for every connection whose request was answered well, when it has ended and
+	// has left its rooms. code is that of WebSocket's close frame (RFC 6455 section 7.4), 0 for Socket.IO, which has reasons
+	// only.
+	Disconnected func(ctx context.Context, conn *rooms.Conn, code int, reason string)
 }
 
-// Server answers HTTP requests and holds the connections that they open.
+// writers is how many goroutines write to connections. They never wait for a peer; more than one lets a second processor
+// help.
+const writers = 2
+
+// Server answers HTTP requests and holds the connections that they open. What the connections of both transports share
+// belongs to it: their ids, their places, and the pool whose goroutines write and ping.
 type Server struct {
 	cfg      Config
 	mux      *routes
+	instance string       // tells this process's connections from those of others
+	newest   atomic.Int64 // number of the newest connection
 	places   places
+	pool     *workers.Pool
 	store    checkup
 	sockets  *sockets
 	socketIO *socketIO
@@ -65,7 +79,7 @@ type Server struct {
 	leave   context.CancelFunc
 }
 
-// places are how many connections may be open at once, whatever their transport. It implements engineio.Places.
+// places counts the connections that are open, of all transports together, and bounds them. It implements engineio.Places.
 type places struct {
 	limit int64
 	taken atomic.Int64
@@ -90,10 +104,16 @@ func New(cfg Config) *Server {
 			return tracing.Detach(r.Context()), func(int) {}
 		}
 	}
-	s := &Server{cfg: cfg, mux: &routes{ServeMux: http.NewServeMux()}, places: places{limit: int64(cfg.Limits.Connections)}, store: checkup{ping: cfg.Service.Ping}}
+	if cfg.Disconnected == nil {
+		cfg.Disconnected = func(context.Context, *rooms.Conn, int, string) {}
+	}
+	s := &Server{
+		cfg: cfg, mux: &routes{ServeMux: http.NewServeMux()}, instance: instance(), places: places{limit: int64(cfg.Limits.Connections)},
+		pool: workers.NewPool(writers, min(max(cfg.Limits.PingInterval/64, time.Millisecond), 250*time.Millisecond)), store: checkup{ping: cfg.Service.Ping},
+	}
 	s.leaving, s.leave = context.WithCancel(context.Background())
-	s.sockets = newSockets(s)
-	s.socketIO = newSocketIO(s, s.sockets.pool)
+	s.sockets = newSockets(s, s.pool)
+	s.socketIO = newSocketIO(s, s.pool)
 	// TODO(cors): answer preflight requests and send Access-Control-Allow-Origin for configured origins. Until then
 	// browsers may use the API from pages of the same origin only.
 	s.mux.HandleFunc("GET /ws/{room_id}/{client_id}", s.sockets.serve)
@@ -168,7 +188,7 @@ func (s *Server) Handler() http.Handler {
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.Limits.Stall))
 		}
 		if isSocketIO(r) {
-			s.socketIO.ServeHTTP(w, r)
+			s.socketIO.io.ServeHTTP(w, r)
 			return
 		}
 		if path := r.URL.Path; len(path) > 1 && path[len(path)-1] == '/' {
@@ -251,7 +271,10 @@ func (s *Server) Drain(ctx context.Context) {
 }
 
 // Close ends the goroutines of a server that has been drained. It waits for what they have asked of the Service.
-func (s *Server) Close() { s.sockets.close() }
+func (s *Server) Close() {
+	_ = s.sockets.open.Wait(context.Background()) // which does not end
+	s.pool.Close()
+}
 
 // join joins a room, unless the server has begun to drain before the connection's turn comes.
 func (s *Server) join(ctx context.Context, conn *rooms.Conn, req rooms.Join) (*rooms.Member, error) {
@@ -261,7 +284,12 @@ func (s *Server) join(ctx context.Context, conn *rooms.Conn, req rooms.Join) (*r
 	return s.cfg.Service.Join(ctx, conn, req)
 }
 
-// instance tells this process's connections from those of others, in 24 random bits.
+// connID names the next connection: unique among all processes, with its number within this one at the end.
+func (s *Server) connID() string {
+	return s.instance + "-" + strconv.FormatInt(s.newest.Add(1), 10)
+}
+
+// instance returns 24 random bits in hexadecimal.
 func instance() string {
 	var b [3]byte
 	_, _ = rand.Read(b[:]) // does not fail

@@ -10,9 +10,9 @@ import (
 
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/tracing"
-	"github.com/traceroom/traceroom/web/outbox"
 	"github.com/traceroom/traceroom/web/socketio"
 	"github.com/traceroom/traceroom/web/socketio/engineio"
+	"github.com/traceroom/traceroom/web/workers"
 )
 
 // socketIO is the chat on Socket.IO: what its events mean.
@@ -26,15 +26,14 @@ type socketIO struct {
 //
 // Its handler's goroutine owns socket, rate, ended and reason. mu guards joined and is never held while anything else is called.
 type session struct {
-	sio      *socketIO
-	conn     *rooms.Conn
-	ctx      context.Context // says which connection this is; has no span and no end
-	answered func(status int)
-	socket   *socketio.Socket // nil: not connected to the namespace
-	engine   *engineio.Session
-	rate     rate
-	ended    bool
-	reason   engineio.Reason
+	sio    *socketIO
+	conn   *rooms.Conn
+	ctx    context.Context  // says which connection this is; has no span and is never cancelled
+	socket *socketio.Socket // nil: not connected to the namespace
+	engine *engineio.Session
+	rate   rate
+	ended  bool
+	reason engineio.Reason
 
 	mu     sync.Mutex
 	joined map[string]*rooms.Member // by room
@@ -42,12 +41,7 @@ type session struct {
 
 var _ rooms.Sink = (*session)(nil)
 
-type (
-	sessionKey struct{}
-	openedKey  struct{}
-)
-
-func newSocketIO(s *Server, pool *outbox.Pool) *socketIO {
+func newSocketIO(s *Server, pool *workers.Pool) *socketIO {
 	x := &socketIO{server: s}
 	// TODO(cors): set CheckOrigin to take configured origins, and answer preflight requests. Until then browsers of the
 	// same origin are accepted, and clients that send no Origin.
@@ -56,59 +50,33 @@ func newSocketIO(s *Server, pool *outbox.Pool) *socketIO {
 		PingInterval: s.cfg.Limits.PingInterval, PingTimeout: s.cfg.Limits.PingInterval,
 		MaxPayload: s.cfg.Limits.Frame, Places: &s.places,
 		QueueLimit: s.cfg.Limits.Queue, QueueBytes: s.cfg.Limits.QueueBytes, StallTimeout: s.cfg.Limits.Stall,
-		Context: x.connecting,
-		ConnID:  func(ctx context.Context) string { return sessionOf(ctx).conn.ID },
+		HandshakeBytes: -1, Open: x.connecting,
 		Hooks: engineio.Hooks{
-			Open:  func(e *engineio.Session) { sessionOf(e.Context()).open(e) },
-			Close: func(e *engineio.Session, reason engineio.Reason, _ error) { sessionOf(e.Context()).end(reason) },
+			Open:  func(e *engineio.Session) { e.Value().(*session).engine = e },
+			Close: func(e *engineio.Session, reason engineio.Reason, _ error) { e.Value().(*session).end(reason) },
 		},
 	}, MaxAttachments: -1})
 	chat := x.io.Of("/")
-	chat.OnConnect(func(ctx context.Context, s *socketio.Socket) { sessionOf(ctx).socket = s })
-	chat.OnDisconnect(func(ctx context.Context, _ *socketio.Socket, reason engineio.Reason) {
-		sessionOf(ctx).disconnected(reason)
-	})
-	chat.On("join", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).join(ev) })
-	chat.On("leave", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).leave(ev) })
-	chat.On("message", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).say(ev) })
-	chat.On("typing", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).typing(ev) })
+	chat.OnConnect(func(_ context.Context, s *socketio.Socket) { sessionOf(s).socket = s })
+	chat.OnDisconnect(func(_ context.Context, s *socketio.Socket, reason engineio.Reason) { sessionOf(s).disconnected(reason) })
+	chat.On("join", func(_ context.Context, s *socketio.Socket, ev *socketio.Event) { sessionOf(s).join(ev) })
+	chat.On("leave", func(_ context.Context, s *socketio.Socket, ev *socketio.Event) { sessionOf(s).leave(ev) })
+	chat.On("message", func(_ context.Context, s *socketio.Socket, ev *socketio.Event) { sessionOf(s).say(ev) })
+	chat.On("typing", func(_ context.Context, s *socketio.Socket, ev *socketio.Event) { sessionOf(s).typing(ev) })
 	return x
 }
 
-func sessionOf(ctx context.Context) *session { return ctx.Value(sessionKey{}).(*session) }
+func sessionOf(s *socketio.Socket) *session { return s.Session().Value().(*session) }
 
-// ServeHTTP implements http.Handler.
-func (x *socketIO) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var opened *session
-	x.io.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), openedKey{}, &opened)))
-	if opened != nil {
-		opened.answered(http.StatusBadRequest) // unless it has been answered well
-	}
-}
-
-// connecting makes the context of a new session.
-func (x *socketIO) connecting(_ context.Context, r *http.Request) context.Context {
-	id, _ := x.server.sockets.connID()
-	c := &session{sio: x, conn: &rooms.Conn{ID: id, Transport: sioFormat{}.Transport()}, joined: make(map[string]*rooms.Member),
-		rate: newRate(x.server.cfg.Limits.SendRate)}
+// connecting makes the session of a request that opens one.
+func (x *socketIO) connecting(r *http.Request) engineio.Opening {
+	s := x.server
+	c := &session{sio: x, conn: &rooms.Conn{ID: s.connID(), Transport: sioFormat{}.Transport()}, joined: make(map[string]*rooms.Member),
+		rate: newRate(s.cfg.Limits.SendRate)}
 	c.conn.Sink = c
-	ctx, answered := x.server.cfg.Connecting(r, c.conn)
-	var once sync.Once
-	c.answered = func(status int) { once.Do(func() { answered(status) }) }
-	if opened, ok := r.Context().Value(openedKey{}).(**session); ok {
-		*opened = c
-	}
-	c.ctx = context.WithValue(tracing.Detach(ctx), sessionKey{}, c)
-	return c.ctx
-}
-
-func (c *session) open(e *engineio.Session) {
-	c.engine = e
-	if e.Transport() == engineio.WebSocket {
-		c.answered(http.StatusSwitchingProtocols)
-		return
-	}
-	c.answered(http.StatusOK)
+	ctx, answered := s.cfg.Connecting(r, c.conn)
+	c.ctx = tracing.Detach(ctx)
+	return engineio.Opening{Context: c.ctx, ConnID: c.conn.ID, Value: c, Answered: answered}
 }
 
 // disconnected leaves all rooms. The session may have ended too, or go on.
@@ -139,9 +107,7 @@ func (c *session) end(reason engineio.Reason) {
 }
 
 func (c *session) disconnect(reason engineio.Reason) {
-	if err := c.sio.server.cfg.Service.Disconnect(c.ctx, c.conn, rooms.Closing{Reason: string(reason)}); err != nil {
-		c.sio.server.logFault(c.ctx, "disconnect", err)
-	}
+	c.sio.server.cfg.Disconnected(c.ctx, c.conn, 0, string(reason))
 }
 
 func (c *session) leaveRoom(ctx context.Context, m *rooms.Member) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync/atomic"
 
-	"github.com/traceroom/traceroom/web/outbox"
 	"github.com/traceroom/traceroom/web/socketio/engineio"
 )
 
@@ -21,7 +20,7 @@ const maxWaiting = 1024
 
 // Socket is one client's connection to one namespace. Its methods may be called from any goroutine and do not wait.
 type Socket struct {
-	// Data is for the owner to use. It is best set in Use or OnConnect, and not changed later.
+	// Data is for the owner to use. Set it in Use or OnConnect and do not change it later: there is no lock on it.
 	Data any
 
 	conn      *conn
@@ -56,15 +55,19 @@ func (s *Socket) Namespace() string { return s.namespace.name }
 // Session is the Engine.IO session, which the sockets of one client share.
 func (s *Socket) Session() *engineio.Session { return s.conn.session }
 
+// Handshake returns what is kept of the request that opened the session: its headers and query, bounded by
+// Options.HandshakeBytes. It must not be changed.
+func (s *Socket) Handshake() engineio.Handshake { return s.conn.session.Handshake() }
+
 // Context is the session's context.
 func (s *Socket) Context() context.Context { return s.conn.session.Context() }
 
 // Connected reports whether the socket is connected.
 func (s *Socket) Connected() bool { return s.connected.Load() }
 
-// Push queues what Encode, AppendEvent or EndEvent have made for this socket's namespace (see engineio.Session.Push). It
-// reports false if it does not fit or the socket is not connected.
-func (s *Socket) Push(it outbox.Item) bool { return s.connected.Load() && s.conn.session.Push(it) }
+// Push queues what Encode, AppendEvent or EndEvent have encoded for this socket's namespace (see engineio.Session.Push). It
+// returns false if it does not fit or the socket is not connected.
+func (s *Socket) Push(it engineio.Item) bool { return s.connected.Load() && s.conn.session.Push(it) }
 
 // Emit queues an event for the client (see Encode).
 func (s *Socket) Emit(name string, args ...any) error {
@@ -75,7 +78,7 @@ func (s *Socket) Emit(name string, args ...any) error {
 	return s.send(frames)
 }
 
-func (s *Socket) send(frames outbox.Control) error {
+func (s *Socket) send(frames engineio.Frames) error {
 	if s.Push(frames) {
 		return nil
 	}
@@ -86,7 +89,7 @@ func (s *Socket) send(frames outbox.Control) error {
 }
 
 // EmitWithAck queues an event that the client is to acknowledge. If it returns nil, done is called once: with what the
-// client answered, with the error of ctx when that ends before, or with ErrDisconnected. It is called by the goroutine
+// client answered, with the error of ctx if that ends before, or with ErrDisconnected. done is called by the goroutine
 // that handles the client's events or by one of its own, and must not wait.
 func (s *Socket) EmitWithAck(ctx context.Context, done func(Args, error), name string, args ...any) error {
 	s.conn.mu.Lock()
@@ -116,7 +119,7 @@ func (s *Socket) EmitWithAck(ctx context.Context, done func(Args, error), name s
 	if err == nil {
 		err = s.send(frames)
 	}
-	// Whoever takes it tells of the failure, once.
+	// If ctx has ended meanwhile, done has been called.
 	if err != nil && s.conn.take(s, id) != nil {
 		w.stop()
 		return err

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"iter"
+
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 // separator stands between the packets of a payload.
@@ -41,13 +43,19 @@ func AppendPayload(dst []byte, packets ...Packet) []byte {
 	return dst
 }
 
+// nextFrame cuts the first frame off b. ok is false unless b begins with a whole frame that is final.
+func nextFrame(b []byte) (f ws.Frame, rest []byte, ok bool) {
+	f, n, _ := ws.CutFrame(b)
+	return f, b[n:], n > 0 && f.Final
+}
+
 // appendFramePacket appends to a payload the packet that a WebSocket frame holds.
-func appendFramePacket(dst []byte, f frame) []byte {
+func appendFramePacket(dst []byte, f ws.Frame) []byte {
 	if len(dst) > 0 {
 		dst = append(dst, separator)
 	}
-	if f.op == opBinary {
-		return base64.StdEncoding.AppendEncode(append(dst, binaryPrefix), f.payload)
+	if f.Op == ws.Binary {
+		return base64.StdEncoding.AppendEncode(append(dst, binaryPrefix), f.Payload)
 	}
-	return append(dst, f.payload...)
+	return append(dst, f.Payload...)
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/traceroom/traceroom/web/outbox"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 // probePace is how long a poll that comes while the client probes a WebSocket waits for the upgrade to be complete. A client
@@ -25,7 +25,7 @@ const (
 // polling is the long-polling transport of a session. All of it is guarded by the session's mu. After an upgrade the
 // session has none; the requests that are still under way keep it to themselves.
 type polling struct {
-	items    []outbox.Item // what waits, in order
+	items    []Item        // what waits, in order
 	sent     int           // how many bytes of the first item have gone into earlier answers
 	weight   int           // of the items, and of those that are being written
 	bytes    int           // likewise
@@ -39,8 +39,8 @@ type polling struct {
 	late     bool          // one poll may still come to hear the last word
 }
 
-func (p *polling) push(it outbox.Item, limits *outbox.Limits) bool {
-	n, size := outbox.Weigh(it)
+func (p *polling) push(it Item, limits *ws.Limits) bool {
+	n, size := ws.Weigh(it)
 	if !limits.Fit(p.weight, p.bytes, n, size) {
 		return false
 	}
@@ -63,7 +63,7 @@ func (p *polling) signal() {
 }
 
 // drop takes all that waits.
-func (p *polling) drop() []outbox.Item {
+func (p *polling) drop() []Item {
 	dropped := p.items
 	p.items = nil
 	return dropped
@@ -72,7 +72,7 @@ func (p *polling) drop() []outbox.Item {
 // answer returns what a poll can be answered with now, or nil, and the items that are thereby sent in full. gone says
 // that a closing session has nothing more to say. That has an answer of its own: stock clients take a close packet before
 // they have done with the messages that come together with it.
-func (p *polling) answer() (body []byte, done []outbox.Item, gone bool) {
+func (p *polling) answer() (body []byte, done []Item, gone bool) {
 	if p.last != 0 {
 		return []byte{byte(p.last)}, nil, false
 	}
@@ -82,7 +82,7 @@ func (p *polling) answer() (body []byte, done []outbox.Item, gone bool) {
 		all := it.Bytes()
 		f, rest, ok := nextFrame(all[p.sent:])
 		if !ok {
-			f = frame{opText, []byte{byte(Noop)}} // the owner pushed what is no frame
+			f, rest = ws.Frame{Op: ws.Text, Payload: []byte{byte(Noop)}}, nil // the owner pushed what is no frame
 		}
 		body = appendFramePacket(body, f)
 		packets++
@@ -105,14 +105,14 @@ func (p *polling) answer() (body []byte, done []outbox.Item, gone bool) {
 
 // remaining is an item of which a polling client has already been sent the beginning.
 type remaining struct {
-	outbox.Item
+	Item
 	sent int
 }
 
 func (r remaining) Bytes() []byte { return r.Item.Bytes()[r.sent:] }
 
 // rest takes all that waits, for another transport to send.
-func (p *polling) rest() []outbox.Item {
+func (p *polling) rest() []Item {
 	items := p.drop()
 	if p.sent > 0 {
 		items[0] = remaining{items[0], p.sent}
@@ -173,7 +173,7 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 
 	weight, bytes := 0, 0
 	for _, it := range done {
-		n, size := outbox.Weigh(it)
+		n, size := ws.Weigh(it)
 		weight += n
 		bytes += size
 		it.Done(s.connID, err == nil)
@@ -194,7 +194,7 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 // await returns the answer to the waiting poll of p; probing says that it came while the client probed a WebSocket. The answer
 // is nil if it has to be refused, as the client had completed the upgrade when it polled. await is called and returns with mu
 // held. ok is false if the client gave the request up while it was waiting and the transport has not ended anyway.
-func (s *Session) await(ctx context.Context, p *polling, probing bool) (body []byte, done []outbox.Item, gone, ok bool) {
+func (s *Session) await(ctx context.Context, p *polling, probing bool) (body []byte, done []Item, gone, ok bool) {
 	var pace <-chan time.Time // nil: the poll has waited for the upgrade, or need not
 	if probing {
 		t := time.NewTimer(probePace)

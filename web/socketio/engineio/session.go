@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
 
-	"github.com/traceroom/traceroom/web/outbox"
+	"github.com/traceroom/traceroom/web/workers"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 // Handler is given what happens to one session. Its methods are called one at a time, in order, by goroutines that read
@@ -66,45 +69,61 @@ const (
 // do not wait.
 //
 // in is held while the Handler is called, and is taken before mu. mu guards the fields below it; while it is held, the
-// locks of a Queue, the sweeper and the server may be taken, and no foreign code is called but the Len of items.
+// locks of a ws.Conn, the pool and the server may be taken, and no foreign code is called but the Len of items.
 type Session struct {
-	server  *Server
-	id      string
-	connID  string
-	remote  string
-	ctx     context.Context
-	handler Handler
+	server    *Server
+	id        string
+	connID    string
+	handshake *Handshake // nil: nothing is kept
+	ctx       context.Context
+	value     any
+	handler   Handler
 
-	out  atomic.Pointer[outbox.Queue] // where to write once the transport is WebSocket
-	busy atomic.Bool                  // the Handler is being called
+	out  atomic.Pointer[ws.Conn] // the transport, once it is WebSocket
+	busy atomic.Bool             // the Handler is being called
 	in   sync.Mutex
 
-	at    int    // in the sweeper's heap, or -1
-	dueAt moment // both guarded by the sweeper
+	alarm workers.Alarm // for what is due next
 
 	mu    sync.Mutex
 	state state
 	poll  *polling // while the transport is polling
 	probe *conn    // a WebSocket that may become the transport
 	pings struct {
-		next moment // when to send one
-		pong moment // when its pong must have come
+		next workers.Moment // when to send one
+		pong workers.Moment // when its pong must have come
 	}
-	probeBy moment // when the probe must have become the transport
-	endBy   moment // when the session ends, or, while closing, is forgotten
+	probeBy workers.Moment // when the probe must have become the transport
+	endBy   workers.Moment // when the session ends, or, while closing, is forgotten
 }
 
-// ID is the session's id: a secret of the client's, as whoever knows it can act as the client.
+// Handshake is what is kept of the request that opened a session (see Options.HandshakeBytes).
+type Handshake struct {
+	Header     http.Header
+	Query      url.Values
+	RemoteAddr string    // as http.Request has it
+	Time       time.Time // when the session was opened
+}
+
+// ID is the session's id. It is a secret between client and server: whoever knows it can act as the client.
 func (s *Session) ID() string { return s.id }
 
-// ConnID is the session's public name (see Options.ConnID).
+// ConnID is the session's public name (see Opening.ConnID).
 func (s *Session) ConnID() string { return s.connID }
 
-// RemoteAddr is the address that the session was opened from.
-func (s *Session) RemoteAddr() string { return s.remote }
+// Handshake returns what is kept of the request that opened the session. It must not be changed.
+func (s *Session) Handshake() Handshake {
+	if s.handshake == nil {
+		return Handshake{}
+	}
+	return *s.handshake
+}
 
-// Context is what Options.Context made of the request that opened the session. It is never cancelled.
+// Context is what Opening.Context was when the session was opened. It is never cancelled.
 func (s *Session) Context() context.Context { return s.ctx }
+
+// Value is what Opening.Value was when the session was opened.
+func (s *Session) Value() any { return s.value }
 
 // Transport is Polling or WebSocket.
 func (s *Session) Transport() string {
@@ -121,28 +140,28 @@ func (s *Session) Open() bool {
 	return s.state == open
 }
 
-// Push queues it to be sent behind what was pushed before; its Bytes are one or more whole WebSocket frames, final and
-// unmasked, each of which is an Engine.IO packet of text or a binary message. It reports false if the session has ended or
-// the item does not fit (see outbox.Queue.Push); then Done is not called. A polling client may get the packets of one item
-// in the answers to several polls; Done is called when the last of them has been written.
-func (s *Session) Push(it outbox.Item) bool {
-	if q := s.out.Load(); q != nil {
-		return q.Push(it)
+// Push queues it to be sent behind what was pushed before. It returns false if the session has ended or the item does not
+// fit (see Options.QueueLimit and QueueBytes); then Done is not called. An item that is heavier than a limit fits when nothing
+// waits. A polling client may get the packets of one item in the answers to several polls; Done is called when the last of
+// them has been written.
+func (s *Session) Push(it Item) bool {
+	if out := s.out.Load(); out != nil {
+		return out.Push(it)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q := s.out.Load(); q != nil {
-		return q.Push(it)
+	if out := s.out.Load(); out != nil {
+		return out.Push(it)
 	}
 	return s.state == open && s.poll.push(it, &s.server.limits)
 }
 
 // Send queues a message of text (see AppendMessage), and reports whether it fitted.
-func (s *Session) Send(text []byte) bool { return s.Push(outbox.Control(AppendMessage(nil, text))) }
+func (s *Session) Send(text []byte) bool { return s.Push(Frames(AppendMessage(nil, text))) }
 
 // SendBinary queues a binary message, and reports whether it fitted.
 func (s *Session) SendBinary(data []byte) bool {
-	return s.Push(outbox.Control(AppendBinaryMessage(nil, data)))
+	return s.Push(Frames(AppendBinaryMessage(nil, data)))
 }
 
 // Close ends the session after what waits has been sent. The Handler's Close is called soon, with the reason.
@@ -166,7 +185,7 @@ func (s *Session) SetDeadline(t time.Time) {
 	}
 	s.endBy = 0
 	if !t.IsZero() {
-		s.endBy = max(1, moment(t.Sub(s.server.sweeper.start)))
+		s.endBy = s.server.pool.At(t)
 	}
 	s.plan()
 }
@@ -187,8 +206,8 @@ func (s *Session) Do(f func()) bool {
 	return true
 }
 
-// handshake is the open packet of a new session.
-func (s *Session) handshake(upgrades ...string) []byte {
+// openPacket is the first packet of a session, with the transports that the client may upgrade to.
+func (s *Session) openPacket(upgrades ...string) []byte {
 	o := &s.server.opts
 	if upgrades == nil {
 		upgrades = []string{}
@@ -252,22 +271,29 @@ func (s *Session) malformed(err error) {
 // planPing sets the time of the next ping; mu is held. Pings come up to a quarter of the interval early, so that those of
 // clients that connected together spread over it.
 func (s *Session) planPing() {
-	interval := s.server.opts.PingInterval - s.server.sweeper.grain
-	s.pings.next = s.server.sweeper.in(interval - rand.N(interval/4+1))
+	interval := s.server.opts.PingInterval - s.server.pool.Grain()
+	s.pings.next = s.server.pool.In(interval - rand.N(interval/4+1))
 }
 
-// plan tells the sweeper when to look at the session next; mu is held.
+// ring sets the session's alarm; 0 takes it back. mu may be held.
+func (s *Session) ring(at workers.Moment) { s.server.pool.Set(&s.alarm, at) }
+
+// plan sets the alarm to the time of what is due next; mu is held.
 func (s *Session) plan() {
 	heartbeat := s.pings.pong
 	if heartbeat == 0 {
 		heartbeat = s.pings.next
 	}
-	s.server.sweeper.set(s, earliest(heartbeat, s.probeBy, s.endBy))
+	s.ring(workers.Earliest(heartbeat, s.probeBy, s.endBy))
 }
 
-// tick does what is due at t. It is called by the sweeper.
-func (s *Session) tick(t moment) {
-	due := func(m moment) bool { return m != 0 && m <= t }
+// ringing is a Session as the owner of its alarm: Ring is nothing for those who hold a Session.
+type ringing Session
+
+// Ring does what is due at t.
+func (r *ringing) Ring(t workers.Moment) {
+	s := (*Session)(r)
+	due := func(m workers.Moment) bool { return m != 0 && m <= t }
 	s.mu.Lock()
 	var drop *conn
 	var end *ending
@@ -281,12 +307,12 @@ func (s *Session) tick(t moment) {
 		end = &ending{reason: ForcedClose, err: ErrDeadline, code: websocket.ClosePolicyViolation}
 	case due(s.pings.pong) && s.busy.Load():
 		// The pong may be waiting to be read, behind a message that the Handler has not done with.
-		s.pings.pong = t + moment(s.server.opts.PingTimeout)
+		s.pings.pong = t + workers.Moment(s.server.opts.PingTimeout)
 	case due(s.pings.pong):
 		end = &ending{reason: PingTimeout, code: websocket.CloseNormalClosure}
 	case s.pings.pong == 0 && due(s.pings.next):
 		s.ping()
-		s.pings.pong = t + moment(s.server.opts.PingTimeout)
+		s.pings.pong = t + workers.Moment(s.server.opts.PingTimeout)
 	}
 	if end == nil && due(s.probeBy) {
 		drop = s.probe
@@ -307,25 +333,17 @@ func (s *Session) tick(t moment) {
 	}
 }
 
-var pingFrame = appendFrame(nil, opText, string(Ping), nil)
+var pingFrame = ws.AppendFrame(nil, ws.Text, []byte{byte(Ping)})
 
 // ping queues a ping, of which there is never more than one; mu is held.
 func (s *Session) ping() {
 	it := weightless(pingFrame)
-	if q := s.out.Load(); q != nil {
-		q.Push(it)
+	if out := s.out.Load(); out != nil {
+		out.Push(it)
 		return
 	}
 	s.poll.push(it, &s.server.limits)
 }
-
-// weightless is an Item that takes up nothing of a queue's limit. Whoever pushes one sees to it that they stay few.
-type weightless []byte
-
-func (w weightless) Bytes() []byte   { return w }
-func (weightless) Len() int          { return 0 }
-func (weightless) Done(string, bool) {}
-func (weightless) Late(string)       {}
 
 // ending is how a session is to end.
 type ending struct {
@@ -346,7 +364,7 @@ func (s *Session) end(e ending) {
 	}
 	told := s.state == closing
 	s.state = closed
-	var dropped []outbox.Item
+	var dropped []Item
 	late := false
 	if p := s.poll; p != nil {
 		p.last = Close
@@ -360,16 +378,16 @@ func (s *Session) end(e ending) {
 	}
 	probe := s.probe
 	s.probe = nil
-	s.server.sweeper.set(s, 0)
-	q := s.out.Load()
+	s.ring(0)
+	out := s.out.Load()
 	s.mu.Unlock()
 
 	s.server.forget(s, late)
-	if q != nil {
-		q.Abort(closeFrame(e.code, string(e.reason)), closeGrace)
+	if out != nil {
+		out.Abort(ws.Status{Code: e.code, Reason: string(e.reason)})
 	}
 	if probe != nil {
-		probe.finish(e.code, string(e.reason))
+		probe.finish(e.code, e.reason)
 	}
 	for _, it := range dropped {
 		it.Done(s.connID, false)
@@ -389,7 +407,7 @@ func (s *Session) shut(reason Reason, code int) {
 	if p := s.poll; p != nil {
 		s.state = closing
 		s.pings.next, s.pings.pong = 0, 0
-		s.endBy = s.server.sweeper.in(pollGrace)
+		s.endBy = s.server.pool.In(pollGrace)
 		s.plan()
 		p.bye = true
 		p.signal()
@@ -398,11 +416,11 @@ func (s *Session) shut(reason Reason, code int) {
 		return
 	}
 	s.state = closed
-	s.server.sweeper.set(s, 0)
-	q := s.out.Load()
+	s.ring(0)
+	out := s.out.Load()
 	s.mu.Unlock()
 	s.server.forget(s, false)
-	q.Finish(closeFrame(code, string(reason)), closeGrace)
+	out.Finish(ws.Status{Code: code, Reason: string(reason)})
 	s.tell(reason, nil)
 }
 
@@ -412,7 +430,7 @@ func (s *Session) gone() {
 	ok := s.state == closing && s.poll != nil
 	if ok {
 		s.state = closed
-		s.server.sweeper.set(s, 0)
+		s.ring(0)
 	}
 	s.mu.Unlock()
 	if ok {
