@@ -159,6 +159,8 @@ func (c *conn) connect(ctx context.Context, p packet) {
 	c.mu.Lock()
 	c.sockets = append(c.sockets, s)
 	c.mu.Unlock()
+	// It is added before anybody can disconnect it, which takes it out.
+	n.add(s)
 	s.connected.Store(true)
 	c.session.SetDeadline(time.Time{})
 	if n.connect != nil {
@@ -218,16 +220,19 @@ func (c *conn) forget(s *Socket) {
 	c.sockets = slices.DeleteFunc(c.sockets, func(other *Socket) bool { return other == s })
 }
 
-// end makes s disconnected, and reports whether it was not before.
+// end makes s disconnected, and reports whether it was connected.
 func (c *conn) end(s *Socket, reason Reason) bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !s.connected.Load() {
-		return false
+	was := s.connected.Load()
+	if was {
+		s.connected.Store(false)
+		s.reason = reason
 	}
-	s.connected.Store(false)
-	s.reason = reason
-	return true
+	c.mu.Unlock()
+	if was {
+		s.namespace.remove(s)
+	}
+	return was
 }
 
 // tell tells the owner, once, that s is disconnected.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/traceroom/traceroom/web/socketio/engineio"
@@ -15,7 +16,7 @@ import (
 // Options are what a Server can be told. The zero value is usable: fields that are zero or, unless they say otherwise, negative
 // take their defaults.
 type Options struct {
-	// Options are those of the Engine.IO server below. The default of Path is "/socket.io/" here.
+	// Options are those of the Engine.IO server that carries this one. The default of Path is "/socket.io/" here.
 	engineio.Options
 	// ConnectTimeout is how long a client may take to connect to its first namespace. Default 45 s.
 	ConnectTimeout time.Duration
@@ -59,17 +60,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.Se
 // Close sends all clients away and waits (see engineio.Server.Close).
 func (s *Server) Close(ctx context.Context) error { return s.engine.Close(ctx) }
 
-// Engine is the Engine.IO server below.
+// Engine returns the Engine.IO server that carries this one.
 func (s *Server) Engine() *engineio.Server { return s.engine }
 
-// Of returns the namespace of this name, which begins with a slash and has no comma, and makes it if need be.
+// Of returns the namespace of this name, and makes it if there is none. It panics unless the name begins with a slash and has
+// no comma.
 func (s *Server) Of(name string) *Namespace {
 	if !strings.HasPrefix(name, "/") || strings.Contains(name, ",") {
 		panic(fmt.Sprintf("socketio: bad namespace %q", name))
 	}
 	n := s.namespaces[name]
 	if n == nil {
-		n = &Namespace{name: name, handlers: make(map[string]Handler)}
+		n = &Namespace{name: name, handlers: make(map[string]Handler), sockets: make(map[*Socket]struct{})}
 		s.namespaces[name] = n
 	}
 	return n
@@ -79,8 +81,11 @@ func (s *Server) Of(name string) *Namespace {
 // it must not wait for something that the client has yet to send, such as an acknowledgement.
 type Handler func(ctx context.Context, s *Socket, ev *Event)
 
-// Namespace is what clients connect to: a set of functions for its sockets. They are set before the server serves, and
-// called for one client at a time each, for many clients at once.
+// Namespace is what clients connect to: its connected sockets, and functions that are called for them. The functions are set
+// before the server serves. For one client they are called one at a time, for several clients at once.
+//
+// mu guards sockets. It is held while sockets are pushed to, so that all get what is broadcast in the same order, and not
+// while the owner's functions are called.
 type Namespace struct {
 	name       string
 	use        []func(context.Context, *Socket, json.RawMessage) error
@@ -88,14 +93,55 @@ type Namespace struct {
 	disconnect func(context.Context, *Socket, Reason)
 	handlers   map[string]Handler
 	other      Handler
+
+	mu      sync.Mutex
+	sockets map[*Socket]struct{}
+}
+
+func (n *Namespace) add(s *Socket) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sockets[s] = struct{}{}
+}
+
+func (n *Namespace) remove(s *Socket) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.sockets, s)
+}
+
+// Broadcast queues an event, which is encoded once (see Encode), for every socket that is connected to the namespace. All
+// sockets get the events of several Broadcasts in the same order. A client that has no room for the event has its session
+// ended with engineio.TooSlow: it does not miss an event without knowing. The error is that of Encode. Broadcast may be called
+// from any goroutine, handlers included, and does not wait for clients.
+func (n *Namespace) Broadcast(name string, args ...any) error {
+	frames, err := Encode(n.name, name, args...)
+	if err != nil {
+		return err
+	}
+	var full []*Socket
+	n.mu.Lock()
+	for s := range n.sockets {
+		if !s.Push(frames) {
+			full = append(full, s)
+		}
+	}
+	n.mu.Unlock()
+	for _, s := range full {
+		if s.Connected() { // else it disconnects already
+			s.Session().Abort(engineio.TooSlow, ErrFull)
+		}
+	}
+	return nil
 }
 
 // Name is the namespace's name.
 func (n *Namespace) Name() string { return n.name }
 
-// Use adds a function that is asked whether a client may connect, in the order in which they were added. auth is the
-// object that the client gave for the purpose, {} if it gave none; it is valid until the function returns. The client is
-// told the text of the error, and its Data if it is a *Refusal. The socket cannot be sent to yet.
+// Use adds a function that says whether a client may connect: an error refuses it. Functions are called in the order in
+// which they were added. auth is the object that the client gave for this purpose, {} if it gave none; it is valid until the
+// function returns. The client is told the text of the error, and its Data if it is a *Refusal. Nothing can be sent to the
+// socket yet.
 func (n *Namespace) Use(f func(ctx context.Context, s *Socket, auth json.RawMessage) error) {
 	n.use = append(n.use, f)
 }
