@@ -45,15 +45,17 @@ $(GOVULNCHECK):
 	GOBIN=$(BIN) go install golang.org/x/vuln/cmd/govulncheck@v1.9.0
 	mv $(BIN)/govulncheck $@
 
-# Each line takes SOAK: the model check in both of its modes, power failures in both, and what kills, cuts and outages do to real
-# processes, again and again.
+# Each line but one takes SOAK: the model check in both of its modes, power failures in both, and what kills, cuts and outages do
+# to real processes, again and again. The other runs the scenarios of the Engine.IO and Socket.IO documents over the network, each
+# a hundred times, which takes about eleven minutes.
 .PHONY: soak
 SOAK ?= 10m
-soak: ## for SOAK each: do rooms keep their promises, do stores survive power failures, do nodes survive each other
+soak: ## for SOAK each: do rooms keep their promises, do stores survive power failures, do nodes survive each other; and Socket.IO's scenarios, a hundred times
 	SOAK=$(SOAK) go test -count=1 -timeout 0 -run 'SeveralNodesKeep' ./rooms/promises
 	SOAK=$(SOAK) go test -count=1 -timeout 0 -run 'ANodeKeeps' ./rooms/promises
 	SOAK=$(SOAK) go test -count=1 -timeout 0 -run 'PowerLoss.*Full' ./rooms/store
 	SOAK=$(SOAK) go test -count=1 -timeout 0 -run 'PowerLoss.*Normal' ./rooms/store
+	SCENARIOS=100 go test -race -count=1 -timeout 0 -run 'ScenariosOver' ./web/socketio/...
 	@sleep $(SOAK) & time=$$!; while kill -0 $$time 2>/dev/null; do \
 		go test -race -count=1 -run 'Killed|Outages|MayComeAndGoAndDie|EveryMember|Presence' ./rooms ./rooms/store ./app || { kill $$time; exit 1; }; \
 	done

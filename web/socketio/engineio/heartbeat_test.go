@@ -2,7 +2,6 @@ package engineio_test
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -80,8 +79,7 @@ func TestThePongOfAPollingPingMayComeOverTheWebSocket(t *testing.T) {
 }
 
 func TestAClientIsNotTimedOutWhileItsMessageIsHandled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := serveInBubble(t, quick())
+	inBubble(t, quick(), func(t *testing.T, h *host) {
 		h.block = make(chan struct{})
 		s, _ := h.open()
 		s.write("4x")
@@ -96,8 +94,7 @@ func TestAClientIsNotTimedOutWhileItsMessageIsHandled(t *testing.T) {
 }
 
 func TestASessionsDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := serveInBubble(t, calm())
+	inBubble(t, calm(), func(t *testing.T, h *host) {
 		h.open()
 		h.open()
 		h.session(0).SetDeadline(time.Now().Add(100 * time.Millisecond))

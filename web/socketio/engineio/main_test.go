@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -85,55 +84,8 @@ func calm() engineio.Options {
 
 func serve(t testing.TB, opts engineio.Options, also ...func(*engineio.Session)) *host {
 	t.Helper()
-	return serveOn(t, nil, opts, also...)
-}
-
-// serveInBubble is serve for a test that runs in a bubble: nothing of the operating system's is waited for. Only open and
-// dial reach the server.
-func serveInBubble(t testing.TB, opts engineio.Options) *host {
-	t.Helper()
-	return serveOn(t, &pipes{calls: make(chan net.Conn), closed: make(chan struct{})}, opts)
-}
-
-// pipes is a net.Listener, and how to reach it.
-type pipes struct {
-	calls  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.calls:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
-
-func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
-	here, there := net.Pipe()
-	select {
-	case p.calls <- there:
-		return here, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func serveOn(t testing.TB, l *pipes, opts engineio.Options, also ...func(*engineio.Session)) *host {
-	t.Helper()
 	h := newHost(t, opts, also...)
-	h.http = httptest.NewUnstartedServer(h.eio)
-	if l != nil {
-		h.dialer.NetDialContext = l.dial
-		_ = h.http.Listener.Close()
-		h.http.Listener = l
-	}
-	h.http.Start()
+	h.http = httptest.NewServer(h.eio)
 	t.Cleanup(h.stop)
 	return h
 }
