@@ -11,7 +11,7 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// userBody is a user as clients are told it.
+// userBody is a user as clients see it.
 type userBody struct {
 	ID      string    `json:"id" doc:"The user's id, for user_id in messages" example:"017ccd2c-6979-72f1-9c4e-5d7a1b30aa11"`
 	Name    string    `json:"name" doc:"What people call the user" example:"Ada Lovelace"`
@@ -22,7 +22,7 @@ type userBody struct {
 
 func userOf(u rooms.User) userBody { return userBody{u.ID, u.Name, u.Handle, u.CreatedAt, u.UpdatedAt} }
 
-// chatroomBody is a room as the message API tells it: the same room, under the same id, as in GET /rooms.
+// chatroomBody is a room in the words of the message API: the same room, with the same id, as in GET /rooms.
 type chatroomBody struct {
 	ID      string    `json:"id" doc:"The room's id" example:"017cd252-c579-78b6-a1f2-0c9d3e47bb22"`
 	Name    string    `json:"name" doc:"What people call it" example:"Reading group"`
@@ -34,7 +34,7 @@ func chatroomOf(r rooms.Room) chatroomBody {
 	return chatroomBody{r.ID, r.Name, r.CreatedAt, r.CreatedAt}
 }
 
-// postedBody is a message as the message API and Socket.IO's new_message tell it.
+// postedBody is a message in the words of the message API and of Socket.IO's new_message.
 type postedBody struct {
 	ID       string    `json:"id" doc:"Names the message" example:"017cdc9f-7d79-7c3a-8d15-e60f2b94cc33"`
 	Text     string    `json:"message_text" doc:"What was said" example:"Hello!"`
@@ -108,7 +108,7 @@ type (
 			Reset    bool         `json:"reset,omitempty" doc:"These are the newest messages, as since is of another epoch. Absent if not"`
 		}
 	}
-	// removedAnswer is how the message API says that something is deleted.
+	// removedAnswer is what the message API answers when something has been deleted.
 	removedAnswer struct {
 		Body struct {
 			Deleted bool `json:"deleted" doc:"That it is done" example:"true"`
@@ -213,7 +213,7 @@ func (s *Server) chatrooms(api huma.API) {
 	})
 }
 
-// postFields are the names of a post's fields in POST /messages where the rooms call them something else.
+// postFields maps the rooms' names of a post's fields to those in POST /messages, where they differ.
 var postFields = map[string]string{"text": "message_text", "room_id": "chatroom_id", "ref": "Idempotency-Key"}
 
 func (s *Server) messages(api huma.API) {
@@ -275,7 +275,7 @@ func (s *Server) messages(api huma.API) {
 	})
 }
 
-// mapped is f of every element; never nil, so that JSON has a list.
+// mapped returns f of every element. It is never nil, so that it is a list in JSON.
 func mapped[T, U any](list []T, f func(T) U) []U {
 	out := make([]U, 0, len(list))
 	for _, v := range list {

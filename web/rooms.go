@@ -45,7 +45,7 @@ type messagesQuery struct {
 	Limit  int             `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many messages at the most"`
 }
 
-// optional is a parameter that may be absent, as huma's documentation makes them.
+// optional is a parameter that may be absent. The way is that of huma's documentation.
 type optional[T any] struct {
 	value T
 	set   bool
@@ -128,7 +128,7 @@ func (s *Server) rooms(api huma.API) {
 		if id == "" {
 			return nil, problemOf(rooms.CheckID("room_id", id))
 		}
-		// The room outlives the request's query, of which these may be parts.
+		// These may be parts of the request's query, which the room would otherwise keep in memory.
 		room, created, err := s.cfg.Service.CreateRoom(ctx, strings.Clone(id), strings.Clone(name))
 		if err != nil {
 			return nil, problemOf(err)
@@ -175,7 +175,7 @@ func (s *Server) rooms(api huma.API) {
 	})
 }
 
-// logFault logs what was the server's own fault, with its trace.
+// logFault logs an error that is the server's own fault, with the id of its trace.
 func (s *Server) logFault(ctx context.Context, doing string, err error) {
 	if e := rooms.AsError(err); e.Code == rooms.CodeUnavailable {
 		s.cfg.Log.Error(doing, zap.Error(err), zap.String("trace_id", tracing.TraceID(ctx)))

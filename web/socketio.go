@@ -15,7 +15,7 @@ import (
 	"github.com/traceroom/traceroom/web/workers"
 )
 
-// socketIO is the chat on Socket.IO: what its events mean.
+// socketIO is the chat on Socket.IO: it gives events their meaning.
 type socketIO struct {
 	server *Server
 	io     *socketio.Server
@@ -79,7 +79,7 @@ func (x *socketIO) connecting(r *http.Request) engineio.Opening {
 	return engineio.Opening{Context: c.ctx, ConnID: c.conn.ID, Value: c, Answered: answered}
 }
 
-// disconnected leaves all rooms. The session may have ended too, or go on.
+// disconnected leaves all rooms. The session may go on after that.
 func (c *session) disconnected(reason engineio.Reason) {
 	c.socket, c.reason = nil, reason
 	c.mu.Lock()
@@ -94,14 +94,15 @@ func (c *session) disconnected(reason engineio.Reason) {
 	}
 }
 
-// end is told that the session has ended. A socket that is still connected is told next, and leaves its rooms first.
+// end is called when the session has ended. If the socket is still connected, disconnected is called next, so that the rooms
+// are left first.
 func (c *session) end(reason engineio.Reason) {
 	c.ended = true
 	if c.socket != nil {
 		return
 	}
 	if c.reason != "" {
-		reason = c.reason // a client that disconnects closes its connection behind it
+		reason = c.reason // why the socket disconnected; then the client closed the connection
 	}
 	c.disconnect(reason)
 }
@@ -144,7 +145,7 @@ func (c *session) Removed(m *rooms.Member, why rooms.Removal) {
 	}
 }
 
-// request is what a client may give with join and leave: ids under the names of either API, or a room alone.
+// request is the payload of join and leave: ids under the names of either API, or only a room.
 type request struct {
 	UserID      string `json:"user_id"`
 	ChatroomID  string `json:"chatroom_id"`
@@ -157,7 +158,7 @@ type request struct {
 
 const required = "user_id and chatroom_id are required"
 
-// parse reads the payload of join or leave. Where only a room is named, the client is its socket.
+// parse reads the payload of join or leave. If only a room is named, the socket's id is the client's.
 func (c *session) parse(ev *socketio.Event) (req rooms.Join, trace rooms.TraceContext, err error) {
 	return parseRequest(ev.Raw(0), c.socket.ID())
 }
@@ -192,7 +193,7 @@ func first(a, b string) string {
 	return b
 }
 
-// chatroom is what joined and left say, and the acknowledgements of join and leave.
+// chatroom is the payload of joined and left, and of the acknowledgements of join and leave.
 type chatroom struct {
 	ID string `json:"chatroom_id"`
 }
@@ -226,7 +227,7 @@ func (c *session) joinRoom(ctx context.Context, req rooms.Join) error {
 	m, err := c.sio.server.join(ctx, c.conn, req)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil && !m.Ended() { // else there is no membership to leave
+	if err == nil && !m.Ended() { // an ended membership need not be left
 		c.joined[req.RoomID] = m
 	}
 	return err
@@ -251,13 +252,13 @@ func (c *session) leave(ev *socketio.Event) {
 	c.answer(ev, "left", req.RoomID)
 }
 
-// answer emits the event, and the same as the acknowledgement. A client that cannot be sent it is about to end.
+// answer emits the event, and acknowledges ev with the same payload. It fails only if the connection is about to end.
 func (c *session) answer(ev *socketio.Event, name, room string) {
 	_ = c.socket.Emit(name, chatroom{room})
 	_ = ev.Ack(chatroom{room})
 }
 
-// eventFields are the names that join and leave have for what the rooms call something else.
+// eventFields maps the rooms' names of fields to those in events, where they differ.
 var eventFields = map[string]string{"room_id": "chatroom_id", "client_id": "user_id"}
 
 // refuse emits an error event.
@@ -265,7 +266,7 @@ func (c *session) refuse(err error) {
 	_ = c.socket.Emit("error", map[string]string{"message": rooms.AsError(renamed(err, eventFields)).Detail})
 }
 
-// sioFormat is the rooms.Format of Socket.IO: events of the namespace /, as WebSocket frames.
+// sioFormat is the rooms.Format of Socket.IO: WebSocket frames of events of the namespace /.
 type sioFormat struct{}
 
 var _ rooms.Format = sioFormat{}
@@ -273,7 +274,7 @@ var _ rooms.Format = sioFormat{}
 // Transport implements rooms.Format.
 func (sioFormat) Transport() string { return "socket.io" }
 
-// Append implements rooms.Format. History is not told over Socket.IO.
+// Append implements rooms.Format. There is no history over Socket.IO.
 func (sioFormat) Append(dst []byte, ev *rooms.Event, _ string) []byte {
 	switch ev.Kind {
 	case rooms.EventHistory:
@@ -287,7 +288,7 @@ func (sioFormat) Append(dst []byte, ev *rooms.Event, _ string) []byte {
 	}
 }
 
-// appendPosted appends a message as POST /messages answers it (postedBody).
+// appendPosted appends the JSON of a message, as POST /messages answers it (postedBody).
 func appendPosted(dst []byte, m *rooms.Message) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = appendQuoted(dst, m.ID)

@@ -9,7 +9,7 @@ import (
 	"github.com/traceroom/traceroom/web/ws"
 )
 
-// wire is the rooms.Format of the WebSocket contract: JSON text frames, as they go over the wire.
+// wire is the rooms.Format of WebSocket: whole text frames of JSON (see asyncapi.yaml).
 type wire struct{}
 
 var _ rooms.Format = wire{}
@@ -51,7 +51,7 @@ func (wire) Append(dst []byte, ev *rooms.Event, ref string) []byte {
 	return ws.EndFrame(dst, start, ws.Text)
 }
 
-// appendNotice appends the JSON of an event that is not stored.
+// appendNotice appends the JSON of an event other than a message or a history.
 func appendNotice(dst []byte, ev *rooms.Event) []byte {
 	dst = append(dst, `{"type":"`...)
 	dst = append(dst, ev.Kind.String()...)
@@ -114,7 +114,7 @@ func appendField(dst []byte, name, value string) []byte {
 	return appendQuoted(dst, value)
 }
 
-// appendQuoted appends s as a JSON string. What is stored is UTF-8, the one thing that its error could be about.
+// appendQuoted appends s as a JSON string. The error would be about text that is not UTF-8, which is not let in.
 func appendQuoted(dst []byte, s string) []byte {
 	dst, _ = jsontext.AppendQuote(dst, s)
 	return dst

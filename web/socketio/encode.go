@@ -9,7 +9,7 @@ import (
 	"github.com/traceroom/traceroom/web/socketio/engineio"
 )
 
-// ErrReserved says that an event has a name that means something else to Socket.IO.
+// ErrReserved is the error for an event whose name means something else to Socket.IO.
 var ErrReserved = errors.New("socketio: reserved event name")
 
 // Encode encodes an event of a namespace, to be pushed to any number of its sockets. A []byte is sent as binary data, as an
@@ -44,7 +44,7 @@ func encodeEvent(namespace string, id *uint64, name string, args []any) (enginei
 	return encode(event, namespace, id, &name, args)
 }
 
-// encode makes the frames of an event or an acknowledgement and of its attachments.
+// encode returns the frames of an event or an acknowledgement, and of its attachments.
 func encode(kind packetType, namespace string, id *uint64, name *string, args []any) (engineio.Frames, error) {
 	values, attachments, err := encodeArgs(args)
 	if err != nil {
@@ -62,7 +62,7 @@ func encode(kind packetType, namespace string, id *uint64, name *string, args []
 	return b, nil
 }
 
-// encodeControl makes the frame of a packet that has a payload of its own, or none.
+// encodeControl returns the frame of a packet that is neither. Its payload may be nil.
 func encodeControl(kind packetType, namespace string, payload any) (engineio.Frames, error) {
 	b, start := engineio.BeginFrame(nil)
 	b = appendHead(b, kind, 0, namespace, nil)
@@ -75,7 +75,7 @@ func encodeControl(kind packetType, namespace string, payload any) (engineio.Fra
 	return engineio.EndFrame(b, start), nil
 }
 
-// appendHead appends all of a packet that stands before its payload, with the type of the Engine.IO packet around it.
+// appendHead appends the type of an Engine.IO message, and the Socket.IO packet in it up to its payload.
 func appendHead(dst []byte, kind packetType, attachments int, namespace string, id *uint64) []byte {
 	if attachments > 0 {
 		kind += binaryEvent - event

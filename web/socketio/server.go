@@ -33,8 +33,8 @@ type Server struct {
 	namespaces map[string]*Namespace
 }
 
-// NewServer returns a server with no namespaces: clients can connect to those that are then made with Of. Close must be
-// called in the end.
+// NewServer returns a server without namespaces: clients can connect to those that are then made with Of. Close must be
+// called.
 func NewServer(opts Options) *Server {
 	if opts.Path == "" {
 		opts.Path = "/socket.io/"
@@ -48,7 +48,7 @@ func NewServer(opts Options) *Server {
 	if opts.MaxPayload <= 0 {
 		opts.MaxPayload = engineio.DefaultMaxPayload
 	}
-	// TODO(cors): like the Engine.IO server below, this one is for browsers of the same origin only.
+	// TODO(cors): like the Engine.IO server that carries it, this one is for browsers of the same origin only.
 	s := &Server{opts: opts, namespaces: make(map[string]*Namespace)}
 	s.engine = engineio.NewServer(opts.Options, s.accept)
 	return s
@@ -77,7 +77,7 @@ func (s *Server) Of(name string) *Namespace {
 	return n
 }
 
-// Handler handles an event. ctx is the context of the session. While it runs, nothing more of the same client is handled:
+// Handler handles an event. ctx is the context of the session. While it runs, nothing else from the same client is handled:
 // it must not wait for something that the client has yet to send, such as an acknowledgement.
 type Handler func(ctx context.Context, s *Socket, ev *Event)
 
@@ -135,7 +135,7 @@ func (n *Namespace) Broadcast(name string, args ...any) error {
 	return nil
 }
 
-// Name is the namespace's name.
+// Name returns the namespace's name.
 func (n *Namespace) Name() string { return n.name }
 
 // Use adds a function that says whether a client may connect: an error refuses it. Functions are called in the order in
@@ -149,13 +149,13 @@ func (n *Namespace) Use(f func(ctx context.Context, s *Socket, auth json.RawMess
 // OnConnect sets the function that is called when a socket has connected, before any of its events.
 func (n *Namespace) OnConnect(f func(ctx context.Context, s *Socket)) { n.connect = f }
 
-// OnDisconnect sets the function that is called once for every socket that had connected, after all of its events.
+// OnDisconnect sets the function that is called once for every socket that has been connected, after all of its events.
 func (n *Namespace) OnDisconnect(f func(ctx context.Context, s *Socket, reason Reason)) {
 	n.disconnect = f
 }
 
-// On sets what handles the events of this name. It panics if the name is reserved, as no event has it: see OnConnect and
-// OnDisconnect.
+// On sets the Handler of the events with this name. It panics if the name is reserved, such as "connect" and "disconnect": see
+// OnConnect and OnDisconnect.
 func (n *Namespace) On(name string, h Handler) {
 	if slices.Contains(reserved, name) {
 		panic(fmt.Sprintf("socketio: no event is called %q: the name is reserved", name))
@@ -163,10 +163,10 @@ func (n *Namespace) On(name string, h Handler) {
 	n.handlers[name] = h
 }
 
-// OnOther sets what handles the events of all names that On was not called for. Without it they are ignored.
+// OnOther sets the Handler of the events whose names have no Handler of their own. Without it they are ignored.
 func (n *Namespace) OnOther(h Handler) { n.other = h }
 
-// Refusal is an error that tells a client more than a text about why it may not connect.
+// Refusal is an error that tells a client why it may not connect, with data besides the text.
 type Refusal struct {
 	Message string
 	Data    any // sent as JSON
@@ -178,7 +178,7 @@ func (r *Refusal) Error() string { return r.Message }
 // Reason is why a socket disconnected.
 type Reason = engineio.Reason
 
-// Reasons that are of Socket.IO, besides those of Engine.IO.
+// Reasons of Socket.IO. Those of Engine.IO come besides.
 const (
 	ClientDisconnect  Reason = "client namespace disconnect"
 	ServerDisconnect  Reason = "server namespace disconnect"

@@ -7,10 +7,10 @@ import (
 	"sync"
 )
 
-// buffer is memory to read a message into, taken from a pool while there is one to read.
+// buffer is memory for the body of a POST. It is taken from a pool while one is read.
 type buffer struct{ b []byte }
 
-// keepBuffer is the largest buffer that goes back to the pool.
+// keepBuffer is how many bytes the largest buffer has that goes back to the pool.
 const keepBuffer = 64 << 10
 
 type bufferPool struct{ pool sync.Pool }

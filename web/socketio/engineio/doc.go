@@ -1,8 +1,8 @@
 // Package engineio is a server of the Engine.IO protocol, revision 4, on net/http and gorilla/websocket: messages both ways
 // over HTTP long polling, over WebSocket, and through the upgrade from one to the other with nothing lost or reordered.
 //
-// A Server is an http.Handler. For each client that shakes hands it makes a Session and asks its owner for a Handler, which
-// is then given the client's messages in order. Whoever holds a Session may send from any goroutine.
+// A Server is an http.Handler. For each client that shakes hands it opens a Session and asks its owner for a Handler, which
+// is then given the client's messages in order. Sessions may be sent to from any goroutine.
 //
 // A WebSocket session costs one goroutine, the one that reads; a workers.Pool writes to all sessions and pings them. What
 // waits to be sent is bounded, and what a client sends is read no faster than its Handler takes it.

@@ -46,35 +46,35 @@ type Options struct {
 	// CheckOrigin says whether a request may come from where its Origin header says. Default: from the same host, or
 	// without the header, as from clients that are no browsers.
 	CheckOrigin func(r *http.Request) bool
-	// Open is called with each request that opens a session, before it is answered. Default: nothing is said of sessions.
+	// Open is called with each request that opens a session, before it is answered. Default: the Opening has its defaults.
 	Open func(r *http.Request) Opening
 	// HandshakeBytes bounds what Session.Handshake keeps: the bytes of the request's headers and query, which stay for as
 	// long as the session. A request with more is refused with 431. Negative: nothing is kept, whatever the size. Default
 	// 8,192.
 	HandshakeBytes int
-	// Hooks are told of what happens to sessions.
+	// Hooks are called when something happens to a session.
 	Hooks Hooks
-	// Pool writes to WebSocket connections and keeps the time. Servers may share one, with other users as well; it must not be
-	// closed before them. Default: one of the server's own.
+	// Pool writes to WebSocket connections, and rings when pings and deadlines are due. Servers, and other users, may share
+	// one; it must not be closed before them. Default: one of the server's own.
 	Pool *workers.Pool
 }
 
-// Opening is what the owner of a Server says of a session before it is opened.
+// Opening is what the owner of a Server decides about a session before it is opened.
 type Opening struct {
-	// Context is given to the session's Handler and hooks. It is kept for as long as the session, so it should not hold on to
-	// the request or its context. Its end does not matter. Default: the background.
+	// Context is given to the session's Handler and returned by Session.Context. It is kept for as long as the session, so it
+	// should not keep the request or its context in memory. The session's is not cancelled when it is. Default: the background.
 	Context context.Context
-	// ConnID names the session to those who need not know its id, which is a secret between client and server: items are
-	// given it in Done and Late. Default: random.
+	// ConnID names the session to those who must not know its id, which is a secret between client and server. It is passed to
+	// the items' Done and Late. Default: random.
 	ConnID string
 	// Value is what Session.Value returns.
 	Value any
-	// Answered, if not nil, is called once with the status that the request is answered with. 101 and 200: the session is
-	// opened.
+	// Answered, if not nil, is called once with the status that the request is answered with. If that is 101 or 200, the
+	// session is opened.
 	Answered func(status int)
 }
 
-// opening asks the owner, and fills in what it does not say.
+// opening returns what the owner decides, with defaults.
 func (o *Options) opening(r *http.Request) (opening Opening) {
 	if o.Open != nil {
 		opening = o.Open(r)
@@ -95,20 +95,20 @@ func (o *Options) opening(r *http.Request) (opening Opening) {
 // Places bound how many clients there may be; servers may share them. The methods are called from any goroutine, with locks
 // held, and must not block.
 type Places interface {
-	// Take takes a place for a client that comes, and reports false if there is none.
+	// Take takes a place for a client that comes, and returns false if there is none.
 	Take() bool
 	// Leave gives a place back.
 	Leave()
 }
 
-// Hooks are told what happens to sessions, for counting and tracing. Any of them may be nil. They are called by the
-// goroutine that it happens on and must not wait for the session.
+// Hooks are called when something happens to a session, for counting and tracing. Any of them may be nil. They are called by
+// the goroutine that it happens in and must not wait for the session.
 type Hooks struct {
-	// Open is called when a session has been made, before its Handler is asked for.
+	// Open is called when a session has been opened, before its Handler is made.
 	Open func(s *Session)
 	// Upgrade is called when a session has changed from polling to WebSocket.
 	Upgrade func(s *Session)
-	// Close is called once when a session has ended, before its Handler's Close. The transport is the one it ended on.
+	// Close is called once when a session has ended, before its Handler's Close. s.Transport is the one that it ended on.
 	Close func(s *Session, reason Reason, err error)
 }
 

@@ -17,13 +17,13 @@ import (
 	"github.com/traceroom/traceroom/web/ws"
 )
 
-// ErrClosed is returned by a second Close.
+// ErrClosed is the error of a second Close.
 var ErrClosed = errors.New("engineio: server is closed")
 
 // writers is how many goroutines write for a server that is given no Pool.
 const writers = 2
 
-// lingering is how long Close waits for polling clients to come and hear of it.
+// lingering is how long Close waits for polling clients to poll and be told.
 const lingering = time.Second
 
 // Server is an http.Handler that speaks Engine.IO with many clients. Its methods may be called from any goroutine.
@@ -41,14 +41,14 @@ type Server struct {
 	mu       sync.Mutex
 	state    state // closing: takes no new sessions
 	sessions map[string]*Session
-	late     map[string]*Session // have ended, and take no places; one more poll may come to hear the last word
+	late     map[string]*Session // have ended and take no places; one more poll of each is answered
 	places   int                 // that sessions have taken, those that are being opened included
 	empty    chan struct{}       // closed when the server is closing and the last session is gone
 }
 
-// NewServer returns a server that is ready to serve. accept is called for each new session, by the goroutine that serves
-// its request and before any of its messages, and returns what handles it; it may send to the session. Close must be
-// called in the end.
+// NewServer returns a server that is ready to serve. accept is called for each new session, by the goroutine that serves its
+// request and before any of its messages are handled, and returns its Handler; it may send to the session. Close must be
+// called.
 func NewServer(opts Options, accept func(*Session) Handler) *Server {
 	opts = opts.withDefaults()
 	// TODO(cors): browsers of other origins are refused by CheckOrigin. To let them in, answer their preflight (OPTIONS)
@@ -73,17 +73,17 @@ func NewServer(opts Options, accept func(*Session) Handler) *Server {
 	return s
 }
 
-// Path is where the server answers, without the last slash.
+// Path returns the path that the server answers at, without the last slash.
 func (s *Server) Path() string { return s.opts.Path }
 
-// Len is the number of sessions.
+// Len returns the number of sessions.
 func (s *Server) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.sessions)
 }
 
-// refusal is an error of the protocol, as the reference server numbers and words it.
+// refusal is an error of the protocol, with the number and the text that the reference server has.
 type refusal struct {
 	status  int
 	Code    int    `json:"code"`
@@ -158,7 +158,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// enter counts a request, unless the server is closed.
+// enter counts a request, and returns false if the server is closed.
 func (s *Server) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,7 +214,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, upgrade bool) {
 		session.poll = &polling{}
 		opening.Answered(http.StatusOK)
 		s.begin(session, nil)
-		// A client that does not get this does not know the session, which ends when no pong comes.
+		// If the client does not get this, it does not know the session, which ends as no pong comes.
 		_ = answer(w, plainText, session.openPacket(WebSocket))
 		return
 	}
@@ -250,7 +250,7 @@ func keep(r *http.Request, most int) (h *Handshake, ok bool) {
 	return &Handshake{Header: r.Header.Clone(), Query: r.URL.Query(), RemoteAddr: strings.Clone(r.RemoteAddr), Time: time.Now()}, true
 }
 
-// admit takes a place for a session, if there is one.
+// admit takes a place for a session, and returns false if there is none.
 func (s *Server) admit() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,7 +262,7 @@ func (s *Server) admit() bool {
 	return true
 }
 
-// begin makes a session known, sends the WebSocket of one that has it the handshake, asks for its handler and starts its
+// begin makes a session known, sends it the handshake, which is nil for a polling session, asks for its Handler and starts its
 // heartbeat.
 func (s *Server) begin(session *Session, handshake Item) {
 	session.in.Lock()
@@ -290,7 +290,7 @@ func (s *Server) begin(session *Session, handshake Item) {
 	}
 }
 
-// forget takes a session out and frees its place. With late one more poll can find it, if that comes soon.
+// forget takes a session out and frees its place. With late, one more poll is answered if it comes soon.
 func (s *Server) forget(session *Session, late bool) {
 	s.mu.Lock()
 	found := s.sessions[session.id] == session
@@ -324,7 +324,7 @@ func (s *Server) leave() {
 	s.checkEmpty()
 }
 
-// checkEmpty ends the closing of a server that has no sessions left; mu is held.
+// checkEmpty completes the closing of a server that has no sessions left; mu is held.
 func (s *Server) checkEmpty() {
 	if s.state == closing && s.places == 0 {
 		s.state = closed
@@ -332,10 +332,10 @@ func (s *Server) checkEmpty() {
 	}
 }
 
-// Close tells all clients to go away, refuses new ones, and waits until all goroutines have ended and all Handlers have
-// been told. Polling clients have a second to come and hear of it. When ctx ends, connections are closed as they are, and
-// its error is returned if Handlers or requests are still running. It must be called before the http.Server is shut down,
-// whose clients would otherwise find nobody to tell them.
+// Close ends all sessions, refuses new ones, and waits until all goroutines have ended and all Handlers have been told. Polling
+// clients have a second to poll and be told. When ctx ends, connections are closed as they are, and its error is returned if
+// Handlers or requests are still running a second later. Call it before the http.Server is shut down, which would not let
+// clients be told.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if s.state != open {

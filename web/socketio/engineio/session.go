@@ -17,13 +17,13 @@ import (
 	"github.com/traceroom/traceroom/web/ws"
 )
 
-// Handler is given what happens to one session. Its methods are called one at a time, in order, by goroutines that read
-// from the client: while one of them runs, nothing more is read. They must not wait for something that the same client has
-// yet to send.
+// Handler is told what happens to one session. Its methods are called one at a time, in order, by goroutines that read from
+// the client: while one of them runs, nothing more is read. They must not wait for something that the same client has yet
+// to send.
 type Handler interface {
 	// Message is called for each message. data is valid only until it returns. ctx is the session's context.
 	Message(ctx context.Context, data []byte, binary bool)
-	// Close is called once, last. err says more about the reason where there is more to say.
+	// Close is called once, last. err says more about the reason; it may be nil.
 	Close(ctx context.Context, reason Reason, err error)
 }
 
@@ -35,13 +35,13 @@ const (
 	TransportClose Reason = "transport close"      // the client closed the connection, or it broke
 	TransportError Reason = "transport error"      // the client broke the rules of the transport
 	PingTimeout    Reason = "ping timeout"         // no pong came in time
-	ParseError     Reason = "parse error"          // the client sent what is no packet
+	ParseError     Reason = "parse error"          // the client sent something that is not a packet
 	ForcedClose    Reason = "forced close"         // the session's deadline has passed
 	Shutdown       Reason = "server shutting down" // Server.Close
 	TooSlow        Reason = "too slow"             // the client took nothing for Options.StallTimeout
 )
 
-// What a client did against the rules of the transport.
+// Errors with which sessions end.
 var (
 	ErrOverlap   = errors.New("engineio: overlapping requests of one session")
 	ErrHeartbeat = errors.New("engineio: client sent a ping")
@@ -58,8 +58,8 @@ const (
 	closed
 )
 
-// How long a session may linger after its end: on polling until it fetches what waits, on WebSocket until the client has
-// taken what waits and answered the close frame.
+// How long is waited after a session's end: on polling for the client to fetch what waits, on WebSocket for it to take what
+// waits and to answer the close frame.
 const (
 	pollGrace  = 30 * time.Second
 	closeGrace = 5 * time.Second
@@ -105,10 +105,10 @@ type Handshake struct {
 	Time       time.Time // when the session was opened
 }
 
-// ID is the session's id. It is a secret between client and server: whoever knows it can act as the client.
+// ID returns the session's id. It is a secret between client and server: whoever knows it can act as the client.
 func (s *Session) ID() string { return s.id }
 
-// ConnID is the session's public name (see Opening.ConnID).
+// ConnID returns the session's public name (see Opening.ConnID).
 func (s *Session) ConnID() string { return s.connID }
 
 // Handshake returns what is kept of the request that opened the session. It must not be changed.
@@ -119,13 +119,13 @@ func (s *Session) Handshake() Handshake {
 	return *s.handshake
 }
 
-// Context is what Opening.Context was when the session was opened. It is never cancelled.
+// Context returns what Opening.Context was when the session was opened. It is never cancelled.
 func (s *Session) Context() context.Context { return s.ctx }
 
-// Value is what Opening.Value was when the session was opened.
+// Value returns what Opening.Value was when the session was opened.
 func (s *Session) Value() any { return s.value }
 
-// Transport is Polling or WebSocket.
+// Transport returns Polling or WebSocket.
 func (s *Session) Transport() string {
 	if s.out.Load() != nil {
 		return WebSocket
@@ -133,7 +133,7 @@ func (s *Session) Transport() string {
 	return Polling
 }
 
-// Open reports whether the session has not ended: whether a Push that was refused was so because the queue is full.
+// Open reports whether the session has not ended. If so, a Push that returned false did so for lack of room.
 func (s *Session) Open() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,18 +156,18 @@ func (s *Session) Push(it Item) bool {
 	return s.state == open && s.poll.push(it, &s.server.limits)
 }
 
-// Send queues a message of text (see AppendMessage), and reports whether it fitted.
+// Send queues a message of text (see AppendMessage). It returns false if it does not fit or the session has ended.
 func (s *Session) Send(text []byte) bool { return s.Push(Frames(AppendMessage(nil, text))) }
 
-// SendBinary queues a binary message, and reports whether it fitted.
+// SendBinary queues a binary message. It returns false if it does not fit or the session has ended.
 func (s *Session) SendBinary(data []byte) bool {
 	return s.Push(Frames(AppendBinaryMessage(nil, data)))
 }
 
-// Close ends the session after what waits has been sent. The Handler's Close is called soon, with the reason.
+// Close ends the session after what waits has been sent. The Handler's Close is called with the reason, by another goroutine.
 func (s *Session) Close(reason Reason) { s.shut(reason, websocket.CloseNormalClosure) }
 
-// Abort ends the session and drops what waits. The Handler's Close is called soon, with the reason and err.
+// Abort ends the session and drops what waits. The Handler's Close is called with the reason and err, by another goroutine.
 func (s *Session) Abort(reason Reason, err error) {
 	code := websocket.ClosePolicyViolation
 	if reason == ParseError {
@@ -176,7 +176,7 @@ func (s *Session) Abort(reason Reason, err error) {
 	s.end(ending{reason: reason, err: err, code: code})
 }
 
-// SetDeadline ends the session at t, with ForcedClose, unless it is set anew before. The zero time takes it away.
+// SetDeadline makes the session end at t, with ForcedClose. A later call replaces the deadline; the zero time removes it.
 func (s *Session) SetDeadline(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,7 +190,7 @@ func (s *Session) SetDeadline(t time.Time) {
 	s.plan()
 }
 
-// Do has f called as the Handler's methods are: not at the same time as one of them. It reports false, and f is not
+// Do calls f in a goroutine of its own, and not at the same time as a method of the Handler. It returns false, and f is not
 // called, if the session has ended.
 func (s *Session) Do(f func()) bool {
 	s.mu.Lock()
@@ -206,7 +206,7 @@ func (s *Session) Do(f func()) bool {
 	return true
 }
 
-// openPacket is the first packet of a session, with the transports that the client may upgrade to.
+// openPacket returns the first packet of a session, with the transports that the client may upgrade to.
 func (s *Session) openPacket(upgrades ...string) []byte {
 	o := &s.server.opts
 	if upgrades == nil {
@@ -225,7 +225,7 @@ func (s *Session) openPacket(upgrades ...string) []byte {
 	return AppendPacket(nil, Packet{Type: Open, Data: b})
 }
 
-// receive is called by the goroutine that reads a packet, and returns when the session is ready for the next.
+// receive handles a packet from the client. The next one may be read when it returns.
 func (s *Session) receive(p Packet) {
 	switch p.Type {
 	case Message:
@@ -259,7 +259,7 @@ func (s *Session) deliver(p Packet) {
 	s.handler.Message(s.ctx, p.Data, p.Binary)
 }
 
-// malformed ends a session whose client sent what is no packet.
+// malformed ends a session whose client sent something that is not a packet.
 func (s *Session) malformed(err error) {
 	code := websocket.CloseProtocolError
 	if errors.Is(err, ErrNotUTF8) {
@@ -268,8 +268,8 @@ func (s *Session) malformed(err error) {
 	s.end(ending{reason: ParseError, err: err, code: code})
 }
 
-// planPing sets the time of the next ping; mu is held. Pings come up to a quarter of the interval early, so that those of
-// clients that connected together spread over it.
+// planPing sets the time of the next ping; mu is held. Pings are sent up to a quarter of the interval early, at random, so that
+// those of clients that connected together are spread.
 func (s *Session) planPing() {
 	interval := s.server.opts.PingInterval - s.server.pool.Grain()
 	s.pings.next = s.server.pool.In(interval - rand.N(interval/4+1))
@@ -306,7 +306,7 @@ func (r *ringing) Ring(t workers.Moment) {
 	case due(s.endBy):
 		end = &ending{reason: ForcedClose, err: ErrDeadline, code: websocket.ClosePolicyViolation}
 	case due(s.pings.pong) && s.busy.Load():
-		// The pong may be waiting to be read, behind a message that the Handler has not done with.
+		// The pong may not have been read yet, as the Handler is still busy with a message before it.
 		s.pings.pong = t + workers.Moment(s.server.opts.PingTimeout)
 	case due(s.pings.pong):
 		end = &ending{reason: PingTimeout, code: websocket.CloseNormalClosure}
@@ -335,7 +335,7 @@ func (r *ringing) Ring(t workers.Moment) {
 
 var pingFrame = ws.AppendFrame(nil, ws.Text, []byte{byte(Ping)})
 
-// ping queues a ping, of which there is never more than one; mu is held.
+// ping queues a ping; mu is held. Never does more than one wait, as the next is sent after the pong.
 func (s *Session) ping() {
 	it := weightless(pingFrame)
 	if out := s.out.Load(); out != nil {
@@ -350,12 +350,12 @@ type ending struct {
 	reason Reason
 	err    error
 	code   int      // of the WebSocket close frame
-	last   Type     // what a pending poll is answered with, or if there is none a late one; if it is not set, Close, and no late one
-	only   *polling // if set: only if this is still the session's transport
+	last   Type     // what the poll is answered with that waits or, if none does, comes soon; 0: Close, and only one that waits
+	only   *polling // not nil: end the session only if this is still its transport
 }
 
-// end ends the session and drops what waits. Only the first end or shut counts, but an end forgets a session that still
-// lingers after shut.
+// end ends the session and drops what waits. Only the first end or shut counts, but end also forgets a session that, after
+// shut, still waits for its client to fetch something.
 func (s *Session) end(e ending) {
 	s.mu.Lock()
 	if s.state == closed || e.only != nil && e.only != s.poll {
@@ -397,7 +397,7 @@ func (s *Session) end(e ending) {
 	}
 }
 
-// shut ends the session, but lets the client have what waits.
+// shut ends the session after what waits.
 func (s *Session) shut(reason Reason, code int) {
 	s.mu.Lock()
 	if s.state != open {
@@ -424,7 +424,7 @@ func (s *Session) shut(reason Reason, code int) {
 	s.tell(reason, nil)
 }
 
-// gone ends the lingering of a session that has fetched everything.
+// gone forgets a session whose client has fetched all that waited when it was shut.
 func (s *Session) gone() {
 	s.mu.Lock()
 	ok := s.state == closing && s.poll != nil
@@ -438,8 +438,8 @@ func (s *Session) gone() {
 	}
 }
 
-// tell tells the owner that the session has ended, in a goroutine of its own: whoever ended it may hold locks that the
-// owner wants, or be the owner's Handler.
+// tell tells the owner that the session has ended. It does so in a goroutine of its own: whoever ended the session may hold
+// locks that the owner needs, or be the Handler itself.
 func (s *Session) tell(reason Reason, err error) {
 	go func() {
 		defer s.server.work.Done() // which counts the session since admit

@@ -9,7 +9,7 @@ import (
 	"github.com/traceroom/traceroom/web/ws"
 )
 
-// conn is a WebSocket connection of a session, which may not, or not yet, be its transport. It handles what comes on it.
+// conn is a WebSocket connection of a session: its transport, or a probe that may become it. It handles what comes on it.
 type conn struct {
 	*ws.Conn
 	session *Session
@@ -33,13 +33,13 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, session *Sessio
 		refuse(w, f)
 		return nil, f.status
 	case errors.Is(err, ws.ErrClosed):
-		return nil, http.StatusServiceUnavailable // as good as that: it was told that the server goes away
+		return nil, http.StatusServiceUnavailable // which it was told in a close frame, after 101
 	default:
 		return nil, http.StatusBadRequest // the connection broke; there is no status for that
 	}
 }
 
-// Message implements ws.Handler. An error is one that ends the connection; the session has been told of it.
+// Message implements ws.Handler. An error ends the connection; the session has ended, or the probe has been dropped, before.
 func (c *conn) Message(op ws.Op, data []byte) error {
 	s := c.session
 	p, err := DecodePacket(data, op == ws.Binary)
@@ -93,8 +93,8 @@ func (s *Session) offering() (done func()) {
 	}
 }
 
-// offer makes c the WebSocket that a polling session may upgrade to. It reports false if the session cannot upgrade now:
-// it has ended, has upgraded, or is about to on another connection.
+// offer makes c the probe of a polling session. It returns false if the session has ended, has been upgraded, or has another
+// probe.
 func (s *Session) offer(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +109,7 @@ func (s *Session) offer(c *conn) bool {
 
 var probeAnswer = ws.AppendFrame(nil, ws.Text, []byte("3probe"))
 
-// onProbe takes a packet from a WebSocket that is not, or not yet, the session's transport.
+// onProbe handles a packet from a WebSocket that is not the session's transport. err is that of decoding it.
 func (s *Session) onProbe(c *conn, p Packet, err error) {
 	if err == nil && p.Type == Ping && string(p.Data) == "probe" {
 		s.mu.Lock()
@@ -127,7 +127,8 @@ func (s *Session) onProbe(c *conn, p Packet, err error) {
 	s.dropProbe(c)
 }
 
-// become makes c the session's transport: what waits is sent there, and a poll that is under way is answered with nothing.
+// become makes c the session's transport: what waits is sent there, and a poll that waits is answered with Noop. It returns
+// false if c is not the session's probe any more.
 func (s *Session) become(c *conn) bool {
 	s.mu.Lock()
 	if s.probe != c || s.state == closed {
@@ -167,7 +168,7 @@ func (s *Session) become(c *conn) bool {
 	return true
 }
 
-// dropProbe gives up a WebSocket that did not become the transport. The session goes on polling.
+// dropProbe closes a WebSocket that did not become the transport. The session goes on polling.
 func (s *Session) dropProbe(c *conn) {
 	s.mu.Lock()
 	if s.probe == c {
@@ -183,7 +184,7 @@ func (c *conn) finish(code int, reason Reason) {
 	c.Finish(ws.Status{Code: code, Reason: string(reason)})
 }
 
-// clearProbe lets the session wait in polls again; mu is held.
+// clearProbe makes the session have no probe, so that its polls wait again; mu is held.
 func (s *Session) clearProbe() {
 	s.probe, s.probeBy = nil, 0
 	s.poll.noop = false
