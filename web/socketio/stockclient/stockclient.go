@@ -212,7 +212,7 @@ func (c *Client) Connect() { c.d.tell("connect", c, nil) }
 // Disconnect makes the client disconnect.
 func (c *Client) Disconnect() { c.d.tell("disconnect", c, nil) }
 
-// Freeze stops the whole process, with all of its clients, for d.
+// Freeze stops the whole process, with all of its clients, for this long.
 func (d *Driver) Freeze(how time.Duration) {
 	d.t.Helper()
 	d.tell("freeze", &Client{}, map[string]any{"ms": how.Milliseconds()})
