@@ -15,7 +15,8 @@ type operation struct {
 	function string
 	// linked: the span is linked to the connect span of its connection
 	linked bool
-	many   bool    // it has more than six attributes of its own
+	many   bool    // it has more than few attributes of its own
+	gains  int     // attributes that it mostly gets by its end
 	shares sharing // attributes of its connection, besides the id
 	// constant attributes, besides those of the connection
 	attrs []attribute.KeyValue
@@ -50,7 +51,7 @@ func messaging(name string, kind attribute.KeyValue) []attribute.KeyValue {
 
 // The operations. The spans of HTTP requests are named by otelhttp after their routes.
 var (
-	opReceive = operation{span: "receive " + template, kind: trace.SpanKindConsumer, module: "rooms", function: "receive", linked: true,
+	opReceive = operation{span: "receive " + template, kind: trace.SpanKindConsumer, module: "rooms", function: "receive", linked: true, gains: 2,
 		shares: sharesMessaging, attrs: messaging("receive", semconv.MessagingOperationTypeProcess)}
 	opAppend = operation{span: "append", kind: trace.SpanKindClient, module: "store", function: "append",
 		attrs: []attribute.KeyValue{semconv.DBOperationName("append"), semconv.DBCollectionName("messages")}}

@@ -57,10 +57,10 @@ type rarely struct {
 	status  sdktrace.Status
 }
 
-// newSpan returns a span in one piece of memory with its attributes, unless it turns out to have more than the spans of
-// its operation mostly have.
-func newSpan(op *operation) *span {
-	if op.many {
+// newSpan returns a span in one piece of memory with its attributes, of which it starts with so many, unless it turns out to
+// have more than the spans of its operation mostly have.
+func newSpan(op *operation, attrs int) *span {
+	if op.many || attrs+op.gains > few {
 		s := &struct {
 			span
 			room [10]attr
@@ -70,11 +70,14 @@ func newSpan(op *operation) *span {
 	}
 	s := &struct {
 		span
-		room [6]attr
+		room [few]attr
 	}{}
 	s.attrs = s.room[:0]
 	return &s.span
 }
+
+// few is how many attributes fit in the spans of most operations.
+const few = 6
 
 var _ sdktrace.ReadWriteSpan = (*span)(nil)
 

@@ -71,7 +71,7 @@ func (t *tracer) startAt(ctx context.Context, at time.Time, op *operation, attrs
 	if t.off {
 		return nil
 	}
-	s := newSpan(op)
+	s := newSpan(op, len(attrs))
 	s.tracer, s.op, s.start = t, op, at
 	sampled := s.descend(ctx)
 	if s.connection == nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -66,15 +68,19 @@ func observedRoom(tb testing.TB, members int) (say func()) {
 	})
 	service := telemetry.Service(hub)
 	var from *rooms.Member
+	var ctx context.Context
 	for i := range members {
 		id := fmt.Sprint("abcdef-", i)
-		from, err = service.Join(tb.Context(), &rooms.Conn{ID: id, Transport: "websocket", Sink: taking{id}},
-			rooms.Join{RoomID: "general", ClientID: fmt.Sprint("client", i)})
+		conn := &rooms.Conn{ID: id, Transport: "websocket", Sink: taking{id}}
+		var answered func(int)
+		ctx, answered = telemetry.Connecting(httptest.NewRequest(http.MethodGet, "/ws/general/"+id, nil), conn)
+		from, err = service.Join(ctx, conn, rooms.Join{RoomID: "general", ClientID: fmt.Sprint("client", i)})
 		require.NoError(tb, err)
+		answered(http.StatusSwitchingProtocols)
 	}
+	ctx = tracing.Detach(ctx) // as every frame begins
 	frame := []byte(`{"type":"message","text":"0123456789012345678901234567890123456789012345678901234567890123","ref":"17"}`)
 	sent := make(chan error, 1)
-	ctx := context.Background()
 	return func() {
 		f, err := parseFrame(frame)
 		if err == nil {

@@ -71,7 +71,7 @@ func enterSocketIO(t *testing.T, chat, room, client string) *websocket.Conn {
 	require.NoError(t, err)
 	_ = resp.Body.Close()
 	t.Cleanup(func() { _ = ws.Close() })
-	require.NoError(t, ws.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, ws.SetReadDeadline(time.Now().Add(30*time.Second)))
 	require.NoError(t, ws.WriteMessage(websocket.TextMessage, []byte("40")))
 	untilPacket(t, ws, "40{")
 	join := `42["join",{"user_id":"` + client + `","chatroom_id":"` + room + `"}]`
@@ -91,12 +91,15 @@ func untilPacket(t *testing.T, ws *websocket.Conn, prefix string) {
 	}
 }
 
+// enter joins a room over a WebSocket. It returns when the client is in it: what is said from then on comes as a message.
 func enter(t *testing.T, chat, room, client string) *websocket.Conn {
 	ws, resp, err := websocket.DefaultDialer.Dial(strings.Replace(chat, "http", "ws", 1)+"/ws/"+room+"/"+client, nil)
 	require.NoError(t, err)
 	_ = resp.Body.Close()
 	t.Cleanup(func() { _ = ws.Close() })
-	require.NoError(t, ws.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, ws.SetReadDeadline(time.Now().Add(30*time.Second)))
+	for until(t, ws, "history")["more"] == true {
+	}
 	return ws
 }
 

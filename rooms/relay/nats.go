@@ -26,7 +26,8 @@ const (
 	connectPause   = 250 * time.Millisecond
 	// A connection on which nothing comes back for three pings is given up.
 	pingEvery = 2 * time.Second
-	// writeTimeout bounds how long a write to NATS may take, and settle how long Subscribe and Close wait for NATS.
+	// writeTimeout bounds how long a write to NATS, or its answer after a reconnect, may take, and settle how long Subscribe and
+	// Close wait for NATS.
 	writeTimeout = 2 * time.Second
 	settle       = 500 * time.Millisecond
 )
@@ -116,7 +117,11 @@ func (n *NATS) connect(ctx context.Context) error {
 					n.opts.Lost(err)
 				}
 			}),
-			nats.ReconnectHandler(func(*nats.Conn) { n.opts.Regained(false) }),
+			nats.ReconnectHandler(func(conn *nats.Conn) {
+				// Subscriptions have been sent again, but NATS may take longer to read them than somebody else to publish.
+				_ = conn.FlushTimeout(writeTimeout) // what is missed without an answer is read from the store
+				n.opts.Regained(false)
+			}),
 			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 				if errors.Is(err, nats.ErrSlowConsumer) {
 					n.opts.Regained(true)

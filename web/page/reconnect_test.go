@@ -71,25 +71,8 @@ func TestTryNow(t *testing.T) {
 	tab.WaitText("#status", "Live")
 }
 
-// A message whose echo was lost with the connection is found in what comes after: it arrived, once.
-func TestEchoLost(t *testing.T) {
-	m := newMock(t, Config{})
-	tab := visit(t, m, browsertest.Shared(t), "general", "alice")
-	m.onMessage(func(c *mockMember, f clientFrame) bool {
-		c.close(0)
-		delete(m.members, c)
-		m.sayLocked(nil, "general", "alice", f)
-		return true
-	})
-	say(tab, "stored, not echoed")
-	m.waitDials(t, tab, 2)
-	waitTexts(tab, "stored, not echoed")
-	tab.Wait(`document.querySelectorAll('#pending .row').length === 0`)
-	tab.Wait(`document.querySelector('#messages .row').classList.contains('own')`)
-	require.Len(t, m.sent(), 1, "what came with the history is not sent again")
-}
-
-// A message that is in nothing that comes after is sent again, under the ref that the server may know it by.
+// A message whose echo did not come before the connection broke is sent again, under the ref that the server may know it by,
+// and stands in the room once.
 func TestMessageLost(t *testing.T) {
 	for name, stored := range map[string]bool{"on the way there": false, "on the way back": true} {
 		t.Run(name, func(t *testing.T) {
@@ -104,8 +87,7 @@ func TestMessageLost(t *testing.T) {
 				c.close(0)
 				delete(m.members, c)
 				if stored {
-					// Its trace, by which it could be known in the history, is another.
-					m.sayLocked(nil, "general", "alice", clientFrame{Text: f.Text, Ref: f.Ref})
+					m.sayLocked(nil, "general", "alice", f)
 				}
 				return true
 			})
@@ -113,6 +95,7 @@ func TestMessageLost(t *testing.T) {
 			m.waitDials(t, tab, 2)
 			waitTexts(tab, "lost")
 			tab.Wait(`document.querySelectorAll('#pending .row').length === 0`)
+			tab.Wait(`document.querySelector('#messages .row').classList.contains('own')`)
 			sent := m.sent()
 			require.Len(t, sent, 2)
 			require.Equal(t, sent[0], sent[1])

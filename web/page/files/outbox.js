@@ -1,7 +1,7 @@
 // What was typed here and has not come back from the server yet. The echo of a message is its acknowledgement; what has none
 // when the connection breaks is sent again, under the same ref, by which the server knows it. Knows nothing of the page.
 
-import { newTraceparent, randomHex, traceIdOf } from './trace.js';
+import { randomHex } from './trace.js';
 
 /**
  * @typedef {'waiting' | 'sending' | 'again' | 'unconfirmed' | 'failed'} ItemState
@@ -11,10 +11,9 @@ import { newTraceparent, randomHex, traceIdOf } from './trace.js';
  * @property {string} text
  * @property {ItemState} state
  * @property {string} ref names it for the server
- * @property {string} traceparent
+ * @property {Set<string>} refs that it ever had
  * @property {string} client who sent it first; empty: nobody yet
  * @property {{steady: number, clock: number}} since when it was first sent under its ref
- * @property {Set<string>} traceIds of all attempts
  * @property {string} problem why it failed, in plain words
  */
 
@@ -47,9 +46,7 @@ export class Outbox {
    */
   add(text) {
     /** @type {Item} */
-    const item = {
-      text, state: 'waiting', ref: '', traceparent: '', client: '', since: { steady: 0, clock: 0 }, traceIds: new Set(), problem: '',
-    };
+    const item = { text, state: 'waiting', ref: '', refs: new Set(), client: '', since: { steady: 0, clock: 0 }, problem: '' };
     this.#items.add(item);
     this.#name(item);
     return item;
@@ -76,12 +73,11 @@ export class Outbox {
         changed.push(item);
         continue;
       }
-      const { text, ref, traceparent } = item;
-      if (!send({ type: 'message', text, ref, traceparent })) break;
+      const { text, ref } = item;
+      if (!send({ type: 'message', text, ref })) break;
       if (!item.client) {
         item.client = client;
         item.since = { steady: performance.now(), clock: Date.now() };
-        item.traceIds.add(traceIdOf(traceparent));
       }
       item.state = 'sending';
       item.problem = '';
@@ -91,15 +87,13 @@ export class Outbox {
   }
 
   /**
-   * Finds the item that a message is the echo of, by its ref or, if it came another way, its trace; and removes it.
-   * @param {{ref?: string, traceparent?: string}} message
+   * Finds the item that a message is the echo of, and removes it.
+   * @param {{ref?: string}} message
    * @returns {Item | undefined}
    */
   settle(message) {
-    const traceId = traceIdOf(message.traceparent);
     for (const item of this.#items) {
-      const ours = (message.ref && item.ref === message.ref) || (traceId && item.traceIds.has(traceId));
-      if (!ours) continue;
+      if (!message.ref || !item.refs.has(message.ref)) continue;
       this.#items.delete(item);
       return item;
     }
@@ -158,7 +152,7 @@ export class Outbox {
   /** @param {Item} item */
   #name(item) {
     item.ref = `${this.#session}-${++this.#count}`;
-    item.traceparent = newTraceparent();
+    item.refs.add(item.ref);
     item.client = '';
   }
 }

@@ -1,16 +1,8 @@
-// W3C trace context (https://www.w3.org/TR/trace-context/) in the browser: making it, reading it, and what can be done
-// with a message's trace.
+// W3C trace context (https://www.w3.org/TR/trace-context/) in the browser: reading it, and what can be done with a
+// message's trace.
 
 const pattern = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-|$)/;
 const zeros = /^0+$/;
-
-/**
- * Starts a trace: a traceparent of version 00 with random ids and the sampled flag set.
- * @returns {string}
- */
-export function newTraceparent() {
-  return `00-${randomHex(16)}-${randomHex(8)}-01`;
-}
 
 /**
  * @param {unknown} traceparent
