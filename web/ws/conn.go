@@ -106,27 +106,20 @@ func (c *Conn) Close() { c.out.Close() }
 
 // Reply queues a frame that replies to what the peer has just sent. It takes up nothing of the Limits. It is dropped if 32
 // replies wait: then the peer does not read those that it has got.
-func (c *Conn) Reply(p []byte) {
-	c.mu.Lock()
-	full := c.replies >= maxReplies
-	if !full {
-		c.replies++
-	}
-	c.mu.Unlock()
-	if !full {
-		c.push(p)
-	}
-}
+func (c *Conn) Reply(p []byte) { c.reply(p, false) }
 
 // pong answers a ping. Of the pings that cannot be answered yet the newest will be (RFC 6455 section 5.5.3).
 func (c *Conn) pong(payload []byte) {
-	p := AppendFrame(make([]byte, 0, 2+len(payload)), Pong, payload)
+	c.reply(AppendFrame(make([]byte, 0, 2+len(payload)), Pong, payload), true)
+}
+
+func (c *Conn) reply(p []byte, owe bool) {
 	c.mu.Lock()
 	full := c.replies >= maxReplies
-	if full {
-		c.owed = p
-	} else {
+	if !full {
 		c.replies++
+	} else if owe {
+		c.owed = p
 	}
 	c.mu.Unlock()
 	if !full {

@@ -1,10 +1,12 @@
 package engineio
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -229,6 +231,12 @@ func (s *Session) await(ctx context.Context, p *polling, probing bool) (body []b
 	}
 }
 
+// bodies are buffers for the bodies of POSTs while they are read and handled. maxBody is how many bytes the largest has that is
+// kept for the next.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const maxBody = 64 << 10
+
 // servePost handles the packets in a POST of the session.
 func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
@@ -255,11 +263,16 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		return
 	}
-	buf := buffers.get()
-	defer buffers.put(buf)
+	buf := bodies.Get().(*bytes.Buffer)
+	defer func() {
+		if buf.Cap() <= maxBody {
+			buf.Reset()
+			bodies.Put(buf)
+		}
+	}()
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.server.opts.PingTimeout))
 	body := http.MaxBytesReader(w, r.Body, s.server.opts.MaxPayload)
-	err := buf.readAll(body)
+	_, err := buf.ReadFrom(body)
 	if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
 		done()
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
@@ -270,12 +283,12 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		refuse(w, badRequest)
 		return
 	}
-	if !utf8.Valid(buf.b) {
+	if !utf8.Valid(buf.Bytes()) {
 		s.malformed(ErrNotUTF8)
 		refuse(w, badRequest)
 		return
 	}
-	for packet, err := range Packets(buf.b) {
+	for packet, err := range Packets(buf.Bytes()) {
 		if err != nil {
 			s.malformed(err)
 			refuse(w, badRequest)
