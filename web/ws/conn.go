@@ -86,8 +86,7 @@ func (c *Conn) Push(it Item) bool { return c.out.Push(it) }
 // Open reports whether the connection has not been ended: whether a Push that returned false did so for lack of room.
 func (c *Conn) Open() bool { return c.out.Open() }
 
-// Finish ends the connection: what waits is written, then a close frame with why. Only the first Finish, Abort or Close
-// counts.
+// Finish ends the connection: what waits is written, then a close frame with why. Only the first Finish or Abort counts.
 func (c *Conn) Finish(why Status) {
 	if c.ending.CompareAndSwap(nil, &why) {
 		c.out.Finish(why.AppendFrame(nil), c.group.opts.Linger)
@@ -225,8 +224,9 @@ func (c *Conn) read() {
 
 // frames handles what the peer sends, and returns why that ended.
 //
-// A goroutine's stack grows while a message is handled and stays so while the connection is idle: 8 KiB instead of 2 in an
-// idle connection. A pong after that shows that the peer has gone quiet; then frames returns errQuiet.
+// A goroutine's stack grows while a message is handled, and does not get as small again: 6.3 KiB, instead of 2.5, for a
+// connection of the chat that has sent one message. A pong after a message shows that the peer has gone quiet; then frames
+// returns errQuiet. TestAQuietConnectionHasASmallStack would show the loss.
 func (c *Conn) frames() error {
 	grown := false
 	for {
