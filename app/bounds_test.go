@@ -14,8 +14,8 @@ import (
 	"github.com/traceroom/traceroom/app/apptest"
 )
 
-// send sends a request of a line and headers as they are, and returns the status of the answer, or 0 if the server closed
-// the connection while the request was still being written and the answer was lost.
+// send sends head, a request line with headers, and returns the status of the answer, or 0 if the server closed the connection
+// while the request was being written and the answer was lost.
 func send(t *testing.T, p *apptest.Program, head string) int {
 	t.Helper()
 	conn, err := net.Dial("tcp", p.Addr)
@@ -31,7 +31,7 @@ func send(t *testing.T, p *apptest.Program, head string) int {
 	return res.StatusCode
 }
 
-// get is the head of a request with so many bytes in all, most of them in a header.
+// get returns the head of a request with the given total size, most of it in one header.
 func get(target string, size int) string {
 	head := "GET " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Long: "
 	return head + strings.Repeat("x", size-len(head)-4) + "\r\n\r\n"
@@ -44,9 +44,9 @@ func TestHeadersAreBounded(t *testing.T) {
 	require.Equal(t, http.StatusRequestURITooLong, send(t, p, get("/rooms/"+strings.Repeat("x", 1000), maxHeader)))
 }
 
-// Requests as long as a stranger likes are refused, and nothing of them stays in memory.
+// Requests that are too long are refused, and nothing of them stays in memory.
 func TestLongRequestsLeaveNothingBehind(t *testing.T) {
-	// The heap is of the size that is needed: garbage is not left lying about as long as the heap is small.
+	// Without the heap floor memory shows what is kept, and little garbage.
 	p := apptest.Start(t, apptest.Options{Env: []string{"GOGC=100"}})
 	inUse := func() float64 { return held(p.Metrics(t)) }
 	for range 100 {
@@ -63,7 +63,7 @@ func TestLongRequestsLeaveNothingBehind(t *testing.T) {
 		require.Contains(t, []int{0, http.StatusRequestHeaderFieldsTooLarge}, status)
 	}
 	t.Logf("%.1f MiB before, %.1f MiB after what is refused", before/(1<<20), inUse()/(1<<20))
-	// As much as passes, in all that observers could keep.
+	// As long as the server accepts, in everything that observers could keep.
 	filled := strings.Repeat("x", 2500)
 	for i := range 600 {
 		target := []string{"/rooms/" + filled[:200], "/ws/" + filled[:200] + "/x", "/" + filled[:200], "/rooms/" + filled}[i%4]

@@ -20,19 +20,19 @@ import (
 	"github.com/traceroom/traceroom/app/apptest"
 )
 
-// The crowd of the chaos: clients of both kinds in rooms, spread over the nodes, some of which send.
+// The load: clients of both kinds in rooms, spread over the nodes. Some of them send.
 const (
 	chaosRooms   = 10
 	chaosSockets = 20 // WebSocket clients in each room, of which
 	chaosSenders = 6  // send
 	chaosSIO     = 10 // Socket.IO clients in each room
-	// chaosPace is how long a sender rests between messages: with all of them the machine is busy and not full.
+	// chaosPace is the pause of a sender between messages, chosen so that the machine is busy but not overloaded.
 	chaosPace = 250 * time.Millisecond
 )
 
-// heard is a message as a client was shown it.
+// heard is a message as a client received it.
 type heard struct {
-	seq  int64 // 0: not said
+	seq  int64 // 0 if not known
 	id   string
 	text string
 }
@@ -41,17 +41,17 @@ type heard struct {
 type chaos struct {
 	*cluster
 	alive [3]atomic.Bool
-	stop  chan struct{} // senders end
-	end   chan struct{} // all end
+	stop  chan struct{} // closed to end the senders
+	end   chan struct{} // closed to end all clients
 
 	open     atomic.Int64 // messages that wait for an answer
-	acked    atomic.Int64 // messages that senders were shown
+	acked    atomic.Int64 // messages that their senders received
 	refused  atomic.Int64 // error frames
 	resumed  atomic.Int64 // connections after the first
 	failures chan error
 }
 
-// node is one that is alive, not the one last tried if there are others.
+// node returns a node that is alive, other than the one last tried if possible.
 func (c *chaos) node(not int) (int, *apptest.Program) {
 	for {
 		n := rand.IntN(len(c.nodes))
@@ -80,7 +80,7 @@ func (c *chaos) fail(format string, args ...any) {
 	}
 }
 
-// pause rests between two attempts, unless all is over.
+// pause waits between two attempts, unless the test ends.
 func (c *chaos) pause(d time.Duration) {
 	select {
 	case <-c.end:
@@ -88,7 +88,7 @@ func (c *chaos) pause(d time.Duration) {
 	}
 }
 
-// participant is one client, over all its connections. Its goroutines own what it knows; mu guards what others look at.
+// participant is one client with all its connections. Its goroutines own its state; mu guards what others read.
 type participant struct {
 	chaos      *chaos
 	room, name string
@@ -97,10 +97,10 @@ type participant struct {
 	mu    sync.Mutex
 	shown []heard
 	ids   map[string]bool
-	at    int // the node it is connected to; -1: none
+	at    int // the node that it is connected to; -1 if none
 
-	said      map[string]bool // by text; false: refused
-	uncertain map[string]bool // refused, in words that leave it open
+	said      map[string]bool // by text; false if refused
+	uncertain map[string]bool // by text: refused with "not known"
 }
 
 func (p *participant) last() int64 {
@@ -109,7 +109,7 @@ func (p *participant) last() int64 {
 	return int64(len(p.shown))
 }
 
-// show notes a message. Numbers go on by one, whatever the connections do.
+// show records a message. Numbers must increase by one, across connections.
 func (p *participant) show(h heard) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,7 +137,7 @@ func (p *participant) moved(to int) {
 	p.at = to
 }
 
-// follow keeps the client connected until the end, as a browser would.
+// follow reconnects the client until the end, as a browser does.
 func (p *participant) follow(first int, connection func(node *apptest.Program) error) {
 	n := first
 	for times := 0; !p.chaos.ended(); times++ {
@@ -162,7 +162,7 @@ func (p *participant) overWebSocket(node *apptest.Program) error {
 		if res != nil && res.StatusCode != http.StatusServiceUnavailable {
 			return fmt.Errorf("refused with %s", res.Status)
 		}
-		return nil // it is away
+		return nil // the node is down
 	}
 	over := make(chan struct{})
 	var parts sync.WaitGroup
@@ -223,7 +223,7 @@ func (p *participant) overWebSocket(node *apptest.Program) error {
 	}
 }
 
-// send says one thing after the other, each when the one before has been answered, until the connection is over.
+// send sends messages, each after the one before was answered, until the connection ends.
 func (p *participant) send(over <-chan struct{}, echo <-chan string, write func(any) error) {
 	for {
 		select {
@@ -263,7 +263,7 @@ func (p *participant) sendOne(text string, over <-chan struct{}, echo <-chan str
 	}
 }
 
-// overSocketIO is one connection: the client joins, reads what it missed, and goes on with what has come meanwhile.
+// overSocketIO is one connection: the client joins, reads the messages that it missed, and then those that came meanwhile.
 func (p *participant) overSocketIO(node *apptest.Program) error {
 	c, err := node.SocketIO()
 	if err != nil {
@@ -294,7 +294,7 @@ func (p *participant) overSocketIO(node *apptest.Program) error {
 		}
 		switch name {
 		case "error":
-			return nil // the store is away: try again elsewhere
+			return nil // the store is down: try another node
 		case "joined":
 			joined = true
 			if !p.missed(node) {
@@ -302,7 +302,7 @@ func (p *participant) overSocketIO(node *apptest.Program) error {
 			}
 		case "new_message":
 			if !joined {
-				continue // it is in what is read next
+				continue // missed returns it
 			}
 			var m struct {
 				ID   string `json:"id"`
@@ -321,7 +321,7 @@ func (p *participant) overSocketIO(node *apptest.Program) error {
 	}
 }
 
-// missed reads what the room has beyond what p was shown.
+// missed reads the messages after the last one that p has received.
 func (p *participant) missed(node *apptest.Program) bool {
 	for {
 		res, err := apptest.Do(http.MethodGet, fmt.Sprintf("%s/rooms/%s/messages?limit=1000&since=%d", node.URL, p.room, p.last()), nil)
@@ -349,7 +349,7 @@ func (c *chaos) more(t *testing.T, n int64) {
 	c.until(t, fmt.Sprintf("%d more messages are acknowledged", n), func() bool { return c.acked.Load() >= want })
 }
 
-// until waits as apptest.Eventually does, and ends the test when a client has seen something that must not be.
+// until is apptest.Eventually that also fails the test when a client has received something wrong.
 func (c *chaos) until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * apptest.Patience); !cond(); {
@@ -389,7 +389,7 @@ func TestNodesMayComeAndGoAndDie(t *testing.T) {
 			following.Go(func() { p.follow((i+k)%3, connection) })
 		}
 	}
-	// Two look on from the first nodes while a client is on the last alone.
+	// Two clients watch from the first nodes; one client is only on the last.
 	watchers := []*apptest.Client{c.nodes[0].Join(t, "watched", "w0"), c.nodes[1].Join(t, "watched", "w1")}
 	ghost, err := c.nodes[2].Open(apptest.Dial{Room: "watched", Client: "ghost"})
 	require.NoError(t, err)
@@ -491,7 +491,7 @@ func TestNodesMayComeAndGoAndDie(t *testing.T) {
 		c.more(t, 100)
 	})
 
-	// Senders stop; what is stored by then is all there will be, and everyone is shown it.
+	// Senders stop. Everyone receives what is stored by then.
 	close(c.stop)
 	c.until(t, "all that was sent is answered", func() bool { return c.open.Load() == 0 })
 	var stored [chaosRooms][]apptest.Frame
@@ -554,7 +554,7 @@ func TestNodesMayComeAndGoAndDie(t *testing.T) {
 	t.Logf("%d messages, %d deliveries", total, total*(chaosSockets+chaosSIO))
 }
 
-// tell logs how each node sees the others, for whoever looks into a failure.
+// tell logs how each node sees the others, to explain a failure.
 func (c *chaos) tell(t *testing.T) {
 	for i, node := range c.nodes {
 		res, err := apptest.Do(http.MethodGet, node.URL+"/rooms/watched", nil)
@@ -571,7 +571,7 @@ func (c *chaos) tell(t *testing.T) {
 	}
 }
 
-// history is all messages of a room.
+// history returns all messages of a room.
 func history(t *testing.T, p *apptest.Program, room string) (all []apptest.Frame) {
 	t.Helper()
 	for {

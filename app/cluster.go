@@ -15,27 +15,27 @@ import (
 	"github.com/traceroom/traceroom/rooms/store"
 )
 
-// claimDatabase sees to it that nodes that share a database all tell each other what happens: without NATS they would hear each
-// other late, or not at all.
+// claimDatabase makes sure that all nodes that share the database use NATS: without it they would learn of each other's events
+// late, or not at all.
 func (n *node) claimDatabase(ctx context.Context, db rooms.Store, wait time.Duration) error {
 	claim, err := store.OpenClaim(ctx, db, store.ClaimOptions{
 		Shared: n.config.NATS != "", Wait: wait,
 		Waiting: func() {
-			n.log.Warn("another process uses the database, and not both have --nats: waiting for it to end")
+			n.log.Warn("another process uses the database, and one of the two has no --nats: waiting for it to end")
 		},
 		Lost: func(err error) {
 			if errors.Is(err, store.ErrClaimed) {
-				n.log.Error("another process uses the database, and not both have --nats: they hear each other late", zap.Error(err))
+				n.log.Error("another process uses the database, and one of the two has no --nats: messages reach the other one late", zap.Error(err))
 			} else {
-				n.log.Warn("the claim to the database is lost until PostgreSQL can be reached", zap.Error(err))
+				n.log.Warn("the claim on the database is lost until PostgreSQL can be reached", zap.Error(err))
 			}
 		},
-		Regained: func() { n.log.Info("the claim to the database stands again") },
+		Regained: func() { n.log.Info("the claim on the database is restored") },
 	})
 	if errors.Is(err, store.ErrClaimed) {
 		return &unusableError{
 			"database", "DATABASE_URL", redacted(n.config.Database),
-			"a database that no other process uses, unless all of them have --nats (NATS_URL) to reach each other by", err,
+			"a database that no other process uses, unless all of them have --nats (NATS_URL) to reach each other", err,
 		}
 	}
 	if err != nil {
@@ -45,12 +45,12 @@ func (n *node) claimDatabase(ctx context.Context, db rooms.Store, wait time.Dura
 	return nil
 }
 
-// join makes this node one of those that share the database. It returns the way to the others.
+// join makes this node one of those that share the database. It returns the relay to the others.
 func (n *node) join(ctx context.Context, db rooms.Store, wait time.Duration) (rooms.Relay, error) {
 	name := nodeName()
 	presence, err := store.OpenPresence(ctx, db, store.PresenceOptions{
 		Node:   name,
-		Failed: func(err error) { n.log.Error("who is in which room", zap.Error(err)) },
+		Failed: func(err error) { n.log.Error("keeping track of who is in which room", zap.Error(err)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("joining the other nodes: %w", err)
@@ -69,7 +69,7 @@ func (n *node) join(ctx context.Context, db rooms.Store, wait time.Duration) (ro
 		Regained: func(dropped bool) {
 			if !dropped {
 				n.telemetry.RelayRegained()
-				n.log.Info("the connection to NATS is there again")
+				n.log.Info("the connection to NATS is restored")
 			}
 			if hub := n.hub.Load(); hub != nil {
 				hub.CatchUp()
@@ -78,12 +78,12 @@ func (n *node) join(ctx context.Context, db rooms.Store, wait time.Duration) (ro
 		Failed: func(error) { n.telemetry.RelayFailed() },
 	})
 	if err != nil {
-		return nil, &unusableError{"nats", "NATS_URL", redacted(n.config.NATS), "nats://HOST:PORT of a server that answers", err}
+		return nil, &unusableError{"nats", "NATS_URL", redacted(n.config.NATS), "nats://HOST:PORT of a running server", err}
 	}
 	return others, nil
 }
 
-// nodeName names this node to people who look into the database and NATS.
+// nodeName returns a name for this node that means something to people who look into the database or NATS.
 func nodeName() string {
 	host, err := os.Hostname()
 	if err != nil {

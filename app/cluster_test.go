@@ -15,7 +15,7 @@ import (
 	"github.com/traceroom/traceroom/rooms/store/pgtest"
 )
 
-// cluster is nodes that share a PostgreSQL database and a NATS server, each with a way of its own to NATS.
+// cluster is nodes that share a PostgreSQL database and a NATS server, each with a proxy of its own to NATS.
 type cluster struct {
 	pg    *pgtest.Server
 	nats  *natstest.Server
@@ -37,7 +37,7 @@ func startCluster(t *testing.T, count int, env ...string) *cluster {
 	return c
 }
 
-// notices are the frames of a kind, as "client count".
+// notices returns the frames of a type as "client count".
 func notices(c *apptest.Client, kind string) (list []string) {
 	for _, f := range c.Frames() {
 		if f.Type == kind {
@@ -67,7 +67,7 @@ func TestNodesHaveOneConversation(t *testing.T) {
 			var all strings.Builder
 			for k, f := range m.Messages() {
 				require.EqualValues(t, k+1, f.Seq)
-				// Which span of the trace is named depends on the way that the message came: told, or read from the store.
+				// Which span of the trace it is depends on how the message came: through NATS, or read from the store.
 				require.Len(t, f.TraceParent, 55)
 				fmt.Fprintln(&all, f.ID, f.Text, f.ClientID, f.Timestamp, f.TraceParent[3:35])
 				if f.ClientID == m.Client {
@@ -209,7 +209,7 @@ func TestATraceGoesAcrossNodes(t *testing.T) {
 		}
 	}
 
-	// Coming and going are told across nodes in one trace too.
+	// A join or a leave is one trace across nodes too.
 	b2 := c.nodes[1].Join(t, "traced", "b2")
 	a.UntilType(t, "user_joined")
 	joined := collector.Wait(t, "join", func(s apptest.Span) bool {
@@ -248,8 +248,8 @@ func TestStartWithoutPostgreSQLOrNATS(t *testing.T) {
 	}
 }
 
-// Two processes on one database without NATS would hear each other late: the second does not start, and says what it lacks.
-// A process that is killed leaves nothing behind that would keep the next from starting.
+// Two processes on one database without NATS would learn of each other's messages late: the second does not start, and says why.
+// A process that was killed does not keep the next one from starting.
 func TestNodesThatShareADatabaseNeedNATS(t *testing.T) {
 	database := "DATABASE_URL=" + pgtest.Start(t).Database(t)
 	nats := "NATS_URL=" + natstest.Start(t).URL()
@@ -280,7 +280,7 @@ func TestNodesThatShareADatabaseNeedNATS(t *testing.T) {
 	say(t, alone.Join(t, "general", "ada"), "alone again")
 }
 
-// While a node waits for PostgreSQL, whoever balances load is told, instead of being kept waiting.
+// While a node waits for PostgreSQL, it answers load balancers at once.
 func TestANodeSaysThatItIsStarting(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -291,7 +291,7 @@ func TestANodeSaysThatItIsStarting(t *testing.T) {
 		for {
 			ready, err := apptest.Do(http.MethodGet, "http://"+addr+"/readyz", nil)
 			if err != nil {
-				time.Sleep(5 * time.Millisecond) // it does not listen yet
+				time.Sleep(5 * time.Millisecond) // not listening yet
 				continue
 			}
 			other, err := apptest.Do(http.MethodGet, "http://"+addr+"/rooms", nil)

@@ -14,27 +14,27 @@ import (
 // serve is the command that runs the server; its fields are its flags.
 type serve struct {
 	Addr        string `env:"ADDR" default:":8000" placeholder:"HOST:PORT" help:"Address to listen on; port 0 takes a free one."`
-	Database    string `env:"DATABASE_URL" default:"sqlite://traceroom.db" placeholder:"URL" help:"Where messages are kept: sqlite://PATH or postgres://… (sqlite://:memory: forgets them)."`
-	NATS        string `env:"NATS_URL" name:"nats" placeholder:"URL" help:"NATS server by which the nodes that share a PostgreSQL database reach each other: nats://HOST:PORT; several with commas between them."`
+	Database    string `env:"DATABASE_URL" default:"sqlite://traceroom.db" placeholder:"URL" help:"Where messages are kept: sqlite://PATH or postgres://… (sqlite://:memory: forgets them when the program ends)."`
+	NATS        string `env:"NATS_URL" name:"nats" placeholder:"URL" help:"NATS server through which the nodes that share a PostgreSQL database reach each other: nats://HOST:PORT; several separated by commas."`
 	TraceLog    string `env:"TRACE_LOG" default:"traceroom.jsonl" placeholder:"PATH" help:"File of the trace log, rotated at 10 MB; off for none."`
-	TraceStdout bool   `env:"TRACE_STDOUT" default:"true" negatable:"" help:"Write the trace log to standard output too."`
+	TraceStdout bool   `env:"TRACE_STDOUT" default:"true" negatable:"" help:"Also write the trace log to standard output."`
 	TraceText   bool   `env:"TRACE_TEXT" default:"false" help:"Put messages' text into the trace log."`
-	TraceProbes bool   `env:"TRACE_PROBES" default:"false" help:"Trace requests for /health, /readyz and /metrics, too."`
-	JaegerUI    string `env:"JAEGER_UI_URL" name:"jaeger-ui" placeholder:"URL" help:"Jaeger's address for browsers; the page then links messages to their traces."`
-	SendRate    int    `env:"SEND_RATE" default:"50" placeholder:"N" help:"Messages a second from one connection, bursts of four times that; 0: no limit."`
+	TraceProbes bool   `env:"TRACE_PROBES" default:"false" help:"Also trace requests for /health, /readyz and /metrics."`
+	JaegerUI    string `env:"JAEGER_UI_URL" name:"jaeger-ui" placeholder:"URL" help:"Jaeger's address for browsers; the page then links messages to their traces there."`
+	SendRate    int    `env:"SEND_RATE" default:"50" placeholder:"N" help:"Messages a second that one connection may send, with bursts of four times that; 0: no limit."`
 
-	LiveTraces     int           `env:"LIVE_TRACES" default:"500" placeholder:"N" help:"Newest traces of messages kept in memory for the page and GET /traces, and half as many of connections and of requests; 0: none."`
-	StartupTimeout time.Duration `env:"STARTUP_TIMEOUT" default:"30s" placeholder:"DURATION" help:"How long to wait at start for PostgreSQL and NATS to answer."`
-	MaxFrame       int64         `env:"MAX_FRAME" default:"65536" placeholder:"BYTES" help:"Largest frame taken from a client."`
-	MaxConnections int           `env:"MAX_CONNECTIONS" default:"20000" placeholder:"N" help:"Connections open at once, of all transports together."`
+	LiveTraces     int           `env:"LIVE_TRACES" default:"500" placeholder:"N" help:"How many of the newest traces of messages are kept in memory for the page and GET /traces, and half as many of connections and of other requests; 0: none."`
+	StartupTimeout time.Duration `env:"STARTUP_TIMEOUT" default:"30s" placeholder:"DURATION" help:"How long to wait at start for PostgreSQL, for NATS, and for another process that uses the database without NATS."`
+	MaxFrame       int64         `env:"MAX_FRAME" default:"65536" placeholder:"BYTES" help:"Largest frame accepted from a client."`
+	MaxConnections int           `env:"MAX_CONNECTIONS" default:"20000" placeholder:"N" help:"Connections that may be open at once, of all transports together."`
 	MaxRooms       int           `env:"MAX_ROOMS" default:"10000" placeholder:"N" help:"Rooms that may exist."`
-	QueueLength    int           `env:"QUEUE_LENGTH" default:"1024" placeholder:"N" help:"Events that wait for one connection; one that falls further behind is closed with 4008."`
+	QueueLength    int           `env:"QUEUE_LENGTH" default:"1024" placeholder:"N" help:"Events that may wait for one connection; a connection that falls further behind is closed with 4008."`
 	QueueBytes     int           `env:"QUEUE_BYTES" default:"524288" placeholder:"BYTES" help:"The same in bytes."`
-	StallTimeout   time.Duration `env:"STALL_TIMEOUT" default:"15s" placeholder:"DURATION" help:"How long a client that is sent something may take nothing of it; then its connection is closed."`
-	PingInterval   time.Duration `env:"PING_INTERVAL" default:"25s" placeholder:"DURATION" help:"Time between pings; a connection that answers nothing for two is dropped."`
+	StallTimeout   time.Duration `env:"STALL_TIMEOUT" default:"15s" placeholder:"DURATION" help:"How long a client may read nothing while data waits for it; then its connection is closed."`
+	PingInterval   time.Duration `env:"PING_INTERVAL" default:"25s" placeholder:"DURATION" help:"Time between pings; a connection that answers nothing for two intervals is closed."`
 }
 
-// unusableError is a flag whose value cannot be used.
+// unusableError reports a flag whose value cannot be used.
 type unusableError struct {
 	flag, env, value, takes string
 	cause                   error
@@ -50,15 +50,14 @@ func (e *unusableError) Error() string {
 
 func (e *unusableError) Unwrap() error { return e.cause }
 
-// unusableEnvError is an environment variable without a flag, one of OpenTelemetry's, whose value cannot be used; the
-// cause names it.
+// unusableEnvError reports an OpenTelemetry environment variable whose value cannot be used; the cause names it.
 type unusableEnvError struct{ cause error }
 
 func (e *unusableEnvError) Error() string { return e.cause.Error() }
 
 func (e *unusableEnvError) Unwrap() error { return e.cause }
 
-// Validate is called by kong. It checks what can be told without trying.
+// Validate is called by kong. It checks the values without using them.
 func (s *serve) Validate() error {
 	if _, _, err := net.SplitHostPort(s.Addr); err != nil {
 		return &unusableError{"addr", "ADDR", s.Addr, "HOST:PORT, such as :8000 or 127.0.0.1:0", err}
@@ -100,12 +99,12 @@ func (s *serve) Validate() error {
 	return nil
 }
 
-// postgres reports whether a database is one that nodes can share.
+// postgres reports whether the URL of a database is of PostgreSQL, which nodes can share.
 func postgres(database string) bool {
 	return strings.HasPrefix(database, "postgres://") || strings.HasPrefix(database, "postgresql://")
 }
 
-// databaseSystem is the database's name in OpenTelemetry's semantic conventions.
+// databaseSystem returns the database's name in OpenTelemetry's semantic conventions.
 func (s *serve) databaseSystem() string {
 	if postgres(s.Database) {
 		return "postgresql"

@@ -12,7 +12,7 @@ import (
 	"github.com/traceroom/traceroom/app/apptest"
 )
 
-// What OpenTelemetry's semantic conventions (1.43) require of spans, and what they recommend and this server knows.
+// Attributes that OpenTelemetry's semantic conventions (1.43) require, and those that they recommend and this server can set.
 var (
 	ofServers   = []string{"http.request.method", "url.path", "url.scheme", "http.route", "http.response.status_code", "network.protocol.version", "client.address", "network.peer.address", "network.peer.port", "user_agent.original"}
 	ofMessaging = []string{"messaging.system", "messaging.operation.name", "messaging.operation.type", "messaging.destination.name", "messaging.destination.template"}
@@ -20,13 +20,13 @@ var (
 	ofRooms     = []string{"messaging.destination.name", "messaging.destination.template"}
 )
 
-// shape is what a span is like.
+// shape is the kind of a span and the attributes that it must have.
 type shape struct {
 	kind     tracepb.Span_SpanKind
 	required []string
 }
 
-// shapes is every operation that the tests below see, by the name of its span.
+// shapes has every operation, by the name of its span.
 var shapes = map[string]shape{
 	"GET /ws/{room_id}/{client_id}": {kindServer, ofServers},
 	"GET /socket.io/":               {kindServer, ofServers},
@@ -105,7 +105,7 @@ func requireConventions(t *testing.T, spans []apptest.Span, unseen ...string) {
 	}
 }
 
-// visit does everything that makes a span, on a server or, from node to node, on several.
+// visit does everything that makes a span, on one node or across several, and stops them.
 func visit(t *testing.T, nodes ...*apptest.Program) {
 	t.Helper()
 	first, last := nodes[0], nodes[len(nodes)-1]
@@ -179,7 +179,7 @@ func TestAConnectionSaysWhoConnectedWithWhat(t *testing.T) {
 	require.NotZero(t, s.Attrs["network.peer.port"])
 }
 
-// Strangers may say what they like: it makes no series, no name of a span, and no function of the trace log.
+// Whatever strangers send, it makes no new series, span names or functions of the trace log.
 func TestStrangersMakeNoSeriesAndNoNames(t *testing.T) {
 	collector := apptest.NewCollector(t)
 	p := apptest.Start(t, apptest.Options{Env: collector.Env(), Args: []string{"--trace-probes"}})
@@ -204,7 +204,7 @@ func TestStrangersMakeNoSeriesAndNoNames(t *testing.T) {
 		return spans
 	}
 	ask(0)
-	p.Metrics(t) // which is a request, too
+	p.Metrics(t) // is itself a request
 	before := len(p.Metrics(t))
 	for n := range 30 {
 		ask(n + 1)
@@ -228,7 +228,7 @@ func TestStrangersMakeNoSeriesAndNoNames(t *testing.T) {
 	}
 }
 
-// Machines that ask how the server is are not told of, unless somebody wants it.
+// Health checks are not traced unless --trace-probes is set.
 func TestProbesAreNotTraced(t *testing.T) {
 	for _, traced := range []bool{false, true} {
 		p := apptest.Start(t, apptest.Options{Args: []string{fmt.Sprintf("--trace-probes=%t", traced)}})

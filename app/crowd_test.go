@@ -28,7 +28,7 @@ func TestFiftyClientsGetEveryMessageOnceAndInOrder(t *testing.T) {
 					errs <- err
 					return
 				}
-				if n == each/2 && i%10 == 0 { // and some look at it from the start once more
+				if n == each/2 && i%10 == 0 { // and some read the history again
 					if err := lookAgain(p, fmt.Sprint("late", i), clients*each); err != nil {
 						errs <- err
 					}
@@ -54,7 +54,7 @@ func TestFiftyClientsGetEveryMessageOnceAndInOrder(t *testing.T) {
 			if m.ClientID == c.Client {
 				ref = m.Text
 			}
-			// What one client says keeps its order. (Plain conditions: there are a hundred thousand.)
+			// One client's messages keep their order. (Plain conditions, because there are a hundred thousand.)
 			if m.Seq != int64(i+1) || m.ID != first[i].ID || m.Text != strconv.Itoa(said[m.ClientID]) || m.Ref != ref {
 				t.Fatalf("%s was shown %+v as message %d", c.Client, m, i+1)
 			}
@@ -67,10 +67,10 @@ func TestFiftyClientsGetEveryMessageOnceAndInOrder(t *testing.T) {
 	require.Less(t, m[`traceroom_store_batch_size_count`], float64(clients*each), "messages that arrive together share a transaction")
 }
 
-// tally counts frames as they come, without looking at any twice.
+// tally counts frames as they arrive, each once.
 type tally struct{ at, messages, own int }
 
-// of takes the frames in that are new.
+// of adds the new frames.
 func (y *tally) of(frames []apptest.Frame) *tally {
 	for ; y.at < len(frames); y.at++ {
 		if f := &frames[y.at]; f.Type == "message" {
@@ -83,7 +83,7 @@ func (y *tally) of(frames []apptest.Frame) *tally {
 	return y
 }
 
-// lookAgain joins a room while it is written to, and sees to it that history and live messages follow on each other.
+// lookAgain joins a room while messages are sent, and checks that live messages follow on history.
 func lookAgain(p *apptest.Program, client string, last int64) error {
 	c, err := p.Open(apptest.Dial{Room: "crowd", Client: client})
 	if err != nil {
@@ -103,7 +103,7 @@ func lookAgain(p *apptest.Program, client string, last int64) error {
 	return nil
 }
 
-// lastSeq is the number of the newest message among frames.
+// lastSeq returns the number of the newest message among frames.
 func lastSeq(frames []apptest.Frame) int64 {
 	for i := len(frames) - 1; i >= 0; i-- {
 		if messages := apptest.Messages(frames[i : i+1]); len(messages) > 0 {
@@ -113,13 +113,13 @@ func lastSeq(frames []apptest.Frame) int64 {
 	return 0
 }
 
-// reader is a client that comes back with since whenever its connection ends, and keeps what it was shown.
+// reader is a client that resumes with since whenever its connection ends, and keeps all messages.
 type reader struct {
 	name  string
 	shown []apptest.Frame
 }
 
-// connect connects, sends until it cannot any more, and notes what it was shown. It returns when the connection has ended.
+// connect connects, sends for as long as it can, and records what it receives. It returns when the connection has ended.
 func (r *reader) connect(p *apptest.Program, sending func(c *apptest.Client)) error {
 	d := apptest.Dial{Room: "crowd", Client: r.name, Query: url.Values{"since": {"0"}}}
 	if n := len(r.shown); n > 0 {
@@ -155,8 +155,8 @@ func TestAfterAKillEverythingThatAnyoneWasShownIsThere(t *testing.T) {
 		for i, r := range crowd {
 			wg.Go(func() {
 				errs <- r.connect(p, func(c *apptest.Client) {
-					// Nobody begins before all have been shown what they missed: that would soon be more than a resuming
-					// client is sent.
+					// Nobody sends before all have received what they missed: that would soon be more than a resuming client
+					// gets.
 					err := c.Joined()
 					joining.Done()
 					if joining.Wait(); err != nil {
@@ -169,7 +169,7 @@ func TestAfterAKillEverythingThatAnyoneWasShownIsThere(t *testing.T) {
 							<-killed
 							return
 						}
-						// No more than a few ahead of what is acknowledged, so that the kill comes in the middle of it.
+						// Only a few messages are unacknowledged at a time, so that the kill comes in the middle of sending.
 						if n%8 == 7 && c.Wait(func(frames []apptest.Frame) bool {
 							if seen.of(frames).messages >= perRound {
 								once.Do(func() { close(enough) })
@@ -192,7 +192,7 @@ func TestAfterAKillEverythingThatAnyoneWasShownIsThere(t *testing.T) {
 		}
 		p.Restart(t)
 	}
-	// Each comes back once more, and is shown what it missed.
+	// Each resumes once more and receives what it missed.
 	var last apptest.Frame
 	speaker := p.Join(t, "crowd", "speaker")
 	speaker.Say(t, "the end")
@@ -202,8 +202,8 @@ func TestAfterAKillEverythingThatAnyoneWasShownIsThere(t *testing.T) {
 			require.NoError(t, c.Wait(func(frames []apptest.Frame) bool { return lastSeq(frames) == last.Seq }))
 		}))
 	}
-	// What each was shown, in all its connections, is what is in the history: every message once, in order, the numbers
-	// going on over every kill.
+	// What each received in all its connections is the history: every message once, in order, with numbers that continue across
+	// every kill.
 	var history []apptest.Frame
 	for int64(len(history)) < last.Seq {
 		var page struct{ Messages []apptest.Frame }
@@ -219,7 +219,7 @@ func TestAfterAKillEverythingThatAnyoneWasShownIsThere(t *testing.T) {
 		ids[m.ID] = true
 	}
 	for _, r := range crowd {
-		for i, m := range r.shown[1:] { // as text: the messages themselves are too many to be read
+		for i, m := range r.shown[1:] { // as text: the messages themselves would be too long to read
 			require.EqualValues(t, r.shown[i].Seq+1, m.Seq, "what %s was shown next", r.name)
 		}
 		require.Equal(t, len(history), len(r.shown))

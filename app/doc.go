@@ -1,3 +1,3 @@
-// Command app is the Traceroom server: `go run ./app`. It reads the configuration, wires the other packages together, and
-// runs their life cycle. What the server does is in the packages below; nothing imports this one.
+// Command app is the Traceroom server: `go run ./app`. It reads the configuration, connects the other packages, and starts and
+// stops them. What the server does is in those packages; nothing imports this one.
 package main

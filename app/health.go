@@ -11,13 +11,13 @@ import (
 )
 
 // health is the command that asks a running server whether it works, for health checks where there is no shell and no
-// curl. It exits with 0 if the server is healthy and with 1 if not.
+// curl. It exits with status 0 if the server is healthy and 1 if not.
 type health struct {
-	Addr    string        `env:"ADDR" default:":8000" placeholder:"HOST:PORT" help:"Address the server listens on; one of all interfaces is asked on the loopback."`
+	Addr    string        `env:"ADDR" default:":8000" placeholder:"HOST:PORT" help:"Address that the server listens on; if that is all interfaces, the loopback interface is asked."`
 	Timeout time.Duration `default:"3s" placeholder:"DURATION" help:"How long to wait for the answer."`
 }
 
-// maxHealth is the length in bytes up to which an answer is read.
+// maxHealth is how much of an answer is read, in bytes.
 const maxHealth = 4 << 10
 
 // Validate is called by kong.
@@ -28,7 +28,7 @@ func (h *health) Validate() error {
 	return nil
 }
 
-// Run asks GET /health. An error says what is wrong with the server.
+// Run sends GET /health. An error says what is wrong with the server.
 func (h *health) Run(ctx context.Context, out *streams) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
@@ -36,7 +36,7 @@ func (h *health) Run(ctx context.Context, out *streams) error {
 	if err != nil {
 		return &unusableError{"addr", "ADDR", h.Addr, "HOST:PORT, such as :8000 or 127.0.0.1:8000", err}
 	}
-	// A transport of its own: no proxy that the environment names, and nothing left open.
+	// A transport of its own uses no proxy from the environment and leaves no connection open.
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -54,7 +54,7 @@ func (h *health) Run(ctx context.Context, out *streams) error {
 	return err
 }
 
-// target is where to ask a server that listens on Addr.
+// target returns the HOST:PORT at which to reach a server that listens on Addr.
 func (h *health) target() string {
 	host, port, err := net.SplitHostPort(h.Addr)
 	if err != nil {

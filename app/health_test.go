@@ -46,7 +46,7 @@ func TestHealthCommandWithoutServer(t *testing.T) {
 	require.Equal(t, 2, run([]string{"health", "--addr", "8000"}, &stdout, &stderr))
 }
 
-// A server that listens everywhere is asked where the health check runs.
+// A server that listens on all interfaces is asked on the loopback interface.
 func TestHealthTarget(t *testing.T) {
 	for addr, want := range map[string]string{
 		":8000": "localhost:8000", "0.0.0.0:80": "localhost:80", "[::]:80": "localhost:80", "10.0.0.1:80": "10.0.0.1:80",

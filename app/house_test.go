@@ -12,7 +12,7 @@ import (
 
 const module = "github.com/traceroom/traceroom"
 
-// The arrows between packages point one way, so that each can be read, and taken, without those above it.
+// The arrows between packages point one way, so that each package can be read and reused without those above it.
 func TestArrowsBetweenPackagesPointOneWay(t *testing.T) {
 	for _, rule := range []struct{ pkg, never string }{
 		{"./rooms", "net/http"}, {"./rooms", "database/sql"}, {"./rooms", "go.uber.org/zap"},
@@ -21,6 +21,10 @@ func TestArrowsBetweenPackagesPointOneWay(t *testing.T) {
 		{"./rooms/store", module + "/web"}, {"./rooms/store", module + "/tracing"}, {"./rooms/store", "go.opentelemetry.io"},
 		{"./rooms/relay", module + "/web"}, {"./rooms/relay", module + "/tracing"}, {"./rooms/relay", "go.opentelemetry.io"},
 		{"./tracing", module + "/web"}, {"./tracing", module + "/rooms/"}, {"./tracing", module + "/app"},
+		{"./tracing/span", module + "/"}, {"./tracing/inspect", module + "/"},
+		{"./tracing/otlp", module + "/rooms"}, {"./tracing/otlp", module + "/web"},
+		{"./tracing/tracelog", module + "/rooms"}, {"./tracing/tracelog", module + "/web"},
+		{"./tracing/live", module + "/rooms"}, {"./tracing/live", module + "/web"},
 		{"./web", module + "/rooms/"}, {"./web", module + "/app"},
 		{"./web/ws", module + "/rooms"}, {"./web/ws", module + "/tracing"}, {"./web/ws", module + "/web/socketio"},
 		{"./web/workers", module + "/"}, {"./web/workers", "net"},
@@ -35,6 +39,21 @@ func TestArrowsBetweenPackagesPointOneWay(t *testing.T) {
 	}
 }
 
+// What observes stands side by side: each Observer knows spans and no other Observer, and clients are served by what keeps traces
+// without all that makes them.
+func TestObserversKnowSpansAndNoOtherObserver(t *testing.T) {
+	for pkg, allowed := range map[string][]string{
+		"./tracing/otlp": {"/tracing/span"}, "./tracing/tracelog": {"/tracing/span"}, "./tracing/live": {"/tracing/span"},
+		"./web": {"/tracing/span", "/tracing/live"},
+	} {
+		for _, dep := range deps(t, pkg) {
+			if path, ok := strings.CutPrefix(dep, module); ok && strings.HasPrefix(path, "/tracing") && path != strings.TrimPrefix(pkg, ".") {
+				require.Contains(t, allowed, path, "%s reaches %s", pkg, dep)
+			}
+		}
+	}
+}
+
 // standard reports whether a package is of the standard library. uuid knows how to be a database/sql value, which takes
 // one small package below database/sql.
 func standard(pkg string) bool {
@@ -44,7 +63,7 @@ func standard(pkg string) bool {
 
 var listed = map[string][]string{}
 
-// deps are the packages that pkg is built from.
+// deps returns the packages that pkg is built from.
 func deps(t *testing.T, pkg string) []string {
 	t.Helper()
 	if list, ok := listed[pkg]; ok {
@@ -60,7 +79,7 @@ func deps(t *testing.T, pkg string) []string {
 	return list
 }
 
-// Until somebody asks for CORS there is none, and a comment stands where each server would be told of it.
+// There is no CORS until it is asked for. A comment marks where it would be configured.
 func TestCORSIsStillToDo(t *testing.T) {
 	for _, dir := range []string{"../web", "../web/socketio", "../web/socketio/engineio"} {
 		files, err := filepath.Glob(dir + "/*.go")

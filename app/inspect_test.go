@@ -17,7 +17,7 @@ import (
 	"github.com/traceroom/traceroom/app/apptest"
 )
 
-// inspected is what `inspect --json` says of an operation, as far as the test looks.
+// inspected is the part of what `inspect --json` prints for an operation that the test needs.
 type inspected struct {
 	Function, Connection, Status string
 	Depth                        int
@@ -28,7 +28,7 @@ func runInspect(t *testing.T, p *apptest.Program, args ...string) apptest.Outcom
 	return apptest.Run(t, apptest.Options{Dir: p.Dir, Args: append([]string{"inspect"}, args...)})
 }
 
-// What the program writes while much is said, its inspector reads: afterwards, and as it comes.
+// The inspector reads what the program writes under load, both afterwards and as it is written.
 func TestTheInspectorReadsWhatTheProgramWrites(t *testing.T) {
 	const speakers, messages = 4, 200
 	p := apptest.Start(t, apptest.Options{})
@@ -57,7 +57,7 @@ func TestTheInspectorReadsWhatTheProgramWrites(t *testing.T) {
 	}
 	var last apptest.Frame
 	for _, one := range people {
-		for range speakers / 2 { // it hears itself, and the other in the room
+		for range speakers / 2 { // its own message, and that of the other in the room
 			_, last = one.UntilText(t, fmt.Sprint("m", messages-1))
 		}
 	}
@@ -124,7 +124,7 @@ func TestTheInspectorReadsWhatTheProgramWrites(t *testing.T) {
 		require.Equal(t, lines, strings.Count(exported.Stdout, "\n"), "schema %s", schema)
 	}
 
-	// With a line that is broken, all but that can be read.
+	// With one broken line, all others can be read.
 	at := bytes.IndexByte(whole[len(whole)/2:], '\n') + len(whole)/2 + 1
 	whole[at] = 'x'
 	require.NoError(t, os.WriteFile(log, whole, 0o600))

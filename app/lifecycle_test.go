@@ -19,7 +19,7 @@ import (
 	"github.com/traceroom/traceroom/app/apptest"
 )
 
-// That there are as many rooms as there may be is no reason not to start, whichever rooms they are.
+// The server starts even if the limit of rooms is reached, whichever rooms there are.
 func TestItStartsWithAsManyRoomsAsThereMayBe(t *testing.T) {
 	p := apptest.Start(t, apptest.Options{Args: []string{"--max-rooms", "4"}})
 	require.Equal(t, http.StatusCreated, p.Do(t, http.MethodPost, "/rooms?room_id=four", nil).Status)
@@ -87,9 +87,9 @@ func TestSIGTERMDrainsWhileClientsSend(t *testing.T) {
 }
 
 func TestADrainingServerTakesNobodyIn(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // it mostly waits
 	p := apptest.Start(t, apptest.Options{})
-	// A client that does not answer the close frame holds the drain up, for a while.
+	// A client that does not answer the close frame delays the drain for a while.
 	stubborn, _, err := p.Socket(apptest.Dial{Room: "talk", Client: "stubborn"})
 	require.NoError(t, err)
 	defer stubborn.Close()
@@ -136,7 +136,7 @@ func TestWhatCannotBeUsedStopsTheStartWithOneLine(t *testing.T) {
 	require.NoError(t, os.WriteFile(text, []byte(strings.Repeat("no database\n", 100)), 0o600))
 	for name, test := range map[string]struct {
 		args, env []string
-		says      []string // the flag, the value, what it takes
+		says      []string // the flag, the value, what is accepted
 	}{
 		"a taken port":               {[]string{"--addr", taken}, nil, []string{"--addr", taken, "HOST:PORT", "in use"}},
 		"a port that is none":        {[]string{"--addr", "127.0.0.1:x"}, nil, []string{"--addr", "127.0.0.1:x", "HOST:PORT"}},
@@ -213,8 +213,9 @@ func TestAStoppedServerLeavesNoGoroutine(t *testing.T) {
 	conn, _, err := websocket.DefaultDialer.Dial("ws://"+addr+"/ws/talk/ada", nil)
 	require.NoError(t, err)
 	require.NoError(t, conn.WriteJSON(apptest.Message{Type: "message", Text: "hello"}))
-	var f apptest.Frame
-	require.NoError(t, conn.ReadJSON(&f))
+	for f := (apptest.Frame{}); f.Type != "message"; { // after the history
+		require.NoError(t, conn.ReadJSON(&f))
+	}
 	stop()
 	_, _, err = conn.ReadMessage()
 	require.True(t, websocket.IsCloseError(err, websocket.CloseGoingAway), err)
@@ -223,7 +224,7 @@ func TestAStoppedServerLeavesNoGoroutine(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// buffer takes what a server says, from any goroutine.
+// buffer collects the output of a server. Any goroutine may use it.
 type buffer struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -235,7 +236,7 @@ func (b *buffer) Write(p []byte) (int, error) {
 	return b.text.Write(p)
 }
 
-// listening is the address that the server has said it listens on.
+// listening returns the address that the server has reported.
 func (b *buffer) listening() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

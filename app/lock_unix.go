@@ -8,8 +8,9 @@ import (
 	"syscall"
 )
 
-// lockFile opens the file, or makes it, and locks it for as long as it is open: the lock ends with the process, and the file
-// stays. The lock is advisory, and a folder or a file system where there can be none is no reason not to start: then it is nil.
+// lockFile opens or creates the file and locks it until it is closed or the process ends; the file stays. It returns nil if no
+// lock is possible in this directory or file system: the lock is advisory, and the server works without it. It fails only if
+// another process holds the lock.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err == nil && errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK) {

@@ -9,11 +9,11 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// programBuffers is how many lines of the program's own log wait for standard error.
+// programBuffers is how many lines of the program's own log may wait for standard error.
 const programBuffers = 64
 
-// newLog is the program's own log: JSON lines for what operators should know. Nobody waits for a standard error that is
-// stuck. What it returns beside the log ends it, and is called once all else has ended.
+// newLog returns the program's own log: JSON lines on stderr for operators. A stderr that is stuck delays nothing. The caller
+// must call the returned function last of all; it writes what is left and reports whether all was written in time.
 func newLog(stderr io.Writer) (*zap.Logger, func(context.Context) bool) {
 	config := zap.NewProductionEncoderConfig()
 	config.EncodeTime = zapcore.RFC3339NanoTimeEncoder
@@ -31,13 +31,13 @@ func newLog(stderr io.Writer) (*zap.Logger, func(context.Context) bool) {
 	return zap.New(zapcore.NewCore(encoder, w, zapcore.InfoLevel)), w.Stop
 }
 
-// traceLog is the trace log's way out: buffers, and behind them the file and standard output.
+// traceLog writes the trace log: through buffers to the file and standard output.
 type traceLog struct {
-	*logWriter // nil: there is none
+	*logWriter // nil if there is no trace log
 	close      func(context.Context) error
 }
 
-// out is what telemetry writes lines to; nil: there is no trace log.
+// out returns what telemetry writes lines to, or nil if there is no trace log.
 func (t *traceLog) out() zapcore.WriteSyncer {
 	if t.logWriter == nil {
 		return nil
@@ -45,14 +45,15 @@ func (t *traceLog) out() zapcore.WriteSyncer {
 	return t.logWriter
 }
 
-// newTraceLog opens the trace log. What cannot be written later is lost, counted, marked in it and reported to log.
+// newTraceLog opens the trace log. Lines that cannot be written later are lost; they are counted, marked in the trace log and
+// reported to log.
 func (s *serve) newTraceLog(stdout io.Writer, log *zap.Logger) (*traceLog, error) {
 	var sinks []*logSink
 	closeFile := func() error { return nil }
 	if s.TraceLog != "off" {
 		file, err := openLogFile(s.TraceLog)
 		if err != nil {
-			return nil, &unusableError{"trace-log", "TRACE_LOG", s.TraceLog, "off, or the path of a file that can be written, and by this process alone", err}
+			return nil, &unusableError{"trace-log", "TRACE_LOG", s.TraceLog, "off, or the path of a writable file that no other process uses", err}
 		}
 		closeFile = file.Close
 		sinks = append(sinks, &logSink{name: "file", out: file, mark: appendLost})
@@ -84,8 +85,8 @@ func (s *serve) newTraceLog(stdout io.Writer, log *zap.Logger) (*traceLog, error
 	}}, nil
 }
 
-// appendLost appends the trace log's line for lines that are missing before it, all written within a span of time. It has
-// the fields that all lines have.
+// appendLost appends the line of the trace log that says that lines are missing before it, and when they were written. It has the
+// fields that all lines have.
 func appendLost(dst []byte, h hole) []byte {
 	dst = append(dst, `{"timestamp":`...)
 	dst = strconv.AppendInt(dst, h.to.UnixMilli(), 10)

@@ -9,29 +9,29 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 )
 
-// The trace log's files: how long one gets, how many older ones are kept, and how often it is looked whether the file is
-// still where it was. Files are small: ext4 sends to the disk at once what is still in memory of a file that is rotated,
-// and whoever else writes, SQLite above all, waits for that.
+// Files of the trace log: the largest size in bytes, how many older ones are kept, and how often the file at the path is
+// compared with the one that is open. Files are small because ext4 writes a renamed file's data to the disk at once, and all
+// other writers, SQLite above all, wait for that.
 const (
 	logFileSize  = 10 << 20
 	logFilesKept = 50
-	logFileLook  = time.Second
+	logFileCheck = time.Second
 )
 
-// logFile is the trace log's file, which no other process writes. It is rotated when it is full. A file that was removed,
-// moved away or cut short by somebody else is opened anew. Its methods are for one goroutine at a time.
+// logFile is the file of the trace log, which no other process writes. It is rotated when it is full. If another program
+// removes, moves or truncates it, it is opened anew. Its methods must not be called concurrently.
 type logFile struct {
 	path    string
-	regular bool     // it is neither a device nor a pipe, which can be written to and no more
-	lock    *os.File // nil: there is none
+	regular bool     // false for a device or a pipe, which can only be written to
+	lock    *os.File // nil if there is none
 	file    lumberjack.Logger
 	device  *os.File
 	size    int64
-	as      os.FileInfo // what is open; nil: nothing is
-	looked  time.Time
+	opened  os.FileInfo // of the open file; nil if none is open
+	checked time.Time   // when the path was last compared with opened
 }
 
-// openLogFile opens the file, or makes it, and locks it. A half line at its end, of a process that was killed, is ended.
+// openLogFile opens or creates the file and locks it. It ends a partial last line, which a killed process leaves.
 func openLogFile(path string) (*logFile, error) {
 	f := &logFile{path: path}
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -53,7 +53,7 @@ func openLogFile(path string) (*logFile, error) {
 		return nil, err
 	}
 	f.regular = true
-	// Its own limit is beyond ours, so that it rotates only when told to.
+	// lumberjack's own limit is larger than logFileSize, so that it rotates only when told to.
 	f.file = lumberjack.Logger{Filename: path, MaxSize: 2 * logFileSize >> 20, MaxBackups: logFilesKept}
 	if err := f.open(); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -61,7 +61,7 @@ func openLogFile(path string) (*logFile, error) {
 	return f, nil
 }
 
-// open makes the file at path the one that is written.
+// open makes the file at path the one that is written, and creates it if there is none.
 func (f *logFile) open() error {
 	file, err := os.OpenFile(f.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -72,7 +72,7 @@ func (f *logFile) open() error {
 	if err != nil {
 		return err
 	}
-	f.size, f.as, f.looked = info.Size(), info, time.Now()
+	f.size, f.opened, f.checked = info.Size(), info, time.Now()
 	if endsInALine(f.path, f.size) {
 		return nil
 	}
@@ -81,7 +81,8 @@ func (f *logFile) open() error {
 	return err
 }
 
-// endsInALine reports whether a file of this size ends in a whole line, or cannot be read.
+// endsInALine reports whether the file, which has this size, ends with a complete line. It returns true if the file cannot be
+// read.
 func endsInALine(path string, size int64) bool {
 	if size == 0 {
 		return true
@@ -96,15 +97,15 @@ func endsInALine(path string, size int64) bool {
 	return err != nil || last[0] == '\n'
 }
 
-// Write implements io.Writer. What it is given at once is in one file.
+// Write implements io.Writer. p is never split over two files.
 func (f *logFile) Write(p []byte) (int, error) {
 	if !f.regular {
 		return f.device.Write(p)
 	}
-	if f.as != nil && time.Since(f.looked) >= logFileLook {
-		f.look()
+	if f.opened != nil && time.Since(f.checked) >= logFileCheck {
+		f.check()
 	}
-	if f.as == nil {
+	if f.opened == nil {
 		if err := f.open(); err != nil {
 			return 0, err
 		}
@@ -119,26 +120,26 @@ func (f *logFile) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// look lets go of the file if it is no longer what is found at path.
-func (f *logFile) look() {
-	f.looked = time.Now()
+// check closes the file if it is no longer the one at path, or if it was truncated.
+func (f *logFile) check() {
+	f.checked = time.Now()
 	now, err := os.Stat(f.path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && (!os.SameFile(now, f.as) || now.Size() < f.size) {
-		f.as = nil
-		_ = f.file.Close() // nothing is lost: what was written is with the system
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (!os.SameFile(now, f.opened) || now.Size() < f.size) {
+		f.opened = nil
+		_ = f.file.Close() // an error loses nothing: all data has been handed to the system
 	}
 }
 
 // rotate renames the full file and begins a new one.
 func (f *logFile) rotate() error {
-	f.as = nil // on failure, it is opened anew
+	f.opened = nil // after a failure the next Write opens the file anew
 	if err := f.file.Rotate(); err != nil {
 		return err
 	}
 	return f.open()
 }
 
-// Close closes the file, and gives the lock up.
+// Close closes the file and releases the lock.
 func (f *logFile) Close() error {
 	if !f.regular {
 		return f.device.Close()

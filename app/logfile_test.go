@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// openLog opens a log file that is looked after with every write.
+// openLog opens a log file and makes every write check the path.
 func openLog(t *testing.T, path string) *logFile {
 	t.Helper()
 	f, err := openLogFile(path)
@@ -22,7 +22,7 @@ func openLog(t *testing.T, path string) *logFile {
 
 func (f *logFile) say(t *testing.T, line string) {
 	t.Helper()
-	f.looked = time.Time{} // it is time to look
+	f.checked = time.Time{} // a check is due
 	n, err := f.Write([]byte(line))
 	require.NoError(t, err)
 	require.Len(t, line, n)
@@ -48,7 +48,7 @@ func TestALogFileThatIsTakenAwayIsMadeAnew(t *testing.T) {
 	require.Equal(t, "two\n", text(t, path+".1"))
 	require.Equal(t, "three\n", text(t, path))
 
-	// As logrotate does it with its option create, and with copytruncate.
+	// As logrotate's options create and copytruncate do.
 	require.NoError(t, os.Rename(path, path+".2"))
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	f.say(t, "four\n")
@@ -58,9 +58,9 @@ func TestALogFileThatIsTakenAwayIsMadeAnew(t *testing.T) {
 	require.Equal(t, "five\n", text(t, path))
 
 	require.NoError(t, os.RemoveAll(filepath.Dir(path)))
-	_, err := f.Write([]byte("there is no folder\n")) // not looked
+	_, err := f.Write([]byte("there is no folder\n")) // the path was not checked
 	require.NoError(t, err)
-	f.looked = time.Time{}
+	f.checked = time.Time{}
 	_, err = f.Write([]byte("there is no folder\n"))
 	require.Error(t, err)
 	require.NoError(t, os.Mkdir(filepath.Dir(path), 0o700))
@@ -104,7 +104,7 @@ func TestALogFileIsRotated(t *testing.T) {
 	require.Equal(t, 25, n)
 	require.Len(t, text(t, rotated[0]), 10<<20)
 
-	// A file that is full already, of an earlier process, is left alone.
+	// A full file of an earlier process is rotated unchanged.
 	require.NoError(t, f.Close())
 	require.NoError(t, os.WriteFile(path, []byte(strings.Repeat(line, 10)), 0o600))
 	f = openLog(t, path)
@@ -128,7 +128,7 @@ func TestALogFileHasOneProcess(t *testing.T) {
 	openLog(t, path)
 }
 
-// What is neither rotated nor looked for.
+// Devices and pipes are neither rotated nor checked.
 func TestALogFileMayBeADevice(t *testing.T) {
 	f := openLog(t, os.DevNull)
 	f.say(t, strings.Repeat("x", 11<<20))

@@ -12,8 +12,9 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// The trace log's memory: buffers of this many bytes, and how old what is in one may become before it is written. They are
-// small because a write that takes longer than some 20 µs has the Go runtime give the processor to another thread.
+// The trace log's buffers: the size of one in bytes, how many there are, and how long a line may wait in one before it is
+// written. Buffers are small because the Go runtime hands the processor to another thread when a write takes longer than
+// about 20 µs.
 const (
 	logBuffer  = 4 << 10
 	logBuffers = 1024
@@ -21,56 +22,56 @@ const (
 )
 
 const (
-	// logPatience is how long a writer waits for a sink that has no buffer left. A sink that has been in one and the same
-	// write all that time is stuck. It is looked at logLooks times, so that a process that stood still, and its sinks with
-	// it, does not take them for stuck.
+	// logPatience is how long a writer waits for a sink that has no buffer left. A sink that was in the same write all that
+	// time is stuck. The sink is checked logChecks times, so that it is not found stuck because the whole process was
+	// suspended.
 	logPatience = 100 * time.Millisecond
-	logLooks    = 10
-	// lastPatience is how long Stop waits for a sink that writes nothing, but has lost no line so far.
+	logChecks   = 10
+	// lastPatience is how long Stop waits for a sink that makes no progress but is not known to be stuck.
 	lastPatience = time.Second
 )
 
-// errStuck is what Sync returns where a sink does not take what it is given.
+// errStuck reports a sink that accepts no data.
 var errStuck = errors.New("does not take what is written")
 
-// logWriter writes lines to one or more sinks, each from a goroutine of its own and in order: a disk that takes its time,
-// and at tens of megabytes a second every disk does now and then, keeps nobody waiting who has something to log. Only when
-// all buffers of a sink are full do writers wait for it, and for one that is stuck no longer than logPatience: what comes
-// then is lost to that sink, to no other, until it has taken half of what it has. The sink's goroutine marks the place.
-// Its methods may be called from any goroutine.
+// logWriter writes lines to one or more sinks, to each in order and from a goroutine of its own. A slow disk, as every disk is
+// now and then at tens of megabytes a second, therefore does not delay whoever logs. Writers wait only while all buffers of a
+// sink are full, and at most logPatience for a sink that is stuck. Further lines are then lost to that sink, not to the others,
+// until it has written half of what is queued for it; its goroutine then writes a line that marks the gap. All methods may be
+// called from any goroutine.
 //
-// mu guards the fields below it, and those of the sinks that say so; who holds it may wait logPatience for each sink.
-// Lock order: mu, then a sink's or spareMu.
+// mu guards the fields below it, and those of the sinks that say so. Its holder may wait logPatience for each sink. Lock order:
+// mu, then spareMu.
 type logWriter struct {
 	sinks   []*logSink
-	eager   bool                                     // lines do not wait for others to be written with
-	tell    func(s *logSink, lines int64, err error) // that lines are lost (0: no longer); nil: nobody is told
+	eager   bool                                     // write each line at once, without gathering others
+	report  func(s *logSink, lines int64, err error) // called when s begins to lose lines, and with lines 0 when it no longer does; may be nil
 	stop    chan struct{}
 	flusher sync.WaitGroup
 
 	spareMu sync.Mutex
-	spares  []*logBatch // the one that was used last is taken first: a processor's cache still has it
+	spares  []*logBatch // a stack: the batch used last is likely to be in a processor's cache
 
 	mu      sync.Mutex
 	filling *logBatch
 	stopped bool
 }
 
-// logBatch is whole lines to be written.
+// logBatch is complete lines to be written.
 type logBatch struct {
 	lines []byte
 	n     int          // lines
-	refs  atomic.Int32 // sinks that have yet to write it
+	refs  atomic.Int32 // sinks that have not written it yet
 }
 
-// logEntry is what a sink is given.
+// logEntry is what is queued for a sink.
 type logEntry struct {
 	batch   *logBatch
 	hole    hole       // lines that were lost before the batch
-	written chan error // is told when it is written; nil: nobody
+	written chan error // receives the outcome once; may be nil
 }
 
-// hole is lines that a sink has lost, and when it began to lose them and lost the last.
+// hole counts lines that a sink has lost in a row, and says when the first and the last were lost.
 type hole struct {
 	lines    int64
 	from, to time.Time
@@ -84,40 +85,40 @@ func (h *hole) add(n int64, from, to time.Time) {
 	h.to = to
 }
 
-// logSink is a place that lines are written to. Its goroutine, started by newLogWriter and ended by Stop, owns out, torn and
-// broken; stuck, full and hole are guarded by the logWriter's mu.
+// logSink is a destination of lines. Its goroutine, which newLogWriter starts and Stop ends, owns out, torn and broken. The
+// logWriter's mu guards stuck, full and hole. The goroutine flush owns reported and losing.
 type logSink struct {
 	name    string
 	out     io.Writer
-	mark    func(dst []byte, h hole) []byte // appends a line that says what is missing
-	places  chan struct{}                   // has an element for each entry that is not written yet
-	queue   chan logEntry                   // has room for all of them
-	done    chan struct{}                   // closed by the goroutine
+	mark    func(dst []byte, h hole) []byte // appends a line that reports h
+	places  chan struct{}                   // holds an element for each entry that is not written yet
+	queue   chan logEntry                   // as large as places, so that sending never blocks
+	done    chan struct{}                   // closed when the goroutine has ended
 	release func(*logBatch)
 
-	writes  atomic.Int64 // twice those that have returned, and one while it is in one
+	writes  atomic.Int64 // goes up by one when a write begins and when it returns: odd during a write
 	pending atomic.Int64 // lines in entries that are not written yet
-	lost    atomic.Int64 // lines, in all
+	lost    atomic.Int64 // lines in all
 	failure atomic.Pointer[error]
 
 	stuck bool
-	full  time.Time // when it was waited for last
-	hole  hole      // what was not handed over since the last entry
+	full  time.Time // when a writer last began to wait for it
+	hole  hole      // lines not queued since the last entry
 
-	torn   bool // what was written last is no whole line
-	broken hole // what could not be written since the last write that did not fail
+	torn   bool // the last write ended within a line
+	broken hole // lines not written since the last successful write
 
-	told   int64 // of lost, when its logWriter last told of it
-	losing bool  // it has told of lines that are lost
+	reported int64 // lost when it was last checked
+	losing   bool  // report was called for lost lines
 }
 
 var _ zapcore.WriteSyncer = (*logWriter)(nil)
 
-// newLogWriter returns a logWriter to the sinks, which share this many buffers. It has to be stopped.
-func newLogWriter(buffers int, eager bool, tell func(*logSink, int64, error), sinks ...*logSink) *logWriter {
-	w := &logWriter{sinks: sinks, eager: eager, tell: tell, stop: make(chan struct{}), filling: &logBatch{}}
+// newLogWriter returns a logWriter to the sinks, which share the given number of buffers. The caller must call Stop.
+func newLogWriter(buffers int, eager bool, report func(*logSink, int64, error), sinks ...*logSink) *logWriter {
+	w := &logWriter{sinks: sinks, eager: eager, report: report, stop: make(chan struct{}), filling: &logBatch{}}
 	for _, s := range sinks {
-		places := max(1, buffers/len(sinks)-1) // and one that is being filled
+		places := max(1, buffers/len(sinks)-1) // one more is being filled
 		s.places, s.queue, s.done = make(chan struct{}, places), make(chan logEntry, places), make(chan struct{})
 		s.release = w.release
 		go s.run()
@@ -126,7 +127,7 @@ func newLogWriter(buffers int, eager bool, tell func(*logSink, int64, error), si
 	return w
 }
 
-// spare returns a batch to fill. Its buffer gets its memory when it is first needed.
+// spare returns an empty batch. Write allocates its buffer when it first needs it.
 func (w *logWriter) spare() *logBatch {
 	w.spareMu.Lock()
 	defer w.spareMu.Unlock()
@@ -139,13 +140,13 @@ func (w *logWriter) spare() *logBatch {
 	return b
 }
 
-// release says that a sink no longer needs b.
+// release returns a sink's reference to b. b is reused when no sink refers to it.
 func (w *logWriter) release(b *logBatch) {
 	if b.refs.Add(-1) > 0 {
 		return
 	}
 	if cap(b.lines) > logBuffer {
-		b.lines = nil // it held a line longer than that
+		b.lines = nil // it grew for a long line
 	}
 	b.lines, b.n = b.lines[:0], 0
 	w.spareMu.Lock()
@@ -153,8 +154,8 @@ func (w *logWriter) release(b *logBatch) {
 	w.spares = append(w.spares, b)
 }
 
-// Write implements io.Writer. p is one line or more, of which it keeps a copy. It does not fail: what cannot be written is
-// counted, and lost.
+// Write implements io.Writer. p is one or more complete lines; Write copies them. It never fails: lines that cannot be written
+// are counted and lost.
 func (w *logWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -165,25 +166,23 @@ func (w *logWriter) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if len(w.filling.lines) > 0 && len(w.filling.lines)+len(p) > logBuffer {
-		w.hand(nil)
+		w.enqueue(nil)
 	}
 	b := w.filling
-	if b.n == 0 {
-		if b.lines == nil {
-			b.lines = make([]byte, 0, logBuffer)
-		}
+	if b.lines == nil {
+		b.lines = make([]byte, 0, logBuffer)
 	}
 	b.lines = append(b.lines, p...)
 	b.n++
 	if w.eager {
-		w.hand(nil)
+		w.enqueue(nil)
 	}
 	return len(p), nil
 }
 
-// hand hands what is there to the sinks, and waits for those that have no place, for a while. written is told once for each
-// sink; it may be nil. mu is held.
-func (w *logWriter) hand(written chan error) {
+// enqueue queues the batch that is being filled for all sinks, and waits for sinks without a free place as wait does. If written is
+// not nil, it receives one outcome for each sink. The caller holds mu.
+func (w *logWriter) enqueue(written chan error) {
 	b := w.filling
 	b.refs.Store(int32(len(w.sinks)))
 	for _, s := range w.sinks {
@@ -200,10 +199,10 @@ func (w *logWriter) hand(written chan error) {
 	w.filling = w.spare()
 }
 
-// offer gives the sink e, with the hole before it, unless the sink is stuck. The logWriter's mu is held.
+// offer queues e, with the hole before it. It reports false if the sink is stuck. The caller holds the logWriter's mu.
 func (s *logSink) offer(e logEntry) bool {
 	if s.stuck && len(s.places) > cap(s.places)/2 {
-		return false // it has taken nothing, or so little that it would be waited for again at once
+		return false // it has made so little progress that the next writer would wait again
 	}
 	select {
 	case s.places <- struct{}{}:
@@ -221,18 +220,18 @@ func (s *logSink) offer(e logEntry) bool {
 	return true
 }
 
-// wait waits for a place. It reports false when the sink is stuck.
+// wait waits for a free place, which it takes. It reports false if the sink is stuck.
 func (s *logSink) wait() bool {
 	s.full = time.Now()
-	look := time.NewTicker(logPatience / logLooks)
-	defer look.Stop()
-	for same, before := 0, int64(-1); same < logLooks; {
+	tick := time.NewTicker(logPatience / logChecks)
+	defer tick.Stop()
+	for same, before := 0, int64(-1); same < logChecks; {
 		select {
 		case s.places <- struct{}{}:
 			return true
-		case <-look.C:
+		case <-tick.C:
 		}
-		// A sink between two writes has only not had its turn yet.
+		// A sink between two writes is only waiting for the processor.
 		if now := s.writes.Load(); now%2 == 1 && (now == before || before < 0) {
 			same++
 			before = now
@@ -243,7 +242,7 @@ func (s *logSink) wait() bool {
 	return false
 }
 
-// flush hands over once every logFlush what is there, and tells of what is lost, until Stop.
+// flush hands over the lines that wait and reports lost lines, once every logFlush, until Stop.
 func (w *logWriter) flush() {
 	tick := time.NewTicker(logFlush)
 	defer tick.Stop()
@@ -253,22 +252,22 @@ func (w *logWriter) flush() {
 			return
 		case <-tick.C:
 		}
-		if w.mu.TryLock() { // else there is somebody who writes, and may wait for a sink
+		if w.mu.TryLock() { // otherwise somebody is writing, and may be waiting for a sink
 			if !w.stopped {
 				if w.filling.n > 0 {
-					w.hand(nil)
+					w.enqueue(nil)
 				}
 				w.markHoles()
 			}
 			w.mu.Unlock()
 		}
-		if w.tell != nil {
-			w.tellOfLost()
+		if w.report != nil {
+			w.reportLost()
 		}
 	}
 }
 
-// markHoles has sinks that take lines again mark what they have lost. mu is held.
+// markHoles has sinks that accept lines again mark what they have lost. The caller holds mu.
 func (w *logWriter) markHoles() {
 	for _, s := range w.sinks {
 		if s.hole.lines > 0 {
@@ -277,12 +276,12 @@ func (w *logWriter) markHoles() {
 	}
 }
 
-// tellOfLost tells when a sink begins to lose lines, and when it has lost none for logFlush.
-func (w *logWriter) tellOfLost() {
+// reportLost calls report when a sink begins to lose lines, and when it has lost none for logFlush.
+func (w *logWriter) reportLost() {
 	for _, s := range w.sinks {
 		lost := s.lost.Load()
-		more := lost - s.told
-		s.told = lost
+		more := lost - s.reported
+		s.reported = lost
 		if more > 0 == s.losing {
 			continue
 		}
@@ -291,11 +290,11 @@ func (w *logWriter) tellOfLost() {
 		if failure := s.failure.Swap(nil); failure != nil {
 			err = *failure
 		}
-		w.tell(s, more, err)
+		w.report(s, more, err)
 	}
 }
 
-// Sync writes what has come so far, and waits until it is written or a sink is found to be stuck.
+// Sync waits until all lines so far are written or a sink is found to be stuck.
 func (w *logWriter) Sync() error {
 	w.mu.Lock()
 	if w.stopped {
@@ -303,7 +302,7 @@ func (w *logWriter) Sync() error {
 		return nil
 	}
 	written := make(chan error, len(w.sinks))
-	w.hand(written)
+	w.enqueue(written)
 	w.mu.Unlock()
 	var errs []error
 	for range w.sinks {
@@ -312,7 +311,7 @@ func (w *logWriter) Sync() error {
 	return errors.Join(errs...)
 }
 
-// await waits for written while any sink gets on.
+// await waits for written for as long as any sink makes progress.
 func (w *logWriter) await(written <-chan error) error {
 	for before := int64(-1); ; {
 		patience := time.NewTimer(lastPatience)
@@ -333,8 +332,8 @@ func (w *logWriter) await(written <-chan error) error {
 	}
 }
 
-// Stop writes what has come so far and ends the goroutines. What comes later is lost. A sink that is stuck, or has not
-// written all when ctx ends, is left alone: then Stop reports false, and the sink's out may still be in use.
+// Stop writes all lines so far and ends the goroutines. Lines written later are lost. Stop does not wait for a sink that is
+// stuck, or that has not finished when ctx is cancelled: it then reports false, and the sink's out may still be in use.
 func (w *logWriter) Stop(ctx context.Context) (ended bool) {
 	w.mu.Lock()
 	if w.stopped {
@@ -342,7 +341,7 @@ func (w *logWriter) Stop(ctx context.Context) (ended bool) {
 		return true
 	}
 	if w.filling.n > 0 {
-		w.hand(nil)
+		w.enqueue(nil)
 	}
 	w.markHoles()
 	w.stopped = true
@@ -364,7 +363,7 @@ func (w *logWriter) Stop(ctx context.Context) (ended bool) {
 	return ended
 }
 
-// await waits for the sink's goroutine while it gets on, and reports whether it has ended.
+// await waits for the sink's goroutine to end for as long as it makes progress, and reports whether it has ended.
 func (s *logSink) await(ctx context.Context, stuck bool) bool {
 	patience := lastPatience
 	if stuck {
@@ -388,7 +387,7 @@ func (s *logSink) await(ctx context.Context, stuck bool) bool {
 	}
 }
 
-// run writes what the sink is given.
+// run is the sink's goroutine: it writes what is queued.
 func (s *logSink) run() {
 	defer close(s.done)
 	for e := range s.queue {
@@ -402,10 +401,10 @@ func (s *logSink) run() {
 			e.written <- err
 		}
 	}
-	_ = s.write(logEntry{}) // the mark of what could not be written before
+	_ = s.write(logEntry{}) // marks lines that could not be written before
 }
 
-// write writes an entry, behind a mark if lines are missing before it. Lines that it cannot write are missing like others.
+// write writes an entry, after a mark if lines are missing before it. Lines that it cannot write are added to broken.
 func (s *logSink) write(e logEntry) error {
 	if e.hole.lines > 0 {
 		s.broken.add(e.hole.lines, e.hole.from, e.hole.to)
@@ -436,7 +435,7 @@ func (s *logSink) write(e logEntry) error {
 	return err
 }
 
-// put writes p, which begins on a line of its own, and returns how much of it was written.
+// put writes p, which begins a line, and returns how much of it was written. It ends a torn line first.
 func (s *logSink) put(p []byte) (n int, err error) {
 	s.writes.Add(1)
 	defer s.writes.Add(1)

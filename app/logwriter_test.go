@@ -17,11 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// slowFile is a file that writes when it may.
+// slowFile is a file whose writes wait for permission.
 type slowFile struct {
 	may  chan struct{}
-	fail error // guarded by mu: instead of writing
-	room int   // guarded by mu: how many bytes it writes all the same
+	fail error // guarded by mu: what writes return
+	room int   // guarded by mu: how many bytes a failing write still writes
 
 	mu      sync.Mutex // guards written
 	written bytes.Buffer
@@ -39,7 +39,7 @@ func (f *slowFile) Write(p []byte) (int, error) {
 	return f.written.Write(p)
 }
 
-// fails has it fail from now on, after this many bytes; with nil it works again.
+// fails makes writes fail from now on, after the given number of bytes; a nil error makes them succeed again.
 func (f *slowFile) fails(err error, room int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -60,7 +60,7 @@ func swift() *slowFile {
 	return f
 }
 
-// logTo is a trace log to these files.
+// logTo returns a trace log to these files.
 func logTo(files ...*slowFile) *logWriter {
 	var sinks []*logSink
 	for i, f := range files {
@@ -81,8 +81,8 @@ func TestTheTraceLogWaitsForItsDiskOnlyWhenItsBuffersAreFull(t *testing.T) {
 	w := logTo(file)
 	line := strings.Repeat("x", 1023) + "\n"
 	const fit = (logBuffers - 1) * logBuffer / 1024
-	file.written.Grow(5 * fit * len(line)) // growing takes its time
-	for range fit {                        // nobody lets the disk write; this does not wait all the same
+	file.written.Grow(5 * fit * len(line)) // growing later would take time
+	for range fit {                        // the disk does not write, but this does not wait
 		_, err := w.Write([]byte(line))
 		require.NoError(t, err)
 	}
@@ -122,7 +122,7 @@ func TestTheTraceLogKeepsItsOrder(t *testing.T) {
 	require.True(t, file.text() == want.String()+long+"end\n")
 }
 
-// parts splits what a file has into the lines that were written, by their number, and the marks of those that were lost.
+// parts splits the text of a file into the numbers of the lines that were written and the marks of those that were lost.
 func parts(t *testing.T, text string) (numbers []int, marks []hole) {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -149,10 +149,10 @@ func parts(t *testing.T, text string) (numbers []int, marks []hole) {
 	return numbers, marks
 }
 
-// lineOf is a line of a kilobyte that says which it is.
+// lineOf returns a line of one kilobyte that has its number.
 func lineOf(n int) string { return fmt.Sprintf("%-1023d\n", n) }
 
-// A sink that takes nothing is waited for once; what comes then is lost to it alone, counted, and marked where it is missing.
+// A sink that accepts nothing is waited for once. Later lines are lost to it only; they are counted and marked.
 func TestAStuckSinkLosesLinesAndCostsNobodyElseAny(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck, file := slow(), swift()
@@ -167,7 +167,7 @@ func TestAStuckSinkLosesLinesAndCostsNobodyElseAny(t *testing.T) {
 		}
 		require.Equal(t, logPatience, time.Since(began), "the first line that found no place, and no other")
 		dropping := time.Now()
-		time.Sleep(time.Minute) // it takes nothing, and everybody has forgotten
+		time.Sleep(time.Minute) // it still accepts nothing
 		for i := range second {
 			w.write(t, lineOf(first+i))
 		}
@@ -197,7 +197,7 @@ func TestAStuckSinkLosesLinesAndCostsNobodyElseAny(t *testing.T) {
 	})
 }
 
-// A disk that is slow but works is waited for as long as it takes, and loses nothing.
+// A disk that is slow but works is waited for, and loses nothing.
 func TestASlowSinkLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := slow()
@@ -228,7 +228,7 @@ func TestASlowSinkLosesNothing(t *testing.T) {
 	})
 }
 
-// A sink that is stuck and then takes a little does not have everybody wait each time.
+// A stuck sink that then accepts a little does not make every writer wait again.
 func TestASinkThatHardlyMovesIsNotWaitedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := slow()
@@ -250,7 +250,7 @@ func TestASinkThatHardlyMovesIsNotWaitedForAgain(t *testing.T) {
 	})
 }
 
-// A disk that is full loses lines, and what it holds of one is no part of another.
+// A full disk loses lines; the part of a line that it has is not joined with another line.
 func TestWhatCannotBeWrittenIsMarkedWhenItCan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := swift()
@@ -279,7 +279,7 @@ func TestWhatCannotBeWrittenIsMarkedWhenItCan(t *testing.T) {
 	})
 }
 
-// A sink that is stuck does not hold up the end, nor do the lines come to the other late.
+// A stuck sink delays neither the end nor the lines of the other sink.
 func TestStoppingDoesNotWaitForAStuckSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck, file := slow(), swift()

@@ -18,20 +18,21 @@ import (
 // version is set by the linker in releases.
 var version = "dev"
 
-// commands are what the program can be told to do.
+// commands are the commands of the program.
 type commands struct {
-	Serve   serve           `cmd:"" default:"withargs" help:"Run the server. This is what happens without a command."`
-	Health  health          `cmd:"" help:"Ask a running server whether it works: exits with 0 or 1. For health checks without a shell."`
+	Serve   serve           `cmd:"" default:"withargs" help:"Run the server. This is the default."`
+	Health  health          `cmd:"" help:"Ask a running server whether it works; exits with 0 or 1. For health checks without a shell."`
 	Inspect inspect.Command `cmd:"" help:"Read the trace log: call trees, what was slow, what failed, what a connection did."`
 }
 
 func main() {
-	// Every message has an id of random numbers: 16 ids' worth at once cost hardly more than one's.
+	// Every message has a random id: reading random bytes for 16 ids at once costs hardly more than for one.
 	uuid.EnableRandPool()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run parses args and does what they say. It returns the exit status: 0, 1 when it failed, 2 when args cannot be used.
+// run parses args and runs the command that they name. It returns the exit status: 0 on success, 1 on failure, 2 if a flag
+// or an environment variable cannot be used.
 func run(args []string, stdout, stderr io.Writer) int {
 	var cli commands
 	exit := -1
@@ -70,7 +71,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err := parsed.Run(); err != nil {
 		var finding *inspect.Error
 		if errors.As(err, &finding) && finding.Status == inspect.StatusFindings {
-			return finding.Status // it has been said
+			return finding.Status // already reported
 		}
 		fmt.Fprintf(stderr, "traceroom: %v\n", err)
 		var flag *unusableError
@@ -83,7 +84,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// help shows the commands and, as most people use the program without one, the flags of the default command behind them.
+// help prints the commands and, because most people use the program without one, the flags of the default command.
 func help(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil || ctx.Selected() != nil {
 		return err
@@ -93,10 +94,11 @@ func help(options kong.HelpOptions, ctx *kong.Context) error {
 	return kong.DefaultHelpPrinter(options, ctx)
 }
 
-// streams are where a command writes to.
+// streams are what a command writes to.
 type streams struct{ stdout, stderr io.Writer }
 
-// signalled returns a context that ends at the first SIGINT or SIGTERM. The second ends the process at once.
+// signalled returns a context that is cancelled at the first SIGINT or SIGTERM. The second ends the process at once. The
+// caller must call stop.
 func signalled() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)

@@ -10,25 +10,25 @@ import (
 	"time"
 )
 
-// heapFloor is how large the heap may grow, in bytes, before the garbage collector begins to work for its size: with the
-// few megabytes that a small server keeps alive it would otherwise run many times a second.
+// heapFloor is the heap size in bytes below which the garbage collector does not start. A small server keeps a few megabytes
+// alive; without a floor the collector would run many times a second.
 const heapFloor = 64 << 20
 
-// When memory goes back to the system: it is worth it, and nobody is kept waiting.
+// Memory is returned to the system when there is enough of it, and when the server is idle, so that nobody waits for it.
 const (
 	restInterval = 3 * time.Second
-	restAllocs   = 4 << 20 // bytes allocated within the interval, at the most
-	restWorth    = 8 << 20 // bytes that may be had, at the least
+	restAllocs   = 4 << 20 // the server is idle if it allocated at most this many bytes within the interval
+	restWorth    = 8 << 20 // the fewest bytes worth returning
 )
 
-// manageMemory has the garbage collector work less while the server is small or busy, and more while it rests: it raises
-// the heap at which collections start to heapFloor, and gives memory back when little has been going on for restInterval.
-// It does nothing if GOGC or GOMEMLIMIT say that the operator has decided otherwise. It must be ended.
+// manageMemory makes the garbage collector work less while the server is small or busy, and more while it is idle: it raises
+// the heap size at which collections start to heapFloor, and returns memory to the system when the server was idle for
+// restInterval. It does nothing if GOGC or GOMEMLIMIT is set, because then the operator decides. The caller must call end.
 func manageMemory() (end func()) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}
-	// It makes the heap look large. As it is never touched, it takes no memory.
+	// The ballast makes the heap look large. It is never touched and so takes no memory.
 	ballast := make([]byte, heapFloor/2)
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
@@ -40,9 +40,8 @@ func manageMemory() (end func()) {
 	}
 }
 
-// giveBack collects garbage and returns memory to the system whenever that is worth it and the server is at rest. The
-// runtime of its own accord keeps what a burst of work has needed: after ten thousand clients have connected, as much again
-// as these need.
+// giveBack collects garbage and returns memory to the system whenever enough can be returned and the server is idle. The
+// runtime itself keeps what a burst of work needed: after ten thousand clients have connected, as much again as they need.
 func giveBack(ctx context.Context, ballast uint64) {
 	tick := time.NewTicker(restInterval)
 	defer tick.Stop()
@@ -53,11 +52,11 @@ func giveBack(ctx context.Context, ballast uint64) {
 		unused:  {Name: "/memory/classes/heap/unused:bytes"},
 		free:    {Name: "/memory/classes/heap/free:bytes"},
 	}
-	// held is what the heap has of the system's memory, as far as it has been touched.
+	// held returns how much of the system's memory the heap has, without the ballast.
 	held := func() uint64 {
 		return samples[objects].Value.Uint64() + samples[unused].Value.Uint64() + samples[free].Value.Uint64() - ballast
 	}
-	var allocated, kept uint64 // what was allocated when last looked at; what was held after memory was last given back
+	var allocated, kept uint64 // allocated at the last tick; held after memory was last returned
 	for {
 		select {
 		case <-tick.C:

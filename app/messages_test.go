@@ -12,7 +12,7 @@ import (
 	"github.com/traceroom/traceroom/app/apptest"
 )
 
-// posted is a message as the message API and new_message tell it.
+// posted is a message as in the message API and new_message.
 type posted struct {
 	ID       string    `json:"id"`
 	Text     string    `json:"message_text"`
@@ -23,10 +23,10 @@ type posted struct {
 	Created  time.Time `json:"created_date"`
 	Updated  time.Time `json:"last_updated_date"`
 
-	Raw string `json:"-"` // as it came
+	Raw string `json:"-"` // as received
 }
 
-// created sends a POST that is to be answered with 201, and reads the answer.
+// created sends a POST, which must be answered with 201, and decodes the answer.
 func created(t *testing.T, p *apptest.Program, path string, body, v any) *apptest.Response {
 	t.Helper()
 	res := p.PostJSON(t, path, body)
@@ -100,7 +100,7 @@ func TestUsersAreRegisteredAndListed(t *testing.T) {
 	requireProblem(t, http.StatusConflict, p.PostJSON(t, "/users/", obj{"name": "Another", "handle": "bob"}))
 }
 
-// requireNow sees to it that times are the same, in UTC, and about now.
+// requireNow checks that times are equal, in UTC, and about now.
 func requireNow(t *testing.T, created, updated time.Time) {
 	t.Helper()
 	require.WithinDuration(t, time.Now(), created, 5*time.Minute)
@@ -146,8 +146,8 @@ func TestAChatroomIsARoom(t *testing.T) {
 	requireProblem(t, http.StatusNotFound, p.Get(t, "/chatrooms/"+id))
 }
 
-// A deleted chatroom is a deleted room: its members are told. What a deleted user has said stays, and nothing more can be
-// posted in that user's name.
+// A deleted chatroom is a deleted room: its members are told. A deleted user's messages stay, and nothing more can be posted as
+// that user.
 func TestUsersAndChatroomsAreDeleted(t *testing.T) {
 	p := apptest.Start(t, apptest.Options{})
 	ada, id, other := register(t, p, "ada"), chatroom(t, p, "Reading group"), chatroom(t, p, "Another")
@@ -225,7 +225,7 @@ func TestMessagesArePostedReadAndDeleted(t *testing.T) {
 	requireSaid("/?limit=2", 4, "reply", "fourth")
 	requireSaid("?since=1&limit=2", 4, "second", "reply")
 
-	// A message that is deleted keeps its place.
+	// The number of a deleted message is not used again.
 	res := p.Do(t, http.MethodDelete, "/messages/"+explicit.ID+"/", nil)
 	require.Equal(t, http.StatusOK, res.Status)
 	require.JSONEq(t, `{"deleted":true}`, res.Body)
@@ -241,7 +241,7 @@ func TestMessagesArePostedReadAndDeleted(t *testing.T) {
 	resumed := p.Resume(t, id, "back", 1).Next(t).Messages
 	require.Equal(t, []string{"reply", "fourth", "fifth"}, texts(resumed))
 
-	// So does the newest one, over a restart: no number is given out twice. A reply outlives what it answers.
+	// That holds for the newest message too, across a restart. A reply stays when the message that it answers is deleted.
 	require.Equal(t, http.StatusOK, p.Do(t, http.MethodDelete, "/messages/"+fifth.ID, nil).Status)
 	require.Equal(t, http.StatusOK, p.Do(t, http.MethodDelete, "/messages/"+first.ID, nil).Status)
 	require.JSONEq(t, reply.Raw, p.Get(t, "/messages/"+reply.ID).Body)

@@ -72,7 +72,7 @@ func TestMetricsTellOfAConversation(t *testing.T) {
 		"traceroom_members": 3,
 		`traceroom_messages_total{transport="websocket"}`: 3,
 		`traceroom_messages_total{transport="http"}`:      0,
-		// ada is told that bob joins; three members get three messages; bob's two connections that ada types and leaves
+		// ada gets that bob joins; three members get three messages; bob's two connections get that ada types and leaves
 		`traceroom_deliveries_total{transport="websocket"}`:                               1 + 3*3 + 2 + 2,
 		`traceroom_dropped_total{reason="slow"}`:                                          0,
 		`traceroom_disconnects_total{reason="normal",transport="websocket"}`:              1,
@@ -108,7 +108,7 @@ func TestMetricsTellOfAConversation(t *testing.T) {
 	require.EqualValues(t, 1, requests(p.Metrics(t), "/rooms/{room_id}"))
 }
 
-// requests is how many requests of this route were timed.
+// requests returns how many requests of the route were timed.
 func requests(m map[string]float64, route string) (n float64) {
 	for series, value := range m {
 		if strings.HasPrefix(series, "http_server_request_duration_seconds_count{") && strings.Contains(series, `http_route="`+route+`"`) {

@@ -13,14 +13,14 @@ import (
 	"github.com/traceroom/traceroom/web/page/browsertest"
 )
 
-// shows is a condition of the page: its log shows exactly these messages.
+// shows returns a condition in JavaScript: the page shows exactly these messages.
 func shows(want ...string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll('#messages .text')].map((e) => e.textContent).join('|') === %q`, strings.Join(want, "|"))
 }
 
 const connected = `document.querySelector('#status').dataset.phase === 'open'`
 
-// Two people talk on the page of the real program, which is killed and started again between two sentences.
+// Two people talk on the page of the real program, which is killed and restarted between two messages.
 func TestPeopleTalkOnThePage(t *testing.T) {
 	p := apptest.Start(t, apptest.Options{})
 	browser := browsertest.Start(t)
@@ -58,7 +58,7 @@ func TestPeopleTalkOnThePage(t *testing.T) {
 		tab.Wait(connected)
 		tab.Wait(shows("hello, bob", markup, "are you there?"))
 	}
-	// What a message's trace is called is there to be looked up in the trace log.
+	// The trace id that a message shows is in the trace log.
 	trace := browsertest.Eval[string](bob, `[...document.querySelectorAll('#messages .row')].at(-1).dataset.traceId`)
 	p.Stop(t)
 	functions := map[string]bool{}

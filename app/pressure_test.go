@@ -14,19 +14,19 @@ import (
 	"github.com/traceroom/traceroom/app/apptest"
 )
 
-// perPeer is what one connection can have the server hold, as the README says; garbage is what there may be besides, which
-// does not grow with the connections.
+// perPeer is how much one connection can make the server hold, as web/README.md says. garbage is allowed besides; it does not grow
+// with the number of connections.
 const (
 	perPeer = 1 << 20
 	garbage = 32 << 20
 )
 
-// held is the memory that the program has taken, without what the race detector takes.
+// held returns the memory of the program, without that of the race detector.
 func held(m map[string]float64) float64 {
 	return m["go_memstats_heap_inuse_bytes"] + m["go_memstats_stack_inuse_bytes"]
 }
 
-// pressed starts a program that gives up soon on who takes nothing, and has a room of 1,000 messages as long as there may be.
+// pressed starts a program with a short --stall-timeout and a room with 1,000 messages of the greatest length.
 func pressed(t *testing.T) *apptest.Program {
 	t.Helper()
 	p := apptest.Start(t, apptest.Options{Env: []string{"STALL_TIMEOUT=3s", "PING_INTERVAL=1s"}})
@@ -43,8 +43,7 @@ func pressed(t *testing.T) *apptest.Program {
 	return p
 }
 
-// bounded sees to it that peers who were begun by begin have the program hold no more than there may be for each, and that it
-// gives up on all of them.
+// bounded checks that the peers that begin starts make the program hold at most perPeer each, and that it closes all of them.
 func bounded(t *testing.T, p *apptest.Program, peers int, begin func(i int), gone func(m map[string]float64) bool) {
 	t.Helper()
 	before := held(p.Metrics(t))
@@ -52,7 +51,7 @@ func bounded(t *testing.T, p *apptest.Program, peers int, begin func(i int), gon
 		begin(i)
 	}
 	most := before
-	// Twenty times a long history is much to write where the machine has other things to do.
+	// Writing a long history twenty times takes long on a busy machine.
 	for deadline := time.Now().Add(5 * apptest.Patience); ; time.Sleep(10 * time.Millisecond) {
 		m := p.Metrics(t)
 		most = max(most, held(m))
@@ -65,7 +64,7 @@ func bounded(t *testing.T, p *apptest.Program, peers int, begin func(i int), gon
 	require.Less(t, most-before, float64(peers*perPeer+garbage))
 }
 
-// deaf opens a WebSocket that takes nothing, and answers pings without being asked.
+// deaf opens a WebSocket that reads nothing, and sends pongs unasked.
 func deaf(t *testing.T, p *apptest.Program, d apptest.Dial) {
 	t.Helper()
 	conn, _, err := p.Socket(d)
@@ -79,7 +78,7 @@ func deaf(t *testing.T, p *apptest.Program, d apptest.Dial) {
 }
 
 func TestWhoResumesALongHistoryAndReadsNothing(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // it mostly waits
 	p := pressed(t)
 	const peers = 20
 	bounded(t, p, peers, func(i int) {
@@ -93,7 +92,7 @@ func TestWhoResumesALongHistoryAndReadsNothing(t *testing.T) {
 }
 
 func TestWhoAsksForALongListAndReadsNothing(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // it mostly waits
 	p := pressed(t)
 	for _, path := range []string{"/rooms/long/messages", "/messages/chatroom/long"} {
 		open := make(map[net.Conn]bool)
@@ -107,7 +106,7 @@ func TestWhoAsksForALongListAndReadsNothing(t *testing.T) {
 			open[conn] = true
 		}, func(map[string]float64) bool {
 			for conn := range open {
-				if _, err := conn.Write([]byte("\n")); err != nil { // which is nothing before a request
+				if _, err := conn.Write([]byte("\n")); err != nil { // an empty line before a request is ignored
 					delete(open, conn)
 				}
 			}
@@ -117,7 +116,7 @@ func TestWhoAsksForALongListAndReadsNothing(t *testing.T) {
 }
 
 func TestWhoStaysInALivelyRoomAndReadsNothing(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // it mostly waits
 	p := apptest.Start(t, apptest.Options{Env: []string{"STALL_TIMEOUT=3s", "PING_INTERVAL=1s"}})
 	ada := p.Join(t, "lively", "ada")
 	const peers = 20
@@ -148,7 +147,7 @@ func TestAttachmentsThatDoNotComeAreNotWaitedFor(t *testing.T) {
 			require.NoError(t, conn.WriteMessage(websocket.TextMessage, []byte(text)))
 		}
 		for range 9 {
-			_ = conn.WriteMessage(websocket.BinaryMessage, make([]byte, 60_000)) // fails when it has been closed
+			_ = conn.WriteMessage(websocket.BinaryMessage, make([]byte, 60_000)) // fails after the server has closed it
 		}
 	}, func(m map[string]float64) bool {
 		return m[`traceroom_disconnects_total{reason="parse_error",transport="socket.io"}`] == peers

@@ -9,17 +9,17 @@ import (
 const hidden = "xxxxx"
 
 var (
-	// betweenURLs is the comma between two URLs of a list; one without a scheme belongs to the one before.
+	// betweenURLs matches a comma between two URLs of a list. A part without a scheme belongs to the URL before it.
 	betweenURLs = regexp.MustCompile(`,(\s*[A-Za-z][A-Za-z0-9+.-]*://)`)
 	scheme      = regexp.MustCompile(`^\s*[A-Za-z][A-Za-z0-9+.-]*://`)
-	// secretName is what is part of the name of each parameter that has a value nobody should read.
+	// secretName matches the names of parameters whose values are secret.
 	secretName = regexp.MustCompile(`(?i)password|passwd|pwd|secret|token`)
-	// secretKeyword is such a parameter in libpq's form of keywords and values.
+	// secretKeyword matches such a parameter in libpq's keyword/value form.
 	secretKeyword = regexp.MustCompile(`(?i)(\w*(?:password|passwd|pwd|secret|token)\w*\s*=\s*)('(?:[^'\\]|\\.)*'?|(?:[^\s\\]|\\.)*)`)
 )
 
-// redacted is a URL, a list of URLs with commas between them, or what was taken for one, without what nobody should read in
-// a log. As it need not be well-formed, it is taken apart by its text; what may be part of a password is hidden.
+// redacted returns value, a URL or a comma-separated list of URLs, without passwords and tokens, for logs. The value need not
+// be well-formed; whatever may be part of a password is hidden.
 func redacted(value string) string {
 	if !scheme.MatchString(value) {
 		value = secretKeyword.ReplaceAllString(value, "${1}"+hidden)
@@ -48,8 +48,8 @@ func redactedURL(one string) string {
 	return scheme + "://" + place
 }
 
-// redactedPlace is user, host and path without the password. A user without a password is a token, unless users are named.
-// broken: the URL ends in what looks like more of the same, as a password with a question mark would make it.
+// redactedPlace returns user, host and path without the password. A user without a password is taken for a token, unless users
+// is set. broken says that the query has an @, as it does if a password has a question mark.
 func redactedPlace(place string, users, broken bool) string {
 	at := strings.LastIndexByte(place, '@')
 	if at < 0 {

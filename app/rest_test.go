@@ -27,7 +27,7 @@ type problem struct {
 	Detail string `json:"detail"`
 }
 
-// requireProblem sees to it that res refuses the request as RFC 9457 has it.
+// requireProblem checks that res is a problem as in RFC 9457.
 func requireProblem(t *testing.T, status int, res *apptest.Response) problem {
 	t.Helper()
 	require.Equal(t, status, res.Status, res.Body)

@@ -22,13 +22,13 @@ import (
 	"github.com/traceroom/traceroom/web/page"
 )
 
-// maxHeader is how long a request's line and headers may be together, in bytes.
+// maxHeader is the largest size in bytes of a request line and headers together.
 const maxHeader = 16 << 10
 
 // defaultRooms exist from the start.
 var defaultRooms = []struct{ id, name string }{{"general", "General"}, {"go", "Go"}, {"random", "Random"}}
 
-// Run serves until ctx ends, and then drains.
+// Run serves until ctx is cancelled, and then drains.
 func (s *serve) Run(ctx context.Context, out *streams) (err error) {
 	defer manageMemory()()
 	log, closeLog := newLog(out.stderr)
@@ -52,7 +52,7 @@ func (s *serve) Run(ctx context.Context, out *streams) (err error) {
 	}
 	defer func() {
 		err = errors.Join(err, stop.part("telemetry", stopTelemetry, func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(ctx, mostTelemetry)
+			ctx, cancel := context.WithTimeout(ctx, exportTimeout)
 			defer cancel()
 			if failed := telemetry.Shutdown(ctx); failed != nil {
 				log.Warn("some spans could not be exported", zap.Error(failed))
@@ -73,36 +73,36 @@ func (s *serve) Run(ctx context.Context, out *streams) (err error) {
 	return errors.Join(err, telemetry.Span(context.Background(), true, func(context.Context) error { return node.drain(stop) }))
 }
 
-// node is the parts of a running server, in the order in which they are started; drain ends them in the other.
+// node holds the parts of a running server, in the order in which they are started. drain ends them in reverse order.
 type node struct {
 	config    *serve
 	log       *zap.Logger
 	telemetry *tracing.Telemetry
 
 	store    rooms.Store
-	claim    *store.Claim // nil: the database needs none
+	claim    *store.Claim // nil if the database needs none
 	relay    rooms.Relay
-	presence rooms.Presence // nil: there are no other nodes
+	presence rooms.Presence // nil if there are no other nodes
 	hub      atomic.Pointer[rooms.Hub]
 	web      *web.Server
 	http     *http.Server
-	handler  atomic.Pointer[http.Handler] // nil: the node is starting
-	failed   chan error                   // gets why http has ended
+	handler  atomic.Pointer[http.Handler] // nil while the node is starting
+	failed   chan error                   // receives the error that ended http
 	listener net.Listener
 }
 
-// start makes all parts. What it made before an error is ended by drain.
+// start starts all parts. After an error, drain ends those that were started.
 func (n *node) start(ctx context.Context) (err error) {
 	s := n.config
-	// The port first: that it is taken is the most likely thing to be wrong.
+	// The port comes first: the most likely error is that it is in use.
 	n.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.Addr)
 	if err != nil {
-		return &unusableError{"addr", "ADDR", s.Addr, "HOST:PORT of a port that is free", err}
+		return &unusableError{"addr", "ADDR", s.Addr, "HOST:PORT with a free port", err}
 	}
 	n.http = &http.Server{
 		Handler:           http.HandlerFunc(n.answer),
 		ReadHeaderTimeout: 5 * time.Second,
-		MaxHeaderBytes:    maxHeader - 4096, // to which net/http adds 4096
+		MaxHeaderBytes:    maxHeader - 4096, // net/http adds 4096
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          zap.NewStdLog(n.log),
 	}
@@ -119,7 +119,7 @@ func (n *node) start(ctx context.Context) (err error) {
 	}
 	db, err := store.Open(ctx, s.Database, opts)
 	if err != nil {
-		return &unusableError{"database", "DATABASE_URL", redacted(s.Database), "sqlite://PATH of a file that can be written, or postgres://…", err}
+		return &unusableError{"database", "DATABASE_URL", redacted(s.Database), "sqlite://PATH of a writable file, or postgres://…", err}
 	}
 	n.store = n.telemetry.Store(db, s.databaseSystem())
 	if postgres(s.Database) {
@@ -147,11 +147,11 @@ func (n *node) start(ctx context.Context) (err error) {
 		return err
 	}
 	n.web = web.New(web.Config{
-		Service: service, Page: page.Handler(page.Config{JaegerUI: s.JaegerUI}), Metrics: n.telemetry.MetricsHandler(),
-		Traces: n.telemetry.TracesHandler(), Log: n.log, Version: version, Limits: s.webLimits(),
+		Service: service, Page: page.Handler(page.Config{JaegerUI: s.JaegerUI, Refuse: web.Refuse}), Metrics: n.telemetry.MetricsHandler(),
+		Traces: n.telemetry.Live(), Log: n.log, Version: version, Limits: s.webLimits(),
 		Connecting: n.telemetry.Connecting, Disconnected: n.telemetry.Disconnected,
 	})
-	n.http.RegisterOnShutdown(n.telemetry.EndViews)
+	n.http.RegisterOnShutdown(n.telemetry.Live().EndViews)
 	handler := web.Bounded(n.telemetry.HTTP(n.web.Handler(), n.web.Route, func(r *http.Request) bool {
 		return web.IsSocket(r) || web.IsView(r) || web.IsProbe(r) && !s.TraceProbes
 	}), n.telemetry.Refused)
@@ -159,13 +159,14 @@ func (n *node) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// createRooms creates the rooms that exist from the start, as far as there is place for them: the server works without.
+// createRooms creates the default rooms. Those that the limit of rooms leaves no room for are skipped with a warning: the
+// server works without them.
 func (n *node) createRooms(ctx context.Context, hub *rooms.Hub) error {
 	for _, room := range defaultRooms {
 		switch _, _, err := hub.CreateRoom(ctx, room.id, room.name); {
 		case err == nil:
 		case rooms.AsError(err).Code == rooms.CodeLimit:
-			n.log.Warn("a room is not created: there are as many as --max-rooms (MAX_ROOMS) allows",
+			n.log.Warn("a default room is not created: there are as many rooms as --max-rooms (MAX_ROOMS) allows",
 				zap.String("room_id", room.id), zap.Int("max_rooms", n.config.MaxRooms))
 		default:
 			return fmt.Errorf("creating room %s: %w", room.id, err)
@@ -174,8 +175,8 @@ func (n *node) createRooms(ctx context.Context, hub *rooms.Hub) error {
 	return nil
 }
 
-// answer serves a request. While the node waits for PostgreSQL and NATS it says so: whoever balances load should look
-// elsewhere.
+// answer serves a request. While the node is starting, which may mean waiting for PostgreSQL or NATS, it answers 503, so that
+// load balancers use other nodes.
 func (n *node) answer(w http.ResponseWriter, r *http.Request) {
 	if handler := n.handler.Load(); handler != nil {
 		(*handler).ServeHTTP(w, r)
@@ -188,12 +189,10 @@ func (n *node) answer(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"status":"starting"}`+"\n")
 		return
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = io.WriteString(w, `{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"the server is starting"}`+"\n")
+	web.Refuse(w, http.StatusServiceUnavailable, "the server is starting")
 }
 
-// serve answers requests until ctx ends.
+// serve answers requests until ctx is cancelled.
 func (n *node) serve(ctx context.Context) error {
 	n.web.Ready(true)
 	n.log.Info("listening", zap.String("addr", n.listener.Addr().String()), zap.String("version", version))

@@ -20,7 +20,7 @@ import (
 	"github.com/traceroom/traceroom/web/socketio/stockclient"
 )
 
-// gate stands before a program and keeps WebSockets waiting until it is opened; all else goes through.
+// gate is a proxy that holds WebSocket requests until it is opened and passes all others.
 type gate struct {
 	url    string
 	opened chan struct{}
@@ -48,14 +48,14 @@ func newGate(t *testing.T, p *apptest.Program) *gate {
 	return g
 }
 
-// crowd is a room whose Socket.IO members come while messages are posted.
+// crowd is a room whose Socket.IO members join while messages are posted.
 type crowd struct {
 	p       *apptest.Program
 	room    string
 	clients []*stockclient.Client
 }
 
-// speak posts messages, and has a WebSocket member send some, until stop is set; both wait for each to be stored.
+// speak posts messages, and sends some as a WebSocket member, each after the one before was stored, until stop is set.
 func (c *crowd) speak(user string, web *apptest.Client, sent *atomic.Int64, stop *atomic.Bool) error {
 	var wg sync.WaitGroup
 	var failed error
@@ -96,7 +96,7 @@ func TestFiftySocketIOClientsGetEveryMessageOnceAndInOrder(t *testing.T) {
 	g := newGate(t, p)
 	d := stockclient.Start(t)
 
-	// Messages are on their way while the clients come, join and, when they hear messages already, change their transport.
+	// Messages are sent while the clients connect, join and, when they already receive messages, change their transport.
 	var sent atomic.Int64
 	var stop atomic.Bool
 	spoken := make(chan error, 1)
@@ -119,7 +119,7 @@ func TestFiftySocketIOClientsGetEveryMessageOnceAndInOrder(t *testing.T) {
 	stop.Store(true)
 	require.NoError(t, <-spoken)
 
-	// The room's history says what each must have been told: all of it, from the first message on that it was told.
+	// Each must have received the whole history of the room from the first message that it received.
 	var history []posted
 	place := map[string]int{}
 	for total := 1; len(history) < total; {
@@ -161,7 +161,7 @@ func TestFiftySocketIOClientsGetEveryMessageOnceAndInOrder(t *testing.T) {
 				if next < 0 {
 					first, next = at, at
 				}
-				// Plain conditions: there are tens of thousands.
+				// Plain conditions, because there are tens of thousands.
 				if !ok || at != next {
 					t.Fatalf("client %d was told message %d where %d was due", i, at, next)
 				}
@@ -185,12 +185,12 @@ func TestFiftySocketIOClientsGetEveryMessageOnceAndInOrder(t *testing.T) {
 	require.Zero(t, m[`traceroom_dropped_total{reason="slow"}`])
 	require.Zero(t, m[`traceroom_dropped_total{reason="closed"}`])
 	require.EqualValues(t, len(history), m[`traceroom_messages_total{transport="http"}`]+m[`traceroom_messages_total{transport="websocket"}`])
-	// All that was written are messages and what was said of those who joined later.
+	// Only messages and joins were written.
 	require.GreaterOrEqual(t, m[`traceroom_deliveries_total{transport="socket.io"}`], float64(clients*messages))
 	require.GreaterOrEqual(t, m[`traceroom_delivery_latency_seconds_count{transport="socket.io"}`], float64(messages))
 	require.LessOrEqual(t, m[`traceroom_delivery_latency_seconds_count{transport="socket.io"}`], float64(len(history)))
 
-	// Half of them say good-bye, the others are sent away.
+	// Half of them disconnect, the others are disconnected by the server.
 	for _, client := range c.clients[:clients/2] {
 		client.Disconnect()
 	}

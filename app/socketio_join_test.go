@@ -51,11 +51,11 @@ func TestAJoinWithoutItsFieldsIsAnsweredWithOneError(t *testing.T) {
 					got, data := hear(t, c)
 					require.Equal(t, "error", got, "%s with %s", event, name)
 					require.JSONEq(t, fieldsRequired, data, "%s with %s", event, name)
-					// So it is if it wants an acknowledgement: there is nothing to acknowledge.
+					// The same if it wants an acknowledgement, which it does not get.
 					c.Ask(event, payload...)
 					hears(t, c, "error", fieldsRequired)
 				}
-				// What comes next is the answer to the next event: there was one error each, and nobody was disconnected.
+				// Next comes the answer to the next event: there was one error for each, and nobody was disconnected.
 				join(t, c, "ada", "odd-"+w.name)
 				leave(t, c, "ada", "odd-"+w.name)
 			}
@@ -92,7 +92,7 @@ func TestAJoinThatCannotBeIsToldWhy(t *testing.T) {
 			name, data := hear(t, c)
 			require.Equal(t, "error", name)
 			require.Contains(t, data, "as many rooms as it takes")
-			c.Emit("dance", obj{"with": "me"}) // which means nothing here
+			c.Emit("dance", obj{"with": "me"}) // an unknown event
 			leave(t, c, "ada", "the-fourth")
 			leave(t, c, "ada", "never-joined")
 		})
@@ -177,7 +177,7 @@ func TestASocketMayBeInManyRooms(t *testing.T) {
 				rooms = append(rooms, room)
 				watchers = append(watchers, p.Join(t, room, "watcher"))
 				join(t, c, ada, room)
-				join(t, c, ada, room) // once more is no more
+				join(t, c, ada, room) // joining again changes nothing
 				watchers[i].UntilType(t, "user_joined")
 				require.Equal(t, 2, participants(t, p, room))
 			}
@@ -186,7 +186,7 @@ func TestASocketMayBeInManyRooms(t *testing.T) {
 					hearsOf(t, c, post(t, p, obj{"message_text": fmt.Sprint(round), "user_id": ada, "chatroom_id": room}))
 				}
 			}
-			// As another client in one of them: the first leaves.
+			// Joining one of them as another client makes the first leave.
 			c.Emit("join", obj{"room": rooms[0]})
 			hears(t, c, "joined", fmt.Sprintf(`{"chatroom_id":%q}`, rooms[0]))
 			_, f := watchers[0].UntilType(t, "user_left")
@@ -194,7 +194,7 @@ func TestASocketMayBeInManyRooms(t *testing.T) {
 			_, f = watchers[0].UntilType(t, "user_joined")
 			require.Equal(t, socketID, f.ClientID)
 
-			// The end of the connection is the end of all memberships.
+			// When the connection ends, the socket leaves all rooms.
 			c.Disconnect()
 			for i, watcher := range watchers {
 				_, f := watcher.UntilType(t, "user_left")

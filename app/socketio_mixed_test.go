@@ -11,7 +11,7 @@ import (
 	"github.com/traceroom/traceroom/web/socketio/stockclient"
 )
 
-// asPosted reads a message that came over WebSocket as the message API tells it.
+// asPosted converts a message frame of WebSocket to the form of the message API.
 func asPosted(t *testing.T, p *apptest.Program, f apptest.Frame) posted {
 	t.Helper()
 	var m posted
@@ -26,7 +26,7 @@ func asPosted(t *testing.T, p *apptest.Program, f apptest.Frame) posted {
 	return m
 }
 
-// Who came by Socket.IO and who came by WebSocket are in one room, and the transport shows in nothing.
+// Members on Socket.IO and WebSocket are in one room and notice no difference.
 func TestBothWorldsMeetInOneRoom(t *testing.T) {
 	p := apptest.Shared(t)
 	d := stockclient.Start(t)
@@ -42,7 +42,7 @@ func TestBothWorldsMeetInOneRoom(t *testing.T) {
 			join(t, c, ada, room)
 			require.JSONEq(t, tells(`{"type":"user_joined","client_id":%q,"participant_count":2}`, ada), web.Next(t).Raw)
 
-			// What is said over WebSocket, with what only WebSocket has, and what is posted.
+			// Messages over WebSocket, with the fields that only WebSocket has, and posted messages.
 			web.Send(t, apptest.Message{Type: "message", Text: "<from> \"WebSocket\" 👋", Ref: "r", TraceParent: traceparent(frameTrace, "01")})
 			_, f := web.UntilText(t, "<from> \"WebSocket\" 👋")
 			require.Equal(t, "r", f.Ref)
@@ -60,11 +60,11 @@ func TestBothWorldsMeetInOneRoom(t *testing.T) {
 			other.Leave(t)
 			hears(t, c, "user_left", tells(`{"type":"user_left","client_id":"other","participant_count":2}`))
 
-			// Among themselves, too.
+			// The same among Socket.IO clients.
 			second, _ := open(d, p, byPolling)
 			join(t, second, "second", room)
 			hears(t, c, "user_joined", tells(`{"type":"user_joined","client_id":"second","participant_count":3}`))
-			// A client with two connections is one participant, whatever they are, and is told nothing of itself.
+			// A client with two connections of any kind is one participant, and gets no notices about itself.
 			again := p.Join(t, room, "second")
 			require.Equal(t, 3, participants(t, p, room))
 			leave(t, second, "second", room)
@@ -82,7 +82,7 @@ func TestBothWorldsMeetInOneRoom(t *testing.T) {
 			require.JSONEq(t, tells(`{"type":"user_left","client_id":%q,"participant_count":1}`, ada), web.Next(t).Raw)
 			join(t, c, ada, room)
 
-			// A room that is deleted takes a WebSocket along, and leaves a socket that may be in others.
+			// Deleting a room closes a WebSocket, but not a Socket.IO socket, which may be in other rooms.
 			require.Equal(t, http.StatusOK, p.Do(t, http.MethodDelete, "/rooms/"+room, nil).Status)
 			hears(t, c, "room_deleted", tells(`{"type":"room_deleted"}`))
 			code, _ := web.Closed(t)
@@ -100,9 +100,9 @@ func TestBothWorldsMeetInOneRoom(t *testing.T) {
 	}
 }
 
-// A client whose process is gone leaves its rooms: at once over WebSocket, and when no ping is answered on polling.
+// A client whose process ended leaves its rooms: at once over WebSocket, after an unanswered ping on polling.
 func TestASocketIOClientThatVanishesLeaves(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel() // it mostly waits
 	p := apptest.Start(t, apptest.Options{Args: []string{"--ping-interval", "1500ms"}})
 	watcher := p.Join(t, "lobby", "watcher")
 	other := p.Join(t, "attic", "watcher")
@@ -128,7 +128,7 @@ func TestASocketIOClientThatVanishesLeaves(t *testing.T) {
 	require.Equal(t, 1, participants(t, p, "attic"))
 	apptest.Eventually(t, "all is counted", func() bool {
 		m := p.Metrics(t)
-		// The end of a process may be seen as the end of the poll that it was waiting in, too.
+		// The end of a process may also end the poll that it was waiting for.
 		ends := m[`traceroom_disconnects_total{reason="ping_timeout",transport="socket.io"}`] +
 			m[`traceroom_disconnects_total{reason="transport_close",transport="socket.io"}`] +
 			m[`traceroom_disconnects_total{reason="transport_error",transport="socket.io"}`]

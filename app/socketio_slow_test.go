@@ -11,8 +11,8 @@ import (
 	"github.com/traceroom/traceroom/web/socketio/stockclient"
 )
 
-// Clients that stop polling or reading, but keep their connections, are sent away when their queues are full. Nobody else
-// waits for them or misses anything.
+// Clients that stop polling or reading but stay connected are disconnected when their queues are full. Nobody else waits for them
+// or misses anything.
 func TestSlowSocketIOClientsAreDroppedAndNobodyNotices(t *testing.T) {
 	p := apptest.Start(t, apptest.Options{Args: []string{"--queue-length", "64"}})
 	ada := register(t, p, "ada")
@@ -67,7 +67,7 @@ func TestSlowSocketIOClientsAreDroppedAndNobodyNotices(t *testing.T) {
 	require.Positive(t, m[`traceroom_dropped_total{reason="closed"}`], "what waited for them is lost")
 	require.EqualValues(t, 3, m[`traceroom_connections{transport="socket.io"}`])
 
-	// When they wake up they find themselves disconnected, and come back.
+	// When they go on they find themselves disconnected, and reconnect.
 	stuck.Resume()
 	for _, c := range slow {
 		c.Await("disconnect")

@@ -12,7 +12,7 @@ import (
 	"github.com/traceroom/traceroom/web/socketio/stockclient"
 )
 
-// A message is posted into a room with a member on each transport, one of whom is traced by itself.
+// A message is posted into a room with a member on each transport, one of which sends trace context of its own.
 func TestAPostIsOneTraceFromTheRequestToTheLastDelivery(t *testing.T) {
 	collector := apptest.NewCollector(t)
 	p := apptest.Start(t, apptest.Options{Env: collector.Env()})
@@ -115,8 +115,8 @@ func TestEverySocketIOOperationIsTraced(t *testing.T) {
 				name   string
 				attrs  attrs
 				kind   tracepb.Span_SpanKind
-				parent string // name of the parent; empty: none; "client": the client's own span
-				trace  string // which it is in, if that was given
+				parent string // name of the parent span; empty if there is none; "client" for the client's own span
+				trace  string // the trace that it is in; empty if any
 				linked bool   // to the connect span
 			}{
 				{"GET /socket.io/", attrs{"http.request.method": "GET", "http.response.status_code": status, "url.path": "/socket.io/", "http.route": "/socket.io/"}, kindServer, "client", connectTrace, false},
@@ -214,8 +214,8 @@ func TestMetricsTellOfSocketIO(t *testing.T) {
 		`traceroom_messages_total{transport="http"}`:      3,
 		`traceroom_messages_total{transport="websocket"}`: 1,
 		`traceroom_messages_total{transport="socket.io"}`: 0,
-		// Of four messages three members are told. In each of two rooms the first is told that the second comes, and both
-		// that the third does; when the first goes, the two others are told so, twice.
+		// Three members get four messages. In each of two rooms the first gets that the second joins, and both that the third does;
+		// when the first leaves, the two others get that, twice.
 		`traceroom_deliveries_total{transport="socket.io"}`:                                       4*3 + 2*(1+2) + 2*2,
 		`traceroom_deliveries_total{transport="websocket"}`:                                       4 + 3 + 1,
 		`traceroom_delivery_latency_seconds_count{transport="socket.io"}`:                         4,
@@ -248,6 +248,6 @@ func TestMetricsTellOfSocketIO(t *testing.T) {
 	require.EqualValues(t, 3, requests(p.Metrics(t), "/messages"))
 	p.Stop(t)
 	p.Restart(t)
-	// The two that were sent away come back by themselves.
+	// The two that were disconnected reconnect by themselves.
 	apptest.Eventually(t, "they are back", func() bool { return p.Metrics(t)[`traceroom_connections{transport="socket.io"}`] == 2 })
 }

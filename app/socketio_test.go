@@ -15,7 +15,7 @@ import (
 	"github.com/traceroom/traceroom/web/socketio/stockclient"
 )
 
-// way is how a stock client is told to connect, and whether it then changes from polling to WebSocket.
+// way is how an official client connects, and whether it then changes from polling to WebSocket.
 type way struct {
 	name     string
 	options  stockclient.Options
@@ -29,7 +29,7 @@ var (
 	ways        = []way{byPolling, byWebSocket, byUpgrade}
 )
 
-// with returns the options of w and more.
+// with returns the options of w together with more.
 func (w way) with(more stockclient.Options) stockclient.Options {
 	all := stockclient.Options{}
 	maps.Copy(all, w.options)
@@ -37,7 +37,7 @@ func (w way) with(more stockclient.Options) stockclient.Options {
 	return all
 }
 
-// open connects a client and waits until it has settled on its transport. It returns the id of its socket.
+// open connects a client and waits until it has its final transport. It returns the id of its socket.
 func open(d *stockclient.Driver, p *apptest.Program, w way) (c *stockclient.Client, socketID string) {
 	c = d.Open(p.URL, w.options)
 	for upgrades := w.upgrades; socketID == "" || upgrades; {
@@ -53,7 +53,7 @@ func open(d *stockclient.Driver, p *apptest.Program, w way) (c *stockclient.Clie
 
 type obj = map[string]any
 
-// hear returns the next event that a client is told of, which must have one argument.
+// hear returns the next event that a client receives, which must have one argument.
 func hear(t *testing.T, c *stockclient.Client) (name, data string) {
 	t.Helper()
 	h := c.Await("event")
@@ -61,7 +61,7 @@ func hear(t *testing.T, c *stockclient.Client) (name, data string) {
 	return h.Name, string(h.Args[0])
 }
 
-// hears expects the next event to be this one.
+// hears checks that the next event is this one.
 func hears(t *testing.T, c *stockclient.Client, name, data string) {
 	t.Helper()
 	gotName, got := hear(t, c)
@@ -69,7 +69,7 @@ func hears(t *testing.T, c *stockclient.Client, name, data string) {
 	require.JSONEq(t, data, got)
 }
 
-// hearsAtLast waits for an event of this name, and forgets those before it.
+// hearsAtLast waits for an event of this name and skips those before it.
 func hearsAtLast(t *testing.T, c *stockclient.Client, name string) (data string) {
 	t.Helper()
 	for {
@@ -79,7 +79,7 @@ func hearsAtLast(t *testing.T, c *stockclient.Client, name string) (data string)
 	}
 }
 
-// hearsOf expects the next event to be this message.
+// hearsOf checks that the next event is this message.
 func hearsOf(t *testing.T, c *stockclient.Client, m posted) {
 	t.Helper()
 	hears(t, c, "new_message", m.Raw)
@@ -115,7 +115,7 @@ func participants(t *testing.T, p *apptest.Program, room string) int {
 	return 0
 }
 
-// What a client of the FastAPI and Socket.IO kind does, from the first call on.
+// What a client that was written for a FastAPI and Socket.IO server does, from its first call on.
 func TestAChatClientWorksUnchanged(t *testing.T) {
 	p := apptest.Shared(t)
 	d := stockclient.Start(t)
@@ -153,7 +153,7 @@ func TestSocketIOClientsComeBackAfterARestart(t *testing.T) {
 		clients = append(clients, c)
 	}
 	for _, end := range []func(){func() { p.Stop(t) }, func() { p.Kill(t) }, nil} {
-		// As the clients of a restarted server do, they join anew.
+		// They join again, as clients of a restarted server do.
 		for i, c := range clients {
 			join(t, c, fmt.Sprint("client", i), room)
 		}
@@ -202,7 +202,7 @@ func TestSocketIOIsForPagesOfTheSameOrigin(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, res.StatusCode)
 		res.Body.Close()
 	}
-	// The session that others meddled with is as it was.
+	// The session that others tried to use is unchanged.
 	require.Equal(t, "ok", p.Do(t, http.MethodPost, handshake+"&sid="+session.SID, []byte("40"), "Origin", p.URL).Body)
 	require.Contains(t, p.Get(t, handshake+"&sid="+session.SID).Body, "40")
 

@@ -23,7 +23,7 @@ const (
 
 func traceparent(trace, flags string) string { return "00-" + trace + "-" + clientSpan + "-" + flags }
 
-// find returns the one span that has this name and these attributes.
+// find returns the only span with this name and these attributes.
 func find(t *testing.T, spans []apptest.Span, name string, attrs map[string]any) apptest.Span {
 	t.Helper()
 	var found []apptest.Span
@@ -55,7 +55,7 @@ const (
 	kindConsumer = tracepb.Span_SPAN_KIND_CONSUMER
 )
 
-// ofConnection is the attributes that a span of this name has of its connection.
+// ofConnection returns the attributes of its connection that a span of this name has.
 func ofConnection(name string, id any, transport string) attrs {
 	all := attrs{"traceroom.connection.id": id}
 	switch strings.TrimSuffix(name, " room/{room}") {
@@ -69,7 +69,7 @@ func ofConnection(name string, id any, transport string) attrs {
 
 const secret = "what I say is my own business"
 
-// Two clients talk; ada is traced by herself, bob is not. The table is that of the contract.
+// Two clients talk; ada sends trace context, bob does not. The table is that of tracing/README.md.
 func TestEverySpanHasItsParentAndItsLinks(t *testing.T) {
 	collector := apptest.NewCollector(t)
 	p := apptest.Start(t, apptest.Options{Env: append(collector.Env(), "OTEL_SERVICE_NAME=chat-in-test")})
@@ -117,7 +117,7 @@ func TestEverySpanHasItsParentAndItsLinks(t *testing.T) {
 		client string
 		attrs  attrs
 		kind   tracepb.Span_SpanKind
-		parent string // name of the parent; empty: none; "client": the client's own span
+		parent string // name of the parent span; empty if there is none; "client" for the client's own span
 		linked bool   // to the connect span
 	}{
 		{"GET /ws/{room_id}/{client_id}", "ada", attrs{"http.response.status_code": int64(101), "http.request.method": "GET", "url.path": "/ws/talk/ada", "http.route": "/ws/{room_id}/{client_id}"}, kindServer, "client", false},
@@ -183,14 +183,14 @@ func TestEverySpanHasItsParentAndItsLinks(t *testing.T) {
 	require.Equal(t, frameTrace, received.TraceID)
 	require.Equal(t, "vendor=1", received.TraceState)
 
-	// The context that members are given is that of the broadcast.
+	// Members get the trace context of the broadcast.
 	for _, f := range []apptest.Frame{fromAda, fromBob} {
 		b := find(t, spans, "broadcast room/{room}", attrs{"messaging.message.id": f.ID})
 		require.Equal(t, "00-"+b.TraceID+"-"+b.ID+"-01", f.TraceParent)
 	}
 	require.Equal(t, "vendor=1", fromAda.TraceState)
 
-	// What was said is nowhere.
+	// The messages' text is nowhere.
 	everything, err := json.Marshal(spans)
 	require.NoError(t, err)
 	require.NotContains(t, string(everything), secret)
@@ -206,7 +206,7 @@ func TestAConnectionTakesTheTraceItIsGiven(t *testing.T) {
 	p := apptest.Start(t, apptest.Options{Env: collector.Env()})
 	for name, test := range map[string]struct {
 		header, query, frame string
-		connect, receive     string // the trace that the span is in; empty: one of its own
+		connect, receive     string // the trace that the span is in; empty for one of its own
 	}{
 		"header":              {header: traceparent(clientTrace, "01"), connect: clientTrace},
 		"query":               {query: traceparent(clientTrace, "01"), connect: clientTrace},
@@ -309,8 +309,8 @@ func TestSamplingThinsTheExportAndNotTheLog(t *testing.T) {
 	for name, test := range map[string]struct {
 		env     []string
 		flags   string // of the frame's traceparent
-		some    bool   // spans are exported
-		message bool   // the message's among them
+		some    bool   // some spans are exported
+		message bool   // those of the message are
 	}{
 		"always off":             {[]string{"OTEL_TRACES_SAMPLER=always_off"}, "01", false, false},
 		"an unsampled client":    {nil, "00", true, false},

@@ -8,11 +8,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// By when each part of a stopping server has to have ended, counted from when it begins to stop. Operators kill after ten
-// seconds. What is recorded comes last, with time that nothing before it can use up.
+// Deadlines of the parts of a stopping server, counted from when it begins to stop. Operators kill a process after ten
+// seconds. Telemetry and logs come last, in time that the parts before them cannot use up.
 const (
-	stopConnections = 4500 * time.Millisecond // clients have been told, and have read what was meant for them
-	stopRooms       = 5000 * time.Millisecond // what was in the rooms' lines is stored
+	stopConnections = 4500 * time.Millisecond // clients are told, and have read what was queued for them
+	stopRooms       = 5000 * time.Millisecond // messages that waited in the rooms are stored
 	stopHandlers    = 5600 * time.Millisecond // clients have left their rooms
 	stopPresence    = 6000 * time.Millisecond
 	stopRelay       = 6700 * time.Millisecond
@@ -22,24 +22,23 @@ const (
 	stopLog         = 9300 * time.Millisecond // the program's own log is written
 )
 
-// How long at most PostgreSQL and a collector of traces are waited for, which may be away, however much time
-// is left.
+// How long PostgreSQL and the collector of traces are waited for at most, even if more time is left: either may be down.
 const (
-	mostPresence  = time.Second / 2
-	mostTelemetry = 2 * time.Second
+	presenceTimeout = time.Second / 2
+	exportTimeout   = 2 * time.Second
 )
 
-// leftBehind is how much longer a part may take to return when its context has ended.
-const leftBehind = 250 * time.Millisecond
+// partGrace is how long a part may take to return after its context was cancelled.
+const partGrace = 250 * time.Millisecond
 
-// stopping ends the parts of a server, each by its time. A part that has not ended by then is left behind, as the process
-// is about to end, and named in the log; it is no error of the server's.
+// stopping ends the parts of a server, each by its deadline. A part that has not ended by then is named in the log and left
+// behind, because the process is about to end; that is not an error.
 type stopping struct {
 	log   *zap.Logger
-	began time.Time // zero: not yet
+	began time.Time // zero before the first call of until
 }
 
-// until returns a context that ends by the given time. The first call sets the time from which all are counted.
+// until returns a context with the given deadline. Deadlines are counted from the first call.
 func (s *stopping) until(by time.Duration) (context.Context, context.CancelFunc) {
 	if s.began.IsZero() {
 		s.began = time.Now()
@@ -47,11 +46,11 @@ func (s *stopping) until(by time.Duration) (context.Context, context.CancelFunc)
 	return context.WithDeadline(context.Background(), s.began.Add(by))
 }
 
-// part has end end a part and waits for it. The context of end ends by the given time.
+// part calls end, which ends a part, and waits for it. The context that it passes has the given deadline.
 func (s *stopping) part(name string, by time.Duration, end func(context.Context) error) error {
 	ctx, cancel := s.until(by)
 	defer cancel()
-	last, cancelLast := s.until(by + leftBehind)
+	last, cancelLast := s.until(by + partGrace)
 	defer cancelLast()
 	ended := make(chan error, 1)
 	go func() { ended <- end(ctx) }()
@@ -59,12 +58,12 @@ func (s *stopping) part(name string, by time.Duration, end func(context.Context)
 	case err := <-ended:
 		return err
 	case <-last.Done():
-		s.log.Warn("a part of the server did not end in time and is left behind", zap.String("part", name))
+		s.log.Warn("a part of the server did not end in time; going on without it", zap.String("part", name))
 		return nil
 	}
 }
 
-// drain ends all parts: clients are told, what they were promised is stored and written.
+// drain ends all parts. Clients are told, and all acknowledged messages are stored and delivered.
 func (n *node) drain(stop *stopping) (err error) {
 	part := func(name string, by time.Duration, end func(context.Context) error) {
 		err = errors.Join(err, stop.part(name, by, end))
@@ -79,10 +78,10 @@ func (n *node) drain(stop *stopping) (err error) {
 		}()
 		select {
 		case <-drained:
-		case <-ctx.Done(): // the rooms may be what it waits for
+		case <-ctx.Done(): // it may be waiting for the rooms, which are closed next
 		}
 		if n.http.Shutdown(ctx) != nil {
-			// Requests that are still being answered have had their time.
+			// The time of requests that are still being answered is over.
 			_ = n.http.Close()
 		}
 	} else if n.http != nil {
@@ -91,7 +90,7 @@ func (n *node) drain(stop *stopping) (err error) {
 	if hub := n.hub.Load(); hub != nil {
 		part("rooms", stopRooms, func(ctx context.Context) error {
 			if hub.Close(ctx) != nil {
-				n.log.Warn("the store does not answer: what clients said last may not be stored; nobody was told that it is")
+				n.log.Warn("the store does not answer: the last messages may not be stored; none of them was acknowledged")
 			}
 			return nil
 		})
@@ -105,10 +104,10 @@ func (n *node) drain(stop *stopping) (err error) {
 	}
 	if n.presence != nil {
 		part("presence", stopPresence, func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(ctx, mostPresence)
+			ctx, cancel := context.WithTimeout(ctx, presenceTimeout)
 			defer cancel()
 			if failed := n.presence.Close(ctx); failed != nil {
-				n.log.Warn("the other nodes will take a while to see that this one is gone", zap.Error(failed))
+				n.log.Warn("the other nodes will notice only after a while that this one is gone", zap.Error(failed))
 			}
 			return nil
 		})

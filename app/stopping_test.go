@@ -27,7 +27,7 @@ import (
 	"github.com/traceroom/traceroom/tracing/inspect"
 )
 
-// stopTime is the promise: after it operators kill.
+// stopTime is how long stopping may take: after it operators kill the process.
 const stopTime = 10 * time.Second
 
 func TestAServerStopsWhilePostgreSQLDoesNotAnswer(t *testing.T) {
@@ -49,7 +49,7 @@ func TestAServerStopsWhilePostgreSQLDoesNotAnswer(t *testing.T) {
 	waiting := make(chan error, 8)
 	for i := range cap(waiting) / 2 {
 		go func() {
-			// It is connected, and joins behind all of that.
+			// It is connected, and joins after all of that.
 			conn, _, err := p.Socket(apptest.Dial{Room: "room0", Client: fmt.Sprint("late", i)})
 			if err == nil {
 				_, _, err = conn.ReadMessage()
@@ -89,7 +89,7 @@ func TestAServerStopsWhilePostgreSQLDoesNotAnswer(t *testing.T) {
 	require.Len(t, collector.Spans(), len(calls), "every span was exported")
 }
 
-// mustRead reads the program's trace log as it is now.
+// mustRead reads the program's trace log so far.
 func mustRead(t *testing.T, p *apptest.Program) []byte {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(p.Dir, "traceroom.jsonl"))
@@ -97,8 +97,8 @@ func mustRead(t *testing.T, p *apptest.Program) []byte {
 	return text
 }
 
-// Nobody reads standard output: the chat goes on, the file has all lines, what standard output has lost is counted and, when
-// somebody reads, said in its place; and the server stops as always.
+// Nobody reads standard output: the chat goes on, the file has all lines, and the lines that standard output loses are counted
+// and, when somebody reads again, marked in their place. The server stops as always.
 func TestAServerGoesOnAndStopsWhileNobodyReadsItsOutput(t *testing.T) {
 	const lost = `traceroom_trace_lines_lost_total{sink="stdout"}`
 	for _, again := range []bool{false, true} {
@@ -122,7 +122,7 @@ func TestAServerGoesOnAndStopsWhileNobodyReadsItsOutput(t *testing.T) {
 			ended := make(chan error, 1)
 			if again {
 				go func() { _, err := read.ReadFrom(r); ended <- err }()
-				// All is read once lines are lost no longer.
+				// Everything is read once no more lines are lost.
 				apptest.Eventually(t, "standard output takes lines again", func() bool {
 					before := p.Metrics(t)[lost]
 					say(t, c, "more")
@@ -163,7 +163,7 @@ func TestAServerGoesOnAndStopsWhileNobodyReadsItsOutput(t *testing.T) {
 
 func TestAServerStopsWhilePeersReadNothing(t *testing.T) {
 	const peers = 50
-	// They are to be there still, with all that they have not read.
+	// Their connections stay open with unread data.
 	p := apptest.Start(t, apptest.Options{Args: []string{"--queue-bytes", "16777216", "--stall-timeout", "1m"}})
 	for i := range peers {
 		var conn *websocket.Conn
@@ -212,7 +212,7 @@ func TestTwoServersDoNotWriteOneTraceLog(t *testing.T) {
 	p.Restart(t)
 }
 
-// A log that was cut short by a kill is continued behind its half line, and is sound.
+// A log that a kill has cut short is continued after its partial line, and is valid.
 func TestALogThatAKillHasTornIsContinued(t *testing.T) {
 	p := apptest.Start(t, apptest.Options{})
 	c := p.Join(t, "talk", "ada")
@@ -237,7 +237,7 @@ func TestALogThatAKillHasTornIsContinued(t *testing.T) {
 	require.Contains(t, out.Stdout, "killed")
 }
 
-// What does not end is left behind, each part at its time, and named.
+// A part that does not end in its time is left behind and named.
 func TestStoppingLeavesBehindWhatDoesNotEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, said := observer.New(zap.WarnLevel)

@@ -24,15 +24,15 @@ type call struct {
 	at          int // of the ENTER line in the log
 }
 
-// pair pairs the lines up. Every ENTER must have one EXIT behind it, with the right duration, and a parent that the log
-// has, unless the parent is a client's.
+// pair returns pairs of ENTER and EXIT lines. Every ENTER must have one later EXIT, with the right duration, and a parent in the log,
+// unless the parent is a client's span.
 func pair(t *testing.T, lines []apptest.Line, clientSpans ...string) []call {
 	t.Helper()
 	var calls []call
 	open := map[string]int{}
 	all := map[string]int{}
 	for i, l := range lines {
-		// Plain conditions: a log may have tens of thousands of lines.
+		// Plain conditions, because a log may have tens of thousands of lines.
 		if l.Thread == "" || l.Module == "" || l.Function == "" || len(l.TraceID) != 32 || len(l.SpanID) != 16 {
 			t.Fatalf("incomplete: %+v", l)
 		}
@@ -77,13 +77,13 @@ func pair(t *testing.T, lines []apptest.Line, clientSpans ...string) []call {
 	return calls
 }
 
-// requireSound sees to it that the trace log of a program that has ended is whole, as the inspect command judges it.
+// requireSound checks with the inspect command that the trace log of an ended program is complete.
 func requireSound(t *testing.T, p *apptest.Program) {
 	t.Helper()
 	require.Zero(t, requireNoProblems(t, p).Open)
 }
 
-// requireNoProblems is requireSound for a program that was killed at times: what was under way then has not ended.
+// requireNoProblems is requireSound for a program that was killed, so that some operations have no EXIT.
 func requireNoProblems(t *testing.T, p *apptest.Program) inspect.Report {
 	t.Helper()
 	f, err := os.Open(filepath.Join(p.Dir, "traceroom.jsonl"))
@@ -124,9 +124,9 @@ func TestEveryEnterHasItsExitUnderTwoHundredClients(t *testing.T) {
 
 	for function, want := range map[string]int{
 		"connect": clients, "disconnect": clients, "join": clients, "leave": clients,
-		"receive": clients * (messages + 1), // and typing
+		"receive": clients * (messages + 1), // one is typing
 		"append":  clients * messages,
-		// each message, and once for each client: typing, joining, leaving
+		// each message, and for each client typing, joining and leaving
 		"broadcast": clients * (messages + 3), "deliver": clients * (messages + 3),
 		"start": 1, "drain": 1,
 	} {
@@ -158,7 +158,7 @@ func TestEveryEnterHasItsExitUnderTwoHundredClients(t *testing.T) {
 	}
 }
 
-// converse joins, says something right and something wrong, and leaves.
+// converse joins, sends a valid and an invalid message, and leaves.
 func converse(p *apptest.Program, room, client string, messages int) error {
 	c, err := p.Open(apptest.Dial{Room: room, Client: client})
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 	"github.com/traceroom/traceroom/web/page/browsertest"
 )
 
-// liveTrace is a trace as GET /traces and GET /traces/{trace_id} answer it, as far as tests look.
+// liveTrace is the part of a trace in GET /traces and GET /traces/{trace_id} that tests need.
 type liveTrace struct {
 	TraceID    string `json:"trace_id"`
 	Name       string `json:"name"`
@@ -66,7 +66,7 @@ func liveTraceOf(t *testing.T, p *apptest.Program, id string) liveTrace {
 	return trace
 }
 
-// ended waits until the trace that a message went by has no open span.
+// ended waits until a message's trace has no open span.
 func ended(t *testing.T, p *apptest.Program, f apptest.Frame) liveTrace {
 	t.Helper()
 	id := strings.Split(f.TraceParent, "-")[1]
@@ -94,7 +94,7 @@ func TestTracesCanBeReadWhileTheyHappen(t *testing.T) {
 	}
 	require.Equal(t, []string{"receive", ">append", ">broadcast", ">>deliver"}, tree)
 
-	// By its link to the connection, and from there back.
+	// Follows its link to the connection, and from there back.
 	connection := liveTraceOf(t, p, trace.Spans[0].Links[0].TraceID)
 	require.Equal(t, "connect", connection.Operation)
 	require.Equal(t, trace.Connection, connection.Connection)
@@ -118,7 +118,7 @@ func TestTracesCanBeReadWhileTheyHappen(t *testing.T) {
 		require.NotContains(t, name, "page")
 	}
 
-	// Its lines are those of the trace log, to the letter.
+	// Its lines are exactly those of the trace log.
 	p.Stop(t)
 	text, err := os.ReadFile(filepath.Join(p.Dir, "traceroom.jsonl"))
 	require.NoError(t, err)
@@ -186,7 +186,7 @@ func TestWhereNothingIsRecordedTheViewSaysSo(t *testing.T) {
 	require.Contains(t, out.Stderr, "--live-traces")
 }
 
-// What people see: the panel of one tab while others talk. The parts share one program and one browser.
+// What people see: the panel in one tab while others talk. The subtests share one program and one browser.
 func TestTracesInThePage(t *testing.T) {
 	p := apptest.Start(t, apptest.Options{})
 	browser := browsertest.Start(t)
@@ -199,7 +199,7 @@ func TestTracesInThePage(t *testing.T) {
 		talk.Press("\r")
 		talk.WaitText("#messages .text", text)
 	}
-	// seen sends a message in the one tab and returns how long it takes until its trace is in the other's list.
+	// seen sends a message in one tab and returns how long it takes until its trace is in the list of the other.
 	seen := func(text string) time.Duration {
 		before := browsertest.Eval[float64](watch, newestReceived)
 		began := time.Now()
@@ -283,10 +283,10 @@ func TestTracesInThePage(t *testing.T) {
 	})
 }
 
-// newestReceived is when, in microseconds, the newest message began that is in the list.
+// newestReceived returns the start, in Unix microseconds, of the newest message in the list.
 const newestReceived = `Number([...document.querySelectorAll('#traces-list li')].find((e) => e.querySelector('.what').textContent === 'receive message')?.dataset.start ?? 0)`
 
-// person opens the page in a browser of one's own.
+// person opens the page in a separate browser.
 func person(t *testing.T, p *apptest.Program, browser context.Context, path string) *browsertest.Tab {
 	t.Helper()
 	tab := browsertest.NewTab(t, browser, p.URL, chromedp.WithNewBrowserContext())

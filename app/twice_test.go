@@ -23,7 +23,7 @@ func postAs(t *testing.T, p *apptest.Program, key string, body obj) *apptest.Res
 	return p.Do(t, http.MethodPost, "/messages", b, "Content-Type", "application/json", "Idempotency-Key", key)
 }
 
-// ask has a client emit an event, and returns its acknowledgement.
+// ask emits an event from a client and returns its acknowledgement.
 func ask(t *testing.T, c *stockclient.Client, name string, data obj) string {
 	t.Helper()
 	c.Ask(name, data)
@@ -32,7 +32,7 @@ func ask(t *testing.T, c *stockclient.Client, name string, data obj) string {
 	return string(h.Args[0])
 }
 
-// What was sent before a kill, and is sent again after it, by each transport: it is answered as it was, and is there once.
+// A message that was sent before a kill is sent again after it, on each transport: the answer is the same, and it is stored once.
 func TestSendingAgainAfterAKill(t *testing.T) {
 	for name, database := range map[string]func(t *testing.T) []string{
 		"SQLite":     func(*testing.T) []string { return nil },
@@ -61,7 +61,7 @@ func TestSendingAgainAfterAKill(t *testing.T) {
 				return []string{f.ID, fmt.Sprint(f.Seq), f.TraceParent[:35], res.Body, ack}, c
 			}
 			before, c := send(nil)
-			before[2] = "" // live it is of the broadcast, then of what was stored: the same trace
+			before[2] = "" // first of the broadcast, then of the stored message: the same trace
 			trace := c.Messages()[0].TraceParent[:35]
 			epoch := c.Epoch()
 			require.NotEmpty(t, epoch)
@@ -78,7 +78,7 @@ func TestSendingAgainAfterAKill(t *testing.T) {
 			require.Len(t, c.Frames()[0].Messages, 2)
 			require.Contains(t, p.Get(t, "/messages/chatroom/"+room).Body, `"total":3`)
 
-			// Nothing of it is counted as stored, and the trace log says why.
+			// It is not counted as stored, and the trace log says why.
 			m := p.Metrics(t)
 			for _, transport := range []string{"websocket", "http", "socket.io"} {
 				require.Zero(t, m[fmt.Sprintf("traceroom_messages_total{transport=%q}", transport)], transport)
@@ -97,7 +97,7 @@ func TestSendingAgainAfterAKill(t *testing.T) {
 	}
 }
 
-// A client is sent to another node and sends again there.
+// A client reconnects to another node and sends again there.
 func TestSendingAgainToAnotherNode(t *testing.T) {
 	c := startCluster(t, 2)
 	here, there := c.nodes[0], c.nodes[1]
@@ -113,7 +113,7 @@ func TestSendingAgainToAnotherNode(t *testing.T) {
 		require.Equal(t, first.ID, second.ID)
 		again.Drop()
 		if i == 4 {
-			c.ways[1].Cut() // what the other node does not hear of it finds in the store
+			c.ways[1].Cut() // the other node finds the messages in the store
 		}
 	}
 	ada.Say(t, "end")
@@ -133,7 +133,7 @@ func TestAnIdempotencyKeyThatCannotBeOne(t *testing.T) {
 	}
 }
 
-// A room was deleted and made anew: who resumes is told so, by each way.
+// A room was deleted and made anew: a client that resumes is told so, on each transport.
 func TestResumingInARoomThatWasMadeAnew(t *testing.T) {
 	p := apptest.Shared(t)
 	ada := p.Join(t, "anew", "ada")
@@ -176,7 +176,7 @@ func TestResumingInARoomThatWasMadeAnew(t *testing.T) {
 	require.Len(t, f.Messages, 2)
 }
 
-// Socket.IO's way to speak.
+// Sending over Socket.IO.
 func TestSpeakingOverSocketIO(t *testing.T) {
 	p := apptest.Start(t, apptest.Options{Env: []string{"SEND_RATE=5"}})
 	d := stockclient.Start(t)
@@ -188,7 +188,7 @@ func TestSpeakingOverSocketIO(t *testing.T) {
 			join(t, c, "ada", room)
 			web.UntilType(t, "user_joined")
 
-			// The acknowledgement and the event, in whatever order, are the message as all are told it.
+			// The acknowledgement and the event, in either order, have the message as all members get it.
 			c.Ask("message", obj{"chatroom_id": room, "text": "Hello!", "ref": "1", "traceparent": traceparent(frameTrace, "01")})
 			told := map[string]string{}
 			for len(told) < 2 {
@@ -235,7 +235,7 @@ func TestSpeakingOverSocketIO(t *testing.T) {
 			c.Emit("message", obj{"chatroom_id": "elsewhere", "text": "x", "ref": "2"})
 			hears(t, c, "error", `{"message":"chatroom_id must be of a room that this socket has joined","code":"not_joined","ref":"2"}`)
 
-			// It is slowed as WebSocket connections are.
+			// It is slowed down like WebSocket connections.
 			limited := false
 			for range 30 {
 				limited = limited || strings.Contains(ask(t, c, "typing", obj{"chatroom_id": room}), "rate_limited")

@@ -12,7 +12,7 @@ import (
 	"github.com/traceroom/traceroom/web/socketio/stockclient"
 )
 
-// While the database is away, what is posted is refused and nobody is told of it; when it is back, all goes on.
+// While the database is down, posted messages are refused and delivered to nobody; when it is back, everything works again.
 func TestWhatCannotBeSavedIsNotEmitted(t *testing.T) {
 	db := pgtest.Start(t)
 	collector := apptest.NewCollector(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/traceroom/traceroom/app/apptest"
 )
 
-// say has c send messages with these texts and waits until they are acknowledged.
+// say sends messages with these texts from c and waits until they are acknowledged.
 func say(t *testing.T, c *apptest.Client, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
@@ -40,7 +40,7 @@ func texts(frames []apptest.Frame) []string {
 	return list
 }
 
-// seqs says which messages these are, which must follow one on the other.
+// seqs returns the numbers of the messages, which must be consecutive.
 func seqs(t *testing.T, messages []apptest.Frame) string {
 	t.Helper()
 	for i, m := range messages {
@@ -91,7 +91,7 @@ func TestWhoComesBackIsShownWhatItMissed(t *testing.T) {
 
 	for name, test := range map[string]struct {
 		since     int64
-		want      string // empty: no history at all
+		want      string // empty for no history
 		truncated bool
 	}{
 		"the last few":                {1200, "1201 to 1205", false},
@@ -168,7 +168,7 @@ func TestOthersAreToldWhoTypesJoinsAndLeaves(t *testing.T) {
 
 	ada = p.Join(t, "lobby", "ada")
 	require.JSONEq(t, `{"type":"user_joined","client_id":"ada","room_id":"lobby","participant_count":2}`, bob.Next(t).Raw)
-	ada.Drop() // without a word
+	ada.Drop() // without a close frame
 	require.JSONEq(t, `{"type":"user_left","client_id":"ada","room_id":"lobby","participant_count":1}`, bob.Next(t).Raw)
 	for _, c := range []*apptest.Client{ada, ada2} {
 		for _, f := range c.Frames() {
@@ -239,11 +239,11 @@ func TestWhoSendsTooMuchIsToldSo(t *testing.T) {
 			sent++
 		}
 	}
-	allowed := 20 + 1 + int(5*time.Since(began).Seconds()) // a burst of four seconds' worth
+	allowed := 20 + 1 + int(5*time.Since(began).Seconds()) // plus a burst of four seconds
 	require.GreaterOrEqual(t, sent, 20)
 	require.LessOrEqual(t, sent, allowed)
 	require.Equal(t, 40, sent+limited)
-	say(t, bob, "others are not") // held up
+	say(t, bob, "others are not") // delayed
 	apptest.Eventually(t, "ada may speak again", func() bool {
 		ada.Say(t, "again")
 		_, f := ada.Until(t, func(f apptest.Frame) bool { return f.Text == "again" || f.Type == "error" })
@@ -267,7 +267,7 @@ func TestFramesThatCannotBeReadCloseTheConnection(t *testing.T) {
 			bob := p.Join(t, "lobby", "bob")
 			ada := p.Join(t, "lobby", "ada")
 			bob.UntilType(t, "user_joined")
-			_ = ada.WriteFrame(test.kind, []byte(test.frame)) // which the server may close before it has come whole
+			_ = ada.WriteFrame(test.kind, []byte(test.frame)) // the server may close before it has all of it
 			code, reason := ada.Closed(t)
 			require.Equal(t, test.code, code, reason)
 			_, left := bob.UntilType(t, "user_left")
@@ -298,7 +298,7 @@ func TestADeletedRoomClosesItsMembers(t *testing.T) {
 	}
 	require.Equal(t, http.StatusNotFound, p.Get(t, "/rooms/gone").Status)
 
-	// Under the same id it begins anew, whatever number the client remembers.
+	// Under the same id it starts over, whatever number the client remembers.
 	ada = p.Resume(t, "gone", "ada", 2)
 	say(t, ada, "new")
 	require.True(t, ada.Frames()[0].Reset, "it is told so")
@@ -365,7 +365,7 @@ func TestWhatCannotConnectIsToldWhy(t *testing.T) {
 		return true
 	})
 	apptest.Eventually(t, "there is a place again", func() bool {
-		return p.Get(t, "/ws/general/ada").Status == http.StatusBadRequest // it is no WebSocket handshake
+		return p.Get(t, "/ws/general/ada").Status == http.StatusBadRequest // not a WebSocket handshake
 	})
 }
 
@@ -405,7 +405,7 @@ func TestAClientThatPingsIsAnsweredAndStays(t *testing.T) {
 	require.Error(t, <-frames)
 }
 
-// A pong is when the server takes a quiet moment for its own house-keeping.
+// On a pong the server does its housekeeping for a quiet connection.
 func TestNothingIsLostAroundAPong(t *testing.T) {
 	p := apptest.Shared(t)
 	ada := p.Join(t, "pongs", "ada")
@@ -462,8 +462,8 @@ func TestWhoDoesNotReadIsDroppedAndLosesNothing(t *testing.T) {
 	defer slow.Close()
 	fast.UntilType(t, "user_joined")
 
-	// Nobody reads at the other end: the messages fill the system's buffers and then the queue. The last to be
-	// acknowledged go at once to the others all the same.
+	// The peer does not read: the messages fill the system's buffers and then the queue. The others still get all messages at
+	// once.
 	text := strings.Repeat("👋", 4000)
 	sent := 1
 	for p.Metrics(t)[`traceroom_dropped_total{reason="slow"}`] == 0 {
@@ -474,7 +474,7 @@ func TestWhoDoesNotReadIsDroppedAndLosesNothing(t *testing.T) {
 		fast.UntilText(t, fmt.Sprint(text, sent))
 		require.Less(t, sent, 5000, "the queue does not fill")
 	}
-	// Now it reads: what it was sent is whole and in order, and the end says to come back.
+	// Now it reads: all frames are complete and in order, and the close code says to reconnect.
 	seq := int64(0)
 	var closed *websocket.CloseError
 	require.NoError(t, slow.SetReadDeadline(time.Now().Add(apptest.Patience)))
@@ -516,7 +516,7 @@ func TestWhoClosesLeavesAtOnce(t *testing.T) {
 		"with a code":    websocket.FormatCloseMessage(4999, ""),
 	} {
 		t.Run(name, func(t *testing.T) {
-			ada := p.Join(t, "closes", "ada/") // a slash at the end makes no difference
+			ada := p.Join(t, "closes", "ada/") // a trailing slash makes no difference
 			bob.UntilType(t, "user_joined")
 			require.NoError(t, ada.WriteFrame(websocket.CloseMessage, payload))
 			bob.UntilType(t, "user_left")
@@ -528,7 +528,7 @@ func TestWhoClosesLeavesAtOnce(t *testing.T) {
 func TestWhoBreaksTheProtocolIsClosedWith1002(t *testing.T) {
 	p := apptest.Start(t, apptest.Options{})
 	ada := p.Join(t, "lobby", "ada")
-	_, err := ada.NetConn().Write([]byte{0x83, 0x80, 0, 0, 0, 0}) // a kind of frame that there is not
+	_, err := ada.NetConn().Write([]byte{0x83, 0x80, 0, 0, 0, 0}) // an unknown opcode
 	require.NoError(t, err)
 	code, _ := ada.Closed(t)
 	require.Equal(t, 1002, code)

@@ -1,5 +1,5 @@
-// People in a chat, for k6 (https://grafana.com/docs/k6/): they come, look around, read, type, talk, talk all at once,
-// lose their connection and come back, and leave.
+// Simulates people in a chat, for k6 (https://grafana.com/docs/k6/): they come, look around, read, type, talk, talk all at
+// once, lose their connection and resume, and leave.
 //
 //   k6 run dashboards/load.js
 //   k6 run -e CHAT_URL=http://localhost:8000 -e PEOPLE=200 -e DURATION=5m dashboards/load.js
@@ -20,12 +20,12 @@ const people = Number(__ENV.PEOPLE || 30);
 const duration = seconds(__ENV.DURATION || '1m');
 const arrival = Math.min(20, Math.ceil(duration / 5));
 
-// From sending a message to reading it back, which is when it is stored and everyone in the room has been written it.
+// From sending a message to reading it back: by then it is stored and on its way to everyone in the room.
 const echo = new Trend('chat_echo', true);
 const connecting = new Trend('chat_connecting', true);
 const said = new Counter('chat_messages_said');
 const heard = new Counter('chat_messages_heard');
-// Messages that a member should have been sent and was not.
+// Messages that a member should have received and did not.
 const gaps = new Counter('chat_gaps');
 // Messages that were sent and never came back.
 const lost = new Counter('chat_lost');
@@ -68,7 +68,7 @@ const lines = [
   'Grüße aus Köln 👋', '今日はここまで', 'ça marche très bien',
 ];
 
-// How people differ: seconds between the things they say, and how many they say in one go.
+// How people differ: seconds between messages, and how many messages at a time.
 const tempers = [
   { share: 0.5, pause: [10, 30], burst: [1, 1] },
   { share: 0.35, pause: [3, 10], burst: [1, 2] },
@@ -118,9 +118,9 @@ class Visit {
   constructor(person, room, temper, leaveAt) {
     Object.assign(this, { person, room, temper, leaveAt });
     this.seq = undefined; // of the newest message read; not known before the first
-    this.waiting = new Map(); // when what was said and has not come back was said, by ref
+    this.waiting = new Map(); // by ref: when a message was sent that has not come back
     this.count = 0;
-    this.visit = Date.now().toString(36); // the same person may come again soon: refs must differ
+    this.visit = Date.now().toString(36); // makes refs differ if the same person comes again soon
     // Some lose their connection once.
     this.breakAt = Math.random() < 0.2 ? Date.now() + (leaveAt - Date.now()) * Math.random() : Infinity;
   }
@@ -139,7 +139,7 @@ class Visit {
     };
     ws.onmessage = (event) => this.read(JSON.parse(event.data));
     ws.onerror = (event) => {
-      // The server ends connections of a room that is deleted; what is sent into that moment has nobody to read it.
+      // The server closes the connections of a deleted room; a message sent at that moment is lost.
       if (ws.readyState === 1 || this.seq === undefined) {
         check(ws, { 'people get in': () => false });
         console.error(`${this.person} in ${this.room}: ${event.error}`);
@@ -184,7 +184,7 @@ class Visit {
     }
   }
 
-  // Sequence numbers have no holes, but deleted messages keep theirs; nobody deletes messages here.
+  // Sequence numbers have no gaps except for deleted messages, and nobody deletes messages here.
   took(seq) {
     if (this.seq !== undefined && seq > this.seq + 1) {
       gaps.add(seq - this.seq - 1);
@@ -192,7 +192,7 @@ class Visit {
     this.seq = this.seq === undefined ? seq : Math.max(this.seq, seq);
   }
 
-  // What comes next: leave, lose the connection, or say something after a while.
+  // Plans what comes next: leaving, losing the connection, or sending a message after a while.
   next() {
     const now = Date.now();
     if (now >= this.leaveAt || (now >= this.breakAt && this.waiting.size === 0)) {
@@ -228,7 +228,7 @@ class Visit {
     }
   }
 
-  // Leaves when all that was said has come back, or at the deadline.
+  // Leaves when all sent messages have come back, or at the deadline.
   leave(deadline) {
     if (this.waiting.size > 0 && Date.now() < deadline) {
       this.timer = setTimeout(() => this.leave(deadline), 50);

@@ -1,5 +1,5 @@
-# The proof of the demo stack; see dashboards/stacktest/doc.go. The programs are built once, into .bin: about ten minutes
-# on two cores when nothing is in Go's build cache.
+# Tests of the demo stack; see dashboards/stacktest/doc.go. The programs are built once, into .bin, which takes about ten
+# minutes on two cores with an empty build cache.
 STACKTEST := dashboards/stacktest
 
 .PHONY: stack-tools test-stack

@@ -5,30 +5,31 @@ import (
 	"sync"
 )
 
-// census counts the rooms that exist, as far as this node has seen, and keeps them within a limit. This node's own creations
-// and deletions are counted one by one; what the store lists in between sets the count right where other nodes have changed it.
-// Its methods may be called from any goroutine.
+// census counts the rooms that exist, and keeps this node from creating more than limit. It counts the creations and deletions of
+// this node one by one; those of other nodes it learns from surveys, which are answers of the store to how many rooms there are.
+// All methods may be called from any goroutine. mu is never held while anything else is called.
 type census struct {
 	limit int
 
 	mu       sync.Mutex
-	known    int
-	creating int           // places that are taken for rooms that may come to exist
-	deleting int           // rooms that may be about to go
-	changes  int           // creations and deletions that have begun
-	surveys  int           // that have begun
-	newest   int           // of the surveys that were heeded
+	known    int           // rooms that exist, as far as is known
+	creating int           // creations under way
+	deleting int           // deletions under way
+	changes  int           // creations and deletions that have begun so far
+	surveys  int           // surveys that have begun so far
+	newest   int           // the newest survey that was used
 	settled  chan struct{} // closed when a creation has ended; nil: nobody waits for that
 }
 
+// count returns how many rooms exist, as far as is known.
 func (c *census) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.known
 }
 
-// create takes a place for a room, and reports false if there is none. Where it depends on creations that are under way,
-// it waits for them. created must follow.
+// create takes a place for a new room. It reports false if there is none; if that depends on creations that are under way, it
+// waits for them. After true, created must be called.
 func (c *census) create(ctx context.Context) (bool, error) {
 	for {
 		c.mu.Lock()
@@ -55,7 +56,7 @@ func (c *census) create(ctx context.Context) (bool, error) {
 	}
 }
 
-// created says what became of the place that create has taken: there is a new room, or it was not needed.
+// created ends a creation: there is a new room, or there is not.
 func (c *census) created(new bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,7 +70,7 @@ func (c *census) created(new bool) {
 	}
 }
 
-// delete says that a room may be about to go. deleted must follow.
+// delete begins a deletion. deleted must be called when it has ended.
 func (c *census) delete() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -77,6 +78,7 @@ func (c *census) delete() {
 	c.changes++
 }
 
+// deleted ends a deletion: a room is gone, or it is not.
 func (c *census) deleted(gone bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,9 +88,10 @@ func (c *census) deleted(gone bool) {
 	}
 }
 
-// survey is to be called before the store is asked how many rooms there are, and what it returns with the answer. The answer
-// is not heeded if a room was being created or deleted meanwhile, which may or may not be in it, or if a later one was.
-func (c *census) survey() (found func(rooms int)) {
+// survey must be called before the store is asked how many rooms there are; counted, which it returns, is called with the answer.
+// The answer is not used if this node was creating or deleting a room meanwhile, as it may or may not include that room, or
+// if a later survey has been used already.
+func (c *census) survey() (counted func(rooms int)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.surveys++

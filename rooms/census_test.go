@@ -13,7 +13,7 @@ import (
 	"github.com/traceroom/traceroom/rooms/relay"
 )
 
-// late is a Store whose answers take their time to come back, while during runs, once for each of them.
+// late is a Store that calls during before it returns its next answer, and then sets it to nil.
 type late struct {
 	rooms.Store
 	during atomic.Pointer[func()]
@@ -49,7 +49,7 @@ func (l *late) DeleteRoom(ctx context.Context, id string) (int64, error) {
 	return generation, err
 }
 
-// The number of rooms, which their bound goes by, is right after any two that happen at once.
+// The number of rooms, which the limit depends on, is right after any two operations at once.
 func TestRoomsAreCountedRightWhileTheyAreListed(t *testing.T) {
 	create := func(t *testing.T, h *rooms.Hub, id string) {
 		_, created, err := h.CreateRoom(t.Context(), id, "")
@@ -84,7 +84,7 @@ func TestRoomsAreCountedRightWhileTheyAreListed(t *testing.T) {
 	}
 }
 
-// A node that looks at the store counts rooms of other nodes, and does not forget those that it makes meanwhile.
+// A node that compares itself with the store counts rooms of other nodes, and does not forget those that it creates meanwhile.
 func TestRoomsAreCountedRightWhileANodeLooks(t *testing.T) {
 	s := &late{Store: openStore(t)}
 	_, _, err := s.CreateRoom(t.Context(), rooms.Room{ID: "theirs", Name: "theirs"})
@@ -106,7 +106,7 @@ func TestRoomsAreCountedRightWhileANodeLooks(t *testing.T) {
 	s.during.Store(&during)
 	h.CatchUp()
 	<-looked
-	// What the first look found has been heeded, or not, when a second has begun.
+	// When a second comparison has begun, the result of the first has been used, or ignored.
 	after := make(chan int, 1)
 	second := func() { after <- h.Counts().Rooms }
 	s.during.Store(&second)
@@ -117,7 +117,7 @@ func TestRoomsAreCountedRightWhileANodeLooks(t *testing.T) {
 	require.Eventually(t, func() bool { h.CatchUp(); return h.Counts().Rooms == 3 }, waitFor, tick)
 }
 
-// However many are created at once, there are no more rooms than may be, and as many as may be.
+// However many rooms are created at once, there are as many in the end as the limit, and no more.
 func TestTheNumberOfRoomsIsBoundedAmongManyAtOnce(t *testing.T) {
 	const most, at = 5, 8
 	s := openStore(t)
@@ -127,7 +127,7 @@ func TestTheNumberOfRoomsIsBoundedAmongManyAtOnce(t *testing.T) {
 		var created atomic.Int32
 		for i := range at {
 			wg.Go(func() {
-				// Each is created twice: who comes second finds it, and is not refused.
+				// Each is created twice: the second call finds it, and is not refused.
 				for range 2 {
 					wg.Go(func() {
 						switch _, is, err := n.CreateRoom(context.Background(), fmt.Sprintf("room-%d-%d", round, i), ""); {

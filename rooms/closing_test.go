@@ -14,7 +14,7 @@ import (
 	"github.com/traceroom/traceroom/rooms/relay"
 )
 
-// hanging is a Store that does not answer while it hangs: until its caller's context ends or, if it is deaf, until let go.
+// hanging is a Store that does not return while it hangs: until its caller's context ends or, if it is deaf, until it is let go.
 type hanging struct {
 	rooms.Store
 	hangs   atomic.Bool
@@ -44,7 +44,7 @@ func (s *hanging) Append(ctx context.Context, room string, drafts []rooms.Draft)
 	if err := s.wait(ctx); err != nil {
 		return err
 	}
-	// Of its own, as the memory that SQLite's appends share must not be used inside of a bubble and outside.
+	// A database of its own, as the memory that appends share must not be used both inside a bubble and outside.
 	info, err := s.Room(ctx, room)
 	for _, d := range drafts {
 		d.Message.Generation, d.Message.Seq = info.Generation, s.seq.Add(1)
@@ -52,15 +52,15 @@ func (s *hanging) Append(ctx context.Context, room string, drafts []rooms.Draft)
 	return err
 }
 
-func (s *hanging) Newest(ctx context.Context, room string, seq int64, limit int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *hanging) Newest(ctx context.Context, room string, seq int64, limit int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	if err := s.wait(ctx); err != nil {
 		return nil, false, err
 	}
 	return s.Store.Newest(ctx, room, seq, limit, most)
 }
 
-// Whatever the store does, a Hub is closed when its time is up, and everyone who waits for it is told: nobody has an
-// acknowledgement of what is not stored.
+// Whatever the store does, Close returns when its time is up, and everyone who waits gets an answer: nobody gets an
+// acknowledgement of a message that is not stored.
 func TestAStoreThatHangsDoesNotHoldUpTheEnd(t *testing.T) {
 	for _, deaf := range []bool{false, true} {
 		t.Run(fmt.Sprintf("deaf %v", deaf), func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestAStoreThatHangsDoesNotHoldUpTheEnd(t *testing.T) {
 	}
 }
 
-// A store that answers late, but in time, is waited for: what was in line is stored and shown.
+// Close waits for a store that answers late, but in time: what was in the queue is stored and delivered.
 func TestClosingWaitsForTheStoreWhileItHasTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &hanging{Store: openStore(t), deaf: true, letGo: make(chan struct{})}

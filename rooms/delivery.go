@@ -1,15 +1,14 @@
 package rooms
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Bundle is one or more consecutive events of a room, encoded in one wire format. All members that speak the format are
-// handed the same Bundle; its bytes must not be changed.
+// Bundle is one or more consecutive events of a room, encoded in one wire format. All members that use the format are
+// handed the same Bundle. It may be read from any goroutine; its bytes must not be changed.
 type Bundle struct {
 	bytes      []byte
 	events     int
@@ -21,64 +20,65 @@ type Bundle struct {
 	refused atomic.Int32 // recipients whose queue was full
 	lost    atomic.Int32 // recipients whose connection ended first
 
-	// Written by whoever takes pending to zero.
-	last    time.Time
-	slowest string
+	// Written once, by the goroutine that takes pending to zero.
+	last    time.Time // when the last write returned
+	slowest string    // id of its connection
 }
 
-// Bytes is what is to be written: every event of the bundle, in order, in full.
+// Bytes returns the bytes to write: every event of the bundle, in order and complete.
 func (b *Bundle) Bytes() []byte { return b.bytes }
 
-// Len is how many events the bundle holds: what it weighs in a queue.
+// Len returns how many events the bundle holds, which is what it counts for in a queue.
 func (b *Bundle) Len() int { return b.events }
 
-// Done reports that the connection with this id was handed the bytes, or never will be. It is called once for every
-// Push that returned true, from any goroutine.
+// Done reports that the bytes were written to the connection with this id, or that they never will be. It must be called once
+// for every Push that returned true, from any goroutine.
 func (b *Bundle) Done(connID string, written bool) {
 	if !written {
 		b.lost.Add(1)
 		b.delivery.note(connID, true)
 	}
-	b.settle(connID)
+	b.countOff(connID)
 }
 
-// settle counts one recipient off.
-func (b *Bundle) settle(connID string) {
+// countOff counts off one recipient.
+func (b *Bundle) countOff(connID string) {
 	if b.pending.Add(-1) == 0 {
 		b.last, b.slowest = time.Now(), connID
 		b.delivery.finish()
 	}
 }
 
-// Late reports that the connection with this id could not take the bytes at once: its peer is slow in reading. It may
-// be called before Done, once.
+// Late reports that the connection with this id could not take the bytes at once, because its peer reads slowly. It may
+// be called once, before Done, from any goroutine.
 func (b *Bundle) Late(connID string) { b.delivery.note(connID, false) }
 
-// push hands b to m. A queue that is full counts as a member that never gets it.
+// push hands b to m. It reports false if m's queue is full; b is then lost for m.
 func (b *Bundle) push(m *Member) bool {
 	if m.Conn.Sink.Push(b) {
 		return true
 	}
 	b.refused.Add(1)
 	b.delivery.note(m.Conn.ID, true)
-	b.settle(m.Conn.ID)
+	b.countOff(m.Conn.ID)
 	return false
 }
 
-// delivery is the way of a batch of events to the members of a room on this node. It ends when the last write has
-// returned; then everyone who wanted to know is told.
+// delivery is the delivery of consecutive events to the members of a room on this node. It ends when the last write has
+// returned, and then calls dones. Its methods may be called from any goroutine, except bundle.
 type delivery struct {
-	dones   []func(Delivered) // by event; may hold nil
+	dones   []func(Delivered) // by event; elements may be nil
 	bundles []*Bundle
-	pace    *pace        // nil: it is not counted
-	size    int64        // of its text, in bytes
-	pending atomic.Int32 // bundles with pending recipients, and one while the room hands them out
+	pace    *pace        // nil: the delivery is not counted
+	size    int64        // of the text, in bytes
+	pending atomic.Int32 // bundles with pending recipients, and 1 while the room still adds bundles
 
 	mu    sync.Mutex // guards notes
 	notes []Notable
 }
 
-// bundle adds a bundle for this many recipients.
+// bundle adds a bundle for this many recipients. It belongs to the room's goroutine, which must hold one of pending or add
+// no other bundle.
 func (d *delivery) bundle(f Format, bytes []byte, events, recipients int) *Bundle {
 	b := &Bundle{bytes: bytes, events: events, transport: f.Transport(), recipients: recipients, delivery: d}
 	b.pending.Store(int32(recipients))
@@ -87,6 +87,7 @@ func (d *delivery) bundle(f Format, bytes []byte, events, recipients int) *Bundl
 	return b
 }
 
+// note notes that a connection was late, or has not got the events.
 func (d *delivery) note(connID string, dropped bool) {
 	at := time.Now()
 	d.mu.Lock()
@@ -96,7 +97,7 @@ func (d *delivery) note(connID string, dropped bool) {
 	}
 }
 
-// finish counts one of pending off. The last one tells the outcome.
+// finish counts off one of pending. The last one ends the delivery.
 func (d *delivery) finish() {
 	if d.pending.Add(-1) != 0 {
 		return
@@ -134,13 +135,7 @@ func (d *delivery) finish() {
 	}
 }
 
-// arrival is an event on its way to this node's members, with the context of whoever published it.
-type arrival struct {
-	ctx context.Context
-	ev  *Event
-}
-
-// deliver hands consecutive events to the room's members, as many at once as partLimit allows. It is either messages or
+// deliver hands events to the room's members, as many at once as partLimit allows. batch is either consecutive messages or
 // one event of another kind.
 func (r *room) deliver(batch []arrival) {
 	for len(batch) > 0 {
@@ -156,15 +151,15 @@ func (r *room) deliver(batch []arrival) {
 		if size > 0 {
 			r.keepPace()
 		}
-		r.deliverPart(batch[:n], size)
+		r.deliverTogether(batch[:n], size)
 		batch = batch[n:]
 	}
 }
 
-// deliverPart is deliver for as many events as are handed out at once, with text of this size: encoded once per format, the
-// same bytes to all but those who are to see something else.
-func (r *room) deliverPart(batch []arrival, size int) {
-	apart := r.apart(batch)
+// deliverTogether hands events with this many bytes of text to the members. It encodes them once for each format; all members
+// of a format get the same bytes, except those that setApart returns.
+func (r *room) deliverTogether(batch []arrival, size int) {
+	apart := r.setApart(batch)
 	d := &delivery{dones: make([]func(Delivered), len(batch)), pace: &r.pace, size: int64(size)}
 	r.pace.unwritten.Add(d.size)
 	if hook := r.hub.hooks.Delivering; hook != nil {
@@ -182,7 +177,7 @@ func (r *room) deliverPart(batch []arrival, size int) {
 		if len(a.members) == 0 {
 			continue
 		}
-		bytes := r.encode(batch, a.format)
+		bytes := r.encoder.encode(batch, a.format)
 		if len(bytes) == 0 {
 			continue
 		}
@@ -192,7 +187,10 @@ func (r *room) deliverPart(batch []arrival, size int) {
 				continue
 			}
 			shared--
-			if p := r.spliced(batch, m, bytes); len(p) > 0 && !d.bundle(a.format, p, len(batch), 1).push(m) {
+			if batch[0].ev.Kind != EventMessage {
+				continue // it is about m's client
+			}
+			if own := r.encoder.encodeFor(m, batch, bytes); len(own) > 0 && !d.bundle(a.format, own, len(batch), 1).push(m) {
 				slow = append(slow, m)
 			}
 		}
@@ -211,16 +209,20 @@ func (r *room) deliverPart(batch []arrival, size int) {
 	}
 	d.finish()
 	for _, m := range slow {
-		r.drop(batch[0].ctx, m)
+		r.drop(m)
 	}
 }
 
+// deliverTo hands ev to m alone, with its ref. It reports false if m's queue is full.
+func (r *room) deliverTo(m *Member, ev *Event) bool {
+	f := m.Conn.Sink.Format()
+	bytes := f.Append(nil, ev, ev.Ref)
+	return len(bytes) == 0 || m.Conn.Sink.Push(new(delivery).bundle(f, bytes, 1, 1))
+}
+
 // drop removes a member whose queue is full.
-func (r *room) drop(ctx context.Context, m *Member) {
-	r.mute(m)
-	if r.hub.hooks.MemberDropped != nil {
-		r.hub.hooks.MemberDropped(ctx, m)
-	}
+func (r *room) drop(m *Member) {
+	r.sendNoMore(m)
 	m.Conn.Sink.Removed(m, RemovedSlow)
 }
 
@@ -240,9 +242,9 @@ func (r *room) excluded(ev *Event) []*Member {
 	return found
 }
 
-// apart returns, and marks, the members that must not be handed the same bytes as all others: those whom the event is
-// about, and those who sent a message with a ref of their own.
-func (r *room) apart(batch []arrival) []*Member {
+// setApart returns the members that must not get the same bytes as all others, with apart set: those that the event is
+// about, and those that sent a message with a ref.
+func (r *room) setApart(batch []arrival) []*Member {
 	if batch[0].ev.Kind != EventMessage {
 		found := r.excluded(batch[0].ev)
 		for _, m := range found {
@@ -259,49 +261,3 @@ func (r *room) apart(batch []arrival) []*Member {
 	}
 	return found
 }
-
-// encode returns the batch in format f, as those see it who are not apart, and sets ends.
-func (r *room) encode(batch []arrival, f Format) []byte {
-	p := r.scratch[:0]
-	r.ends = r.ends[:0]
-	for _, a := range batch {
-		p = f.Append(p, a.ev, "")
-		r.ends = append(r.ends, len(p))
-	}
-	if cap(p) <= maxScratch {
-		r.scratch = p
-	}
-	return slices.Clone(p)
-}
-
-// spliced returns the batch as m, which is apart, sees it: what encode returned, but for the messages that m has sent with
-// a ref, or nothing if it is about m's client. Only these are encoded for m alone: where many send at once, to encode all
-// for each of them would cost the square of their number.
-func (r *room) spliced(batch []arrival, m *Member, encoded []byte) []byte {
-	if batch[0].ev.Kind != EventMessage {
-		return nil
-	}
-	size := len(encoded)
-	for _, a := range batch {
-		if a.ev.from == m {
-			size += len(a.ev.Ref) + refRoom
-		}
-	}
-	p := make([]byte, 0, size)
-	copied, begin := 0, 0 // of encoded; where the event begins
-	for i, a := range batch {
-		if a.ev.from == m && a.ev.Ref != "" {
-			p = append(p, encoded[copied:begin]...)
-			p = m.audience.format.Append(p, a.ev, a.ev.Ref)
-			copied = r.ends[i]
-		}
-		begin = r.ends[i]
-	}
-	return append(p, encoded[copied:]...)
-}
-
-// refRoom is what a ref takes besides its own bytes in any format, or a little more: its name and the longer length of a frame.
-const refRoom = 32
-
-// maxScratch is the largest memory in bytes that a room keeps to encode in.
-const maxScratch = 64 << 10

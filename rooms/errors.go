@@ -2,10 +2,10 @@ package rooms
 
 import "errors"
 
-// Code classifies an Error for programs; clients are shown it.
+// Code classifies an Error for programs. Clients are shown it.
 type Code string
 
-// The codes of what a caller can have done wrong, and CodeUnavailable for what the server could not do now.
+// The codes. CodeUnavailable means that the server could not do it now; the others, that the request cannot be done.
 const (
 	CodeInvalid     Code = "invalid"
 	CodeEmptyText   Code = "empty_text"
@@ -16,16 +16,16 @@ const (
 	CodeUnavailable Code = "unavailable"
 )
 
-// Error is a refusal that may be shown to the client as it stands: Detail names the field and what it takes, and
-// nothing of the server's inside. The cause, if any, is for the log alone.
+// Error is a refusal that may be shown to the client: Detail says which field is at fault and what it must be, and nothing about the
+// inside of the server. Cause, if not nil, is for the log only.
 type Error struct {
 	Code   Code
-	Field  string // empty where no single field is at fault
+	Field  string // the field at fault; empty: no single one is
 	Detail string
 	Cause  error
 }
 
-// Error is the detail, with the cause behind it.
+// Error returns the detail, followed by the cause if there is one.
 func (e *Error) Error() string {
 	if e.Cause != nil {
 		return e.Detail + ": " + e.Cause.Error()
@@ -33,10 +33,10 @@ func (e *Error) Error() string {
 	return e.Detail
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Is makes errors.Is(err, ErrNotFound) and the like compare by code.
+// Is makes errors.Is(err, ErrNotFound) and its like compare codes.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Code == e.Code && t.Field == ""
@@ -50,12 +50,12 @@ var (
 	ErrUnavailable = &Error{Code: CodeUnavailable, Detail: "unavailable"}
 )
 
-// NotFound is the Error for a what (as "room") that does not exist; field names where the id came from.
+// NotFound returns the Error for something ("room") that does not exist; field is the field that named it.
 func NotFound(what, field, id string) *Error {
 	return &Error{Code: CodeNotFound, Field: field, Detail: what + " " + id + " does not exist"}
 }
 
-// NotKnown is the Error for a message of which is not known whether it was stored, because of cause.
+// NotKnown returns the Error for a message that may or may not have been stored, because of cause.
 func NotKnown(cause error) *Error {
 	return &Error{
 		Code: CodeUnavailable, Cause: cause,
@@ -63,7 +63,7 @@ func NotKnown(cause error) *Error {
 	}
 }
 
-// AsError returns err as an *Error. What is not one is a fault of the server's: CodeUnavailable with err as its cause.
+// AsError returns err as an *Error. Any other error is the server's own fault: CodeUnavailable, with err as the cause.
 func AsError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {

@@ -1,9 +1,9 @@
 package rooms
 
-// InLine is how many entries of the room's line its goroutine has not taken yet.
-func (h *Hub) InLine(id string) int {
-	r := h.room(id)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.tasks)
+// QueueLength is how many tasks of the room its goroutine has not taken yet.
+func (h *Hub) QueueLength(id string) int {
+	q := h.room(id).queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.tasks)
 }

@@ -6,16 +6,14 @@ import (
 )
 
 // Hooks report what a wrapper around Service, Store and Relay cannot see, in the manner of net/http/httptrace. Any may
-// be nil. They are called from the goroutines that own rooms and from writers, and must not block.
+// be nil. They may be called from several goroutines at once, and must not block.
 type Hooks struct {
-	// Delivering is called when ev is about to be queued for the room's members on this node. What it returns, if not
-	// nil, is called once, when the last member's write has returned.
+	// Delivering is called before ev is queued for the room's members on this node. The function that it returns, if not nil, is
+	// called once, when the last member's write has returned.
 	Delivering func(ctx context.Context, ev *Event, recipients int) func(Delivered)
-	// MemberDropped is called when a member is removed because its queue was full.
-	MemberDropped func(ctx context.Context, m *Member)
-	// RelayFailed is called when other nodes could not be told of an event.
+	// RelayFailed is called when an event could not be sent to other nodes.
 	RelayFailed func(ctx context.Context, err error)
-	// CaughtUp is called when a room has looked in the store for messages that it had not been told of, and found n.
+	// CaughtUp is called when a room has read messages from the store that it had not been told of: n of them, which may be 0.
 	CaughtUp func(roomID string, n int)
 }
 
@@ -26,21 +24,21 @@ type Delivered struct {
 	Notes       []Notable // at most MaxNotes
 }
 
-// TransportDelivered is what one transport's connections got of an event.
+// TransportDelivered is the outcome of an event's delivery for the connections of one transport, in numbers of members.
 type TransportDelivered struct {
 	Transport string
 	Written   int
-	Refused   int       // their queue was full; the room has removed these members
-	Lost      int       // their connection ended before it was written to
+	Refused   int       // whose queue was full; the room has removed them
+	Lost      int       // whose connection ended before the write
 	Last      time.Time // when the last write returned
 }
 
-// MaxNotes bounds how many connections a Delivered names.
+// MaxNotes is the most connections that a Delivered names.
 const MaxNotes = 16
 
-// Notable names a connection that an event reached late or not at all.
+// Notable names a connection that an event reached late, or not at all.
 type Notable struct {
 	ConnID  string
-	Dropped bool
-	At      time.Time
+	Dropped bool      // not at all
+	At      time.Time // when that was found out
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/traceroom/traceroom/rooms/relay"
 )
 
-// requireAll sees to it that r was told of all messages from first to last, once and in order.
+// requireAll waits until r has been told of all messages from first to last, and checks that each came once and in order.
 func requireAll(t *testing.T, r *recorder, first, last int64) {
 	t.Helper()
 	require.Eventually(t, func() bool { return r.last() >= last }, waitFor, tick)
@@ -69,7 +69,7 @@ func TestWhatTheRelayLosesIsReadFromTheStore(t *testing.T) {
 		require.NoError(t, a.send("lobby", "near", fmt.Sprint(i), "", m))
 	}
 	sent := int64(messages)
-	// Where people go on talking, a hint gets through sooner or later.
+	// While others send, an event arrives sooner or later.
 	require.Eventually(t, func() bool {
 		if far.last() >= messages {
 			return true
@@ -78,7 +78,7 @@ func TestWhatTheRelayLosesIsReadFromTheStore(t *testing.T) {
 		return a.send("lobby", "near", "more", "", m) != nil
 	}, waitFor, tick)
 	requireAll(t, near, 1, sent)
-	told := far.seqs() // what is still on its way may come meanwhile
+	told := far.seqs() // events that are still on their way may arrive meanwhile
 	require.GreaterOrEqual(t, len(told), messages)
 	for i, seq := range told {
 		require.EqualValues(t, i+1, seq)
@@ -99,7 +99,7 @@ func TestAClientThatKnowsMoreThanTheNodeResumesWhereItWas(t *testing.T) {
 		require.NoError(t, a.send("lobby", "ada", fmt.Sprint(i), "", m))
 	}
 	require.Zero(t, there.last(), "this node has not been told")
-	back, _ := b.join(t, "lobby", "cyd", 7) // who was shown seven messages by the other node
+	back, _ := b.join(t, "lobby", "cyd", 7) // the other node has shown it seven messages
 	requireAll(t, back, 8, 10)
 	requireAll(t, there, 1, 10)
 	again, _ := b.join(t, "lobby", "dee", 10)
@@ -108,7 +108,7 @@ func TestAClientThatKnowsMoreThanTheNodeResumesWhereItWas(t *testing.T) {
 	requireAll(t, beyond, 1, 10)
 }
 
-// Whoever joins is told when the history has come, even if there is none: first, and once.
+// Whoever joins is sent a history first, and once, even if it is empty.
 func TestAHistoryComesAlsoWhereThereIsNone(t *testing.T) {
 	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{})
 	first, m := n.join(t, "lobby", "ada", -1)
@@ -129,7 +129,7 @@ func TestOnlyASendersConnectionIsToldItsRef(t *testing.T) {
 	bob, _ := n.join(t, "lobby", "bob", -1)
 	const each = 50
 	var wg sync.WaitGroup
-	for i := range each { // so many at once that some are delivered together
+	for i := range each { // enough that some are delivered together
 		wg.Go(func() {
 			if err := n.send("lobby", "ada", fmt.Sprint(i), fmt.Sprint("ref", i), m); err != nil {
 				t.Error(err)
@@ -169,7 +169,7 @@ type countedSink struct {
 
 func (s *countedSink) Format() rooms.Format { return s.format }
 
-// However many send at once with a ref of their own, each message is encoded once for all, and once for its sender.
+// However many members send at once with refs, each message is encoded once for all, and once for its sender.
 func TestMessagesAreEncodedOnceForAllAndOnceForTheirSender(t *testing.T) {
 	const senders = 100
 	store := &faulty{Store: openStore(t), hold: make(chan struct{})}
@@ -243,7 +243,7 @@ func TestAFullQueueRemovesItsMemberAndNoOther(t *testing.T) {
 	requireAll(t, bob, 1, 5)
 	require.Equal(t, []rooms.Removal{rooms.RemovedSlow}, slow.removed)
 
-	// The room is deleted and begun anew before the slow one has left. What it leaves is the old room.
+	// The room is deleted and created anew before the slow member leaves: it leaves the old room.
 	require.NoError(t, n.DeleteRoom(t.Context(), "lobby"))
 	require.Eventually(t, func() bool { return bob.kinds()["room_deleted"] == 1 }, waitFor, tick)
 	fresh, _ := n.join(t, "lobby", "slow", -1)
@@ -264,7 +264,7 @@ func TestAFullQueueRemovesItsMemberAndNoOther(t *testing.T) {
 type faulty struct {
 	rooms.Store
 	fails atomic.Bool
-	hold  chan struct{} // nil: goes through
+	hold  chan struct{} // nil: it does not wait
 }
 
 func (f *faulty) Append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
@@ -291,9 +291,9 @@ func TestWhatIsNotStoredIsNotDelivered(t *testing.T) {
 	require.Equal(t, "kept", bob.all()[1].Text)
 }
 
-func TestASenderWaitsWhileTheRoomsLineIsFull(t *testing.T) {
+func TestASenderWaitsWhileTheRoomsQueueIsFull(t *testing.T) {
 	s := &faulty{Store: openStore(t), hold: make(chan struct{})}
-	n := newNode(t, s, &relay.Local{}, rooms.Limits{Line: 4})
+	n := newNode(t, s, &relay.Local{}, rooms.Limits{Queue: 4})
 	bob, m := n.join(t, "lobby", "bob", -1)
 	var acknowledged atomic.Int32
 	post := rooms.Post{RoomID: "lobby", ClientID: "bob", Text: "x", From: m}
@@ -311,7 +311,7 @@ func TestASenderWaitsWhileTheRoomsLineIsFull(t *testing.T) {
 	require.Eventually(t, func() bool { return acknowledged.Load() == 5 }, waitFor, tick)
 }
 
-func TestClosingWaitsForWhatIsInLine(t *testing.T) {
+func TestClosingWaitsForWhatIsInTheQueue(t *testing.T) {
 	s := &faulty{Store: openStore(t), hold: make(chan struct{})}
 	n := newNode(t, s, &relay.Local{}, rooms.Limits{})
 	_, m := n.join(t, "lobby", "bob", -1)

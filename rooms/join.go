@@ -2,65 +2,136 @@ package rooms
 
 import (
 	"context"
-	"slices"
+	"time"
 )
 
-// joining is a join under way. What a joiner is shown may be long, and its peer slow: it is handed one part of it after the
-// other. Each step is a task of the room's goroutine; between two steps Hub.Join waits until the part has been written, so that
-// no more than one waits in memory. The step that reaches the newest message adds the member.
+// joining is a join under way. The history that a joiner is handed may be long, and its peer slow: it comes in parts, and the
+// next part is read when the one before has been written. Each step is a task of the room's goroutine; between two steps Hub.Join waits.
+// The step that reaches the newest message adds the member.
+//
+// The room's goroutine owns the fields behind written, while a step is under way.
 type joining struct {
 	member  *Member
 	req     Join
-	written chan bool // gets whether a part was, unless the step added the member; capacity 1, so that sending never blocks
+	written chan bool // receives once per part but the last: whether it was written; capacity 1, so that sending never blocks
 
-	begun      bool
-	generation int64 // of the room whose history it is; the fields below belong to the steps
-	after      int64 // the newest message that it was handed
+	begun      bool  // a part has been handed out
+	generation int64 // of the room that it was read from
+	after      int64 // the newest message that was handed out
 }
 
-// partLimit bounds what a joiner is handed, and what is delivered, at once.
-var partLimit = Part{Messages: HistoryPart, Bytes: HistoryPartBytes}
+// countBudget is the longest that a join waits until all nodes count its client.
+const countBudget = time.Second
 
-// errDeletedMeanwhile is what a joiner gets whose room was deleted between two parts of its history.
-var errDeletedMeanwhile = &Error{Code: CodeUnavailable, Detail: "the room was deleted while its history was sent; reconnect"}
+// Errors of joins.
+var (
+	// errDeletedMeanwhile: the room was deleted between two parts of its history.
+	errDeletedMeanwhile = &Error{Code: CodeUnavailable, Detail: "the room was deleted while its history was sent; reconnect"}
+	errFull             = &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
+)
 
-// join does one step. It reports whether it added the member; if not, there is more to be handed out.
+// Join implements Service.
+func (h *Hub) Join(ctx context.Context, conn *Conn, req Join) (*Member, error) {
+	if err := CheckID("room_id", req.RoomID); err != nil {
+		return nil, err
+	}
+	if err := CheckID("client_id", req.ClientID); err != nil {
+		return nil, err
+	}
+	if req.Since != nil && *req.Since < 0 {
+		return nil, &Error{Code: CodeInvalid, Field: "since", Detail: "since must be a sequence number, 0 or more"}
+	}
+	if h.closing.Load() {
+		return nil, errClosing
+	}
+	m := &Member{Conn: conn, RoomID: req.RoomID, ClientID: req.ClientID}
+	j := &joining{member: m, req: req, written: make(chan bool, 1)}
+	for joined := false; !joined; {
+		// ctx does not end the wait: a member whose caller had gone would stay in the room for ever. What the room's goroutine
+		// does has its own bounds.
+		err := h.inRoom(ctx, nil, req.RoomID, func(r *room) (err error) {
+			m.room = r
+			joined, err = r.join(ctx, j)
+			return err
+		})
+		if err != nil {
+			return nil, AsError(err)
+		}
+		if !joined {
+			if err := h.awaitWritten(ctx, j); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if m.counted != nil {
+		h.awaitCounted(m)
+	}
+	return m, nil
+}
+
+// awaitWritten waits until the part of the history that j was handed has been written. The Sink bounds the wait.
+func (h *Hub) awaitWritten(ctx context.Context, j *joining) error {
+	select {
+	case written := <-j.written:
+		if !written {
+			return &Error{Code: CodeUnavailable, Detail: "the connection has ended"}
+		}
+		return nil
+	case <-h.stop:
+		return errClosing
+	case <-ctx.Done():
+		return AsError(ctx.Err())
+	}
+}
+
+// awaitCounted waits until the number of participants that any node tells of a later change has m's client in it.
+func (h *Hub) awaitCounted(m *Member) {
+	timer := time.NewTimer(countBudget)
+	defer timer.Stop()
+	select {
+	case <-m.counted:
+	case <-timer.C:
+	case <-h.stop:
+	}
+}
+
+// join does one step. It reports whether it added the member; if not, a part was handed out and there are more.
 func (r *room) join(ctx context.Context, j *joining) (joined bool, err error) {
 	ctx, cancel := r.budget(ctx)
 	defer cancel()
-	p, err := r.ready(ctx, j)
+	p, err := r.nextPart(ctx, j)
 	if err != nil {
 		return false, err
 	}
 	m := j.member
 	if p.event.More {
-		j.begun, j.generation = true, r.gen
+		j.begun, j.generation = true, r.generation
 		j.after = p.event.History[len(p.event.History)-1].Seq
 		if !p.push(m, func(out Delivered) { j.written <- out.ByTransport[0].Written == 1 }) {
 			return false, errFull
 		}
 		return false, nil
 	}
-	// A client without a history is told the epoch.
+	// An empty history is sent as well: it tells the epoch.
 	if len(p.bytes) > 0 && !p.push(m, nil) {
 		return false, errFull
 	}
-	r.add(m)
+	r.addMember(m)
 	if r.clients[m.ClientID] == 1 {
-		m.counted = r.hub.presence.Enter(ctx, m.participant(r.gen))
+		m.counted = r.hub.presence.Enter(ctx, m.participant(r.generation))
 	}
 	return true, nil
 }
 
-// ready returns what j is handed next. If that is the end, it brings the room to where that is: the store may be ahead of what
-// this node has been told. The others get now what they lack, so that from here on all of the room's members have seen the
-// same, and nobody is handed again what the history showed or the client had before.
-func (r *room) ready(ctx context.Context, j *joining) (*part, error) {
+// nextPart returns the part that j is handed next. Before the last part it brings the room up to where that part ends, as the
+// store may be ahead of what this node has been told: the members there are get what they lack now. So all members of the room have
+// the same messages from here on, and the joiner is not handed again what the history showed, or what it had before.
+func (r *room) nextPart(ctx context.Context, j *joining) (*historyPart, error) {
 	for {
 		if err := r.load(ctx); err != nil {
 			return nil, err
 		}
-		if j.begun && (!r.loaded || r.gen != j.generation) {
+		if j.begun && (!r.loaded || r.generation != j.generation) {
 			return nil, errDeletedMeanwhile
 		}
 		if !r.loaded {
@@ -70,149 +141,48 @@ func (r *room) ready(ctx context.Context, j *joining) (*part, error) {
 			}
 			r.adopt(ctx, info)
 		}
-		p, err := r.part(ctx, j)
+		p, err := r.historyFor(ctx, j)
 		if err != nil {
 			return nil, err
 		}
-		life := r.life
+		deletions := r.deletions
 		if err := r.verify(ctx, p); err != nil {
 			return nil, err
 		}
-		there := r.loaded && r.life == life
-		if there && p.event.More {
+		exists := r.loaded && r.deletions == deletions
+		if exists && p.event.More {
 			return p, nil
 		}
-		if there {
-			r.want = max(r.want, j.after)
+		if exists {
+			r.known = max(r.known, j.after)
 		}
 		for _, message := range p.event.History {
-			if there && message.Seq > r.seq {
-				r.hold(stored(ctx, message))
+			if exists && message.Seq > r.delivered {
+				r.hold(arrivalOf(ctx, message))
 			}
 		}
 		if r.participants.Load() == 0 {
 			r.skip()
-		} else if err := r.fill(ctx); err != nil {
+		} else if err := r.catchUp(ctx); err != nil {
 			return nil, err
 		}
-		if r.loaded && r.life == life {
+		if r.loaded && r.deletions == deletions {
 			return p, nil
 		}
-		// It was deleted meanwhile: it is created anew, unless another node has done so.
+		// The room was deleted meanwhile. It is created anew, unless another node has done so.
 	}
 }
 
-// verify sees whether the room was deleted before p was read: it may be that of a room that was created anew.
-func (r *room) verify(ctx context.Context, p *part) error {
+// verify finds out whether the room was deleted before p was read: p may be of a room that was created anew.
+func (r *room) verify(ctx context.Context, p *historyPart) error {
 	history := p.event.History
 	switch {
-	case len(history) > 0 && history[0].Generation != r.gen:
-		r.gone(ctx)
-	case len(history) == 0 && p.asked.kind != 0 && p.asked.after < r.want:
-		// What there should be was deleted, message by message or with the room.
-		_, err := r.exists(ctx)
+	case len(history) > 0 && history[0].Generation != r.generation:
+		r.foundDeleted(ctx)
+	case len(history) == 0 && p.asked.kind != 0 && p.asked.after < r.known:
+		// The messages that should be there were deleted: one by one, or with the room.
+		_, err := r.stillExists(ctx)
 		return err
 	}
 	return nil
-}
-
-var errFull = &Error{Code: CodeLimit, Detail: "the connection's queue is full"}
-
-// part is a part of a room's history as a format has it. Joiners who ask for the same at the same time share it.
-type part struct {
-	asked asked
-	event *Event
-	bytes []byte
-}
-
-// asked is what a joiner asks for, and how far the room was.
-type asked struct {
-	format Format
-	kind   partKind
-	reset  bool
-	after  int64
-	room   Head
-	want   int64
-}
-
-type partKind uint8
-
-// What a part is of.
-const (
-	newestPart  partKind = iota + 1 // the first of the newest messages
-	resumedPart                     // the first of those after a sequence number
-	laterPart                       // the following
-)
-
-// someHistory is for asking whether a format has a form for history.
-var someHistory = &Event{Kind: EventHistory, History: []*Message{{}}}
-
-// keepParts is how many parts are kept for other joiners until the tasks that came together are done.
-const keepParts = 4
-
-// part reads the part of the history that j is to be handed next, or takes the one that another joiner was handed just now.
-func (r *room) part(ctx context.Context, j *joining) (*part, error) {
-	a := asked{format: j.member.Conn.Sink.Format(), kind: laterPart, after: j.after}
-	if !j.begun {
-		if len(a.format.Append(nil, someHistory, "")) == 0 {
-			return &part{event: &Event{}}, nil // it is shown no history
-		}
-		since := j.req.Since
-		if since != nil && *since > r.want {
-			// The client may have been shown more by another node than this one has been told of.
-			info, err := r.hub.store.Room(ctx, r.id)
-			if err != nil {
-				return nil, err
-			}
-			r.adopt(ctx, info)
-		}
-		a.kind = newestPart
-		a.reset = since != nil && resets(*since, j.req.Epoch, Room{LastSeq: r.want, Epoch: r.epoch})
-		if since != nil && !a.reset {
-			a.kind, a.after = resumedPart, *since
-		}
-	}
-	a.room, a.want = Head{r.gen, r.seq}, r.want
-	for _, p := range r.parts {
-		if p.asked == a {
-			return p, nil
-		}
-	}
-	ev, err := r.read(ctx, a)
-	if err != nil {
-		return nil, err
-	}
-	p := &part{asked: a, event: ev, bytes: r.encode([]arrival{{ctx, ev}}, a.format)}
-	if len(r.parts) == keepParts {
-		r.parts = slices.Delete(r.parts, 0, 1)
-	}
-	r.parts = append(r.parts, p)
-	return p, nil
-}
-
-// read reads a part from the store.
-func (r *room) read(ctx context.Context, a asked) (*Event, error) {
-	ev := &Event{Kind: EventHistory, RoomID: r.id, Epoch: r.epoch, Reset: a.reset}
-	var err error
-	switch a.kind {
-	case newestPart:
-		ev.History, ev.More, err = r.hub.store.Newest(ctx, r.id, 0, HistoryLength, partLimit)
-	case laterPart:
-		ev.History, ev.More, err = r.hub.store.After(ctx, r.id, a.after, partLimit)
-	case resumedPart:
-		ev.History, ev.More, err = r.hub.store.Newest(ctx, r.id, a.after, MaxResume, partLimit)
-		if err == nil && len(ev.History) > 0 && ev.History[0].Seq > a.after+1 {
-			// Something was left out, unless it has been deleted.
-			var first []*Message
-			first, _, err = r.hub.store.After(ctx, r.id, a.after, Part{Messages: 1})
-			ev.Truncated = len(first) > 0 && first[0].Seq < ev.History[0].Seq
-		}
-	}
-	return ev, err
-}
-
-// push hands p to m alone. done, if not nil, is told what became of it, unless push returns false.
-func (p *part) push(m *Member, done func(Delivered)) bool {
-	d := &delivery{dones: []func(Delivered){done}}
-	return m.Conn.Sink.Push(d.bundle(p.asked.format, p.bytes, 1, 1))
 }

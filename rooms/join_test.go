@@ -15,7 +15,7 @@ import (
 	"github.com/traceroom/traceroom/rooms/relay"
 )
 
-// holder is a recorder whose peer takes what it is sent when it is told to.
+// holder is a recorder whose peer reads only when take is called.
 type holder struct {
 	recorder
 	pushed chan *rooms.Bundle
@@ -33,7 +33,7 @@ func (h *holder) Push(b *rooms.Bundle) bool {
 	return true
 }
 
-// take has the peer take the next thing, and returns what it holds.
+// take has the peer read the next bundle, and returns its events.
 func (h *holder) take(t *testing.T) told {
 	t.Helper()
 	select {
@@ -49,7 +49,7 @@ func (h *holder) take(t *testing.T) told {
 	}
 }
 
-// joining starts a join and returns where its outcome comes.
+// joining starts a join, and returns a channel for its outcome.
 func (n *node) joining(room, client string, since int64, sink rooms.Sink) <-chan error {
 	out := make(chan error, 1)
 	go func() {
@@ -60,7 +60,7 @@ func (n *node) joining(room, client string, since int64, sink rooms.Sink) <-chan
 	return out
 }
 
-// outcome waits for what becomes of a join.
+// outcome waits for the outcome of a join.
 func outcome(t *testing.T, join <-chan error) error {
 	t.Helper()
 	select {
@@ -72,7 +72,7 @@ func outcome(t *testing.T, join <-chan error) error {
 	}
 }
 
-// longRoom is a node with a room in which n messages of 4 KiB have been said.
+// longRoom returns a node with a room that has n messages of 4 KiB.
 func longRoom(t *testing.T, s rooms.Store, n int) (*node, *rooms.Member) {
 	t.Helper()
 	node := newNode(t, s, &relay.Local{}, rooms.Limits{})
@@ -99,7 +99,7 @@ func TestALongHistoryIsHandedOutInPartsAsItIsTaken(t *testing.T) {
 		require.Equal(t, "history", part.Kind)
 		seqs = append(seqs, part.History...)
 		if more = part.More; more && parts < 3 {
-			sayLong(t, n, m, 10) // while it takes its time, others talk
+			sayLong(t, n, m, 10) // others send while it reads slowly
 		}
 	}
 	require.NoError(t, outcome(t, join))
@@ -155,14 +155,14 @@ func TestARoomThatIsDeletedWhileItsHistoryIsHandedOut(t *testing.T) {
 	}
 }
 
-// counting is a Store that counts the reads of messages, and holds one up.
+// counting is a Store that counts the reads of messages, and can delay one.
 type counting struct {
 	rooms.Store
 	reads atomic.Int64
 	hold  chan struct{} // nil: none is
 }
 
-func (c *counting) Newest(ctx context.Context, id string, seq int64, newest int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (c *counting) Newest(ctx context.Context, id string, seq int64, newest int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	c.reads.Add(1)
 	if c.hold != nil {
 		<-c.hold
@@ -170,7 +170,7 @@ func (c *counting) Newest(ctx context.Context, id string, seq int64, newest int,
 	return c.Store.Newest(ctx, id, seq, newest, most)
 }
 
-func (c *counting) After(ctx context.Context, id string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (c *counting) After(ctx context.Context, id string, seq int64, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	c.reads.Add(1)
 	return c.Store.After(ctx, id, seq, most)
 }
@@ -188,9 +188,9 @@ func TestWhoJoinsAtTheSameMomentSharesWhatIsReadAndEncoded(t *testing.T) {
 		others = append(others, newHolder())
 		joins = append(joins, n.joining("lobby", fmt.Sprint("other", i), 0, others[i]))
 	}
-	// They are in the line when a message of this goroutine is, which is put there behind them.
+	// The message of this goroutine comes behind them in the queue.
 	done := make(chan error, 1)
-	require.Eventually(t, func() bool { return n.InLine("lobby") == len(others) }, waitFor, tick)
+	require.Eventually(t, func() bool { return n.QueueLength("lobby") == len(others) }, waitFor, tick)
 	require.NoError(t, n.Send(t.Context(), rooms.Post{RoomID: "lobby", ClientID: "ada", Text: "x", From: m},
 		func(_ *rooms.Message, _ bool, err error) { done <- err }))
 	close(s.hold)
@@ -213,7 +213,7 @@ func TestWhoJoinsAtTheSameMomentSharesWhatIsReadAndEncoded(t *testing.T) {
 	}
 }
 
-// speechless is a Format that has no form for history.
+// speechless is a Format that does not encode histories.
 type speechless struct{ lines }
 
 func (speechless) Append(dst []byte, ev *rooms.Event, ref string) []byte {
@@ -238,7 +238,7 @@ func TestNothingIsReadForWhoIsShownNoHistory(t *testing.T) {
 	require.Zero(t, s.reads.Load())
 }
 
-// bounded is a member whose queue is bounded in bytes, and whose writer needs a while for each thing.
+// bounded is a member whose queue is bounded in bytes, and whose writer needs some time for each bundle.
 type bounded struct {
 	recorder
 	line    chan *rooms.Bundle

@@ -25,7 +25,7 @@ const (
 	nodesTick = time.Millisecond
 )
 
-// network is the relays of some nodes, and what becomes of events between them.
+// network connects the relays of nodes, and decides what happens to events between them.
 type network struct {
 	nodes []*relay.Local
 	// fate returns after how long each copy of an event arrives on another node; none: it is lost.
@@ -33,13 +33,13 @@ type network struct {
 	flights sync.WaitGroup
 
 	mu   sync.Mutex
-	kept []func() // arrivals that wait for the next event to arrive
+	kept []func() // arrivals that wait until the next event arrives
 }
 
-// behindNext is the time of an event that the next one overtakes.
+// behindNext is the delay of an event that the next one overtakes.
 const behindNext = time.Duration(-1)
 
-// way is one node's Relay.
+// way is the Relay of one node.
 type way struct {
 	*relay.Local
 	net *network
@@ -142,13 +142,13 @@ func (s *share) Fill(_ context.Context, list []rooms.Room) error {
 
 func (s *share) Close(context.Context) error { return nil }
 
-// oneByOne is a store for several nodes: appends to one room do not overlap. It can be away, and counts reads.
+// oneByOne is a store for several nodes, in which appends to one room do not overlap. It can fail, and counts reads.
 type oneByOne struct {
 	rooms.Store
 	mu    sync.Mutex
 	away  atomic.Bool
 	reads atomic.Int64
-	// What, if not nil, is called once, when next somebody reads with the method.
+	// If not nil, each is called once, at the next read with the method.
 	beforeNewest, beforeAfter atomic.Pointer[func()]
 }
 
@@ -158,7 +158,7 @@ func once(p *atomic.Pointer[func()]) {
 	}
 }
 
-func (s *oneByOne) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *oneByOne) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	once(&s.beforeNewest)
 	return s.Store.Newest(ctx, id, seq, limit, most)
 }
@@ -174,7 +174,7 @@ func (s *oneByOne) Append(ctx context.Context, id string, drafts []rooms.Draft) 
 	return s.Store.Append(ctx, id, drafts)
 }
 
-func (s *oneByOne) After(ctx context.Context, id string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *oneByOne) After(ctx context.Context, id string, seq int64, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	s.reads.Add(1)
 	once(&s.beforeAfter)
 	if s.away.Load() {
@@ -183,16 +183,16 @@ func (s *oneByOne) After(ctx context.Context, id string, seq int64, most rooms.P
 	return s.Store.After(ctx, id, seq, most)
 }
 
-// nodes starts hubs that share a store.
+// nodes starts Hubs that share a store.
 func nodes(t *testing.T, count int, fate func(*rooms.Event) []time.Duration) ([]*rooms.Hub, *oneByOne) {
 	t.Helper()
 	return nodesThatLook(t, 0, count, fate)
 }
 
-// seldom is so long a time between two looks at the store that a test does not see the second.
+// seldom is so long a time between two comparisons with the store that no test sees the second.
 const seldom = time.Hour
 
-// nodesThatLook is nodes that compare their rooms with the store every so often.
+// nodesThatLook is nodes with another time between two comparisons with the store.
 func nodesThatLook(t *testing.T, every time.Duration, count int, fate func(*rooms.Event) []time.Duration) ([]*rooms.Hub, *oneByOne) {
 	t.Helper()
 	db, err := store.Open(t.Context(), "sqlite://:memory:", store.Options{})
@@ -220,7 +220,7 @@ func nodesThatLook(t *testing.T, every time.Duration, count int, fate func(*room
 	return hubs, s
 }
 
-// plain is a Format of one line an event, for people and tests.
+// plain is a Format of one readable line for each event.
 type plain struct{}
 
 func (plain) Transport() string { return "websocket" }
@@ -238,7 +238,7 @@ func (plain) Append(dst []byte, ev *rooms.Event, ref string) []byte {
 	return fmt.Appendf(dst, "%s %s %d\n", ev.Kind, ev.ClientID, ev.Participants)
 }
 
-// sink keeps what a member is told.
+// sink keeps the events that a member is sent.
 type sink struct {
 	mu      sync.Mutex
 	text    strings.Builder
@@ -267,7 +267,7 @@ func (s *sink) gone() int {
 	return len(s.removed)
 }
 
-// told is the lines about messages, and those about all else.
+// told returns the lines about messages, and all others.
 func (s *sink) told() (messages, others []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -340,7 +340,7 @@ func TestEveryMemberOfEveryNodeIsShownEveryMessageOnceAndInOrder(t *testing.T) {
 					}
 				})
 			}
-			// One looks on from the middle of it, on a node that may lag behind.
+			// One joins in the middle, on a node that may lag behind.
 			var late *sink
 			wg.Go(func() { _, late = join(t, hubs[1], "room", "late") })
 			wg.Wait()
@@ -396,7 +396,7 @@ func TestALostHintThatNothingFollowsIsFound(t *testing.T) {
 	require.Eventually(t, func() bool { m, _ := s.told(); return slices.Equal(m, []string{"1 lost "}) }, nodesWait, nodesTick)
 }
 
-// When the relay says that it was away, rooms look without waiting until it is time to.
+// When the relay has been away, rooms are compared with the store at once.
 func TestWhatWasMissedWhileTheRelayWasAwayIsFoundAtOnce(t *testing.T) {
 	hubs, _ := nodesThatLook(t, seldom, 2, func(*rooms.Event) []time.Duration { return nil })
 	a, _ := join(t, hubs[0], "room", "a")
@@ -425,8 +425,8 @@ func TestMessagesThatOvertakeEachOtherAreNotReadFromTheStore(t *testing.T) {
 	require.Less(t, db.reads.Load()-before, int64(10), "a machine that stands still excuses a few")
 }
 
-// A message waits for one that was not told; whoever joins meanwhile brings both from the store. The sender is still told
-// which of its messages it was.
+// A message is held because the event of the one before it was lost. A join meanwhile reads both from the store. The sender is still
+// told the ref of its message.
 func TestJoiningWhileAMessageWaits(t *testing.T) {
 	hubs, _ := nodes(t, 2, func(*rooms.Event) []time.Duration { return nil })
 	a, _ := join(t, hubs[0], "room", "a")
@@ -442,8 +442,8 @@ func TestJoiningWhileAMessageWaits(t *testing.T) {
 	}
 }
 
-// Who resumes on a node that has not been told of the newest messages is shown those it lacks, and none that it has: neither
-// on joining nor when the node catches up.
+// A client that resumes on a node that has not been told of the newest messages is shown those that it lacks, and none that it has,
+// neither on joining nor when the node catches up.
 func TestAClientResumesOnANodeThatLagsBehind(t *testing.T) {
 	for since := range int64(6) {
 		t.Run(fmt.Sprint("since ", since), func(t *testing.T) {
@@ -491,7 +491,7 @@ func TestARoomDeletedElsewhereIsDeletedHere(t *testing.T) {
 			_, err := hubs[1].Room(t.Context(), "room")
 			require.ErrorIs(t, err, rooms.ErrNotFound)
 
-			// Created anew, by joining on the node that heard of it last, it has nothing of the old one.
+			// A join on the node that heard of the deletion last creates it anew, with nothing of the old room.
 			b, s := join(t, hubs[1], "room", "b")
 			require.NoError(t, say(hubs[1], b, "new"))
 			require.Eventually(t, func() bool { m, _ := s.told(); return slices.Equal(m, []string{"1 new ref-new"}) }, nodesWait, nodesTick)
@@ -499,7 +499,7 @@ func TestARoomDeletedElsewhereIsDeletedHere(t *testing.T) {
 	}
 }
 
-// A node hears of nothing while the room is deleted, created anew and written to elsewhere.
+// A node gets no events while the room is deleted, created anew and written to on another.
 func TestARoomCreatedAnewIsNotTakenForTheOldOne(t *testing.T) {
 	var deaf atomic.Bool
 	deaf.Store(true)
@@ -518,7 +518,7 @@ func TestARoomCreatedAnewIsNotTakenForTheOldOne(t *testing.T) {
 	a, _ = join(t, hubs[0], "room", "a")
 	deaf.Store(false)
 	require.NoError(t, say(hubs[0], a, "new"))
-	// At once, and not only when the node next compares itself with the store.
+	// At once, not only at the next comparison with the store.
 	require.Eventually(t, func() bool { return old.gone() == 1 }, nodesWait, nodesTick)
 	messages, _ := old.told()
 	require.NotContains(t, messages, "1 new ")
@@ -533,8 +533,8 @@ func TestARoomCreatedAnewIsNotTakenForTheOldOne(t *testing.T) {
 	}, nodesWait, nodesTick)
 }
 
-// A node that waits for a message learns that it is not there any more, as the whole room is: nobody is shown what came
-// after it as if that were all.
+// A node that waits for a missing message finds that the whole room is deleted: nobody is shown the message after it as if
+// that were all.
 func TestAMessageOfADeletedRoomIsNotShownWithoutThoseBeforeIt(t *testing.T) {
 	hubs, db := nodesThatLook(t, seldom, 2, func(ev *rooms.Event) []time.Duration {
 		if ev.Kind == rooms.EventMessage && ev.Message.Seq == 2 {
@@ -554,7 +554,7 @@ func TestAMessageOfADeletedRoomIsNotShownWithoutThoseBeforeIt(t *testing.T) {
 	require.Empty(t, messages)
 }
 
-// Whoever joins gets what the new room has, and who was in the old one is told that it is gone.
+// Whoever joins is shown the new room, and members of the old one are told that it is deleted.
 func TestJoiningWhileTheRoomIsDeletedAndMadeAnewElsewhere(t *testing.T) {
 	for name, moment := range map[string]func(s *oneByOne) *atomic.Pointer[func()]{
 		"before its history is read":            func(s *oneByOne) *atomic.Pointer[func()] { return &s.beforeNewest },
@@ -587,7 +587,7 @@ func TestJoiningWhileTheRoomIsDeletedAndMadeAnewElsewhere(t *testing.T) {
 	}
 }
 
-// Who sends to a room that was deleted where it could not be heard is told, and so are all its members here.
+// The sender to a room whose deletion the node has not heard of is told, and so are all members on the node.
 func TestSendingToARoomDeletedElsewhere(t *testing.T) {
 	hubs, _ := nodesThatLook(t, seldom, 2, func(*rooms.Event) []time.Duration { return nil })
 	join(t, hubs[0], "room", "a")
@@ -623,7 +623,7 @@ func TestParticipantsAreCountedOnAllNodes(t *testing.T) {
 	require.Eventually(t, func() bool { _, others := first.told(); return slices.Equal(want, others) }, nodesWait, nodesTick)
 }
 
-// Nodes are heard in another order than clients came: the count that is told last is the right one.
+// Events of several nodes arrive in another order than clients came: the last count is the right one.
 func TestTheLastCountIsRight(t *testing.T) {
 	hubs, _ := nodes(t, 3, func(ev *rooms.Event) []time.Duration {
 		return []time.Duration{time.Duration(1+rand.IntN(30)) * time.Millisecond}
@@ -638,7 +638,7 @@ func TestTheLastCountIsRight(t *testing.T) {
 	require.True(t, strings.HasSuffix(others[clients-1], fmt.Sprint(" ", clients+1)), "%v", others)
 }
 
-// While the store is away nothing is sent, not even half; then all goes on.
+// While the store fails nothing is sent, not even in part; afterwards everything continues.
 func TestTheStoreIsAway(t *testing.T) {
 	hubs, db := nodes(t, 2, badly)
 	a, as := join(t, hubs[0], "room", "a")

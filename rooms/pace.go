@@ -5,27 +5,29 @@ import (
 	"time"
 )
 
-// A room hands out no more than paceBytes of text while its members have not been written what came before: their queues are
-// bounded in bytes, and a burst of long messages would fill those of members who read well. It waits for at most paceWait, and
-// then hands out as much again: a member that does not read holds the others up until its own queue is full, twice or thrice.
+// The members' queues are bounded in bytes, so that a burst of long messages would fill those of members that read well. While more
+// than paceBytes of delivered text have not been written to all members, a room waits, for paceWait at most, before it delivers
+// as much again. A member that does not read so delays the others until its own queue is full: two or three times.
 const (
 	paceBytes = 256 << 10
 	paceWait  = 500 * time.Millisecond
 )
 
-// pace is how far a room's members are behind. allowed is the room's goroutine's.
+// pace is how far a room's members are behind. written may be called from any goroutine; allowed and waiter belong to the
+// room's goroutine.
 type pace struct {
-	unwritten atomic.Int64  // bytes of text that not all members have been written
+	unwritten atomic.Int64  // bytes of text that have not been written to all members
 	waiting   atomic.Bool   // the room waits for unwritten to fall
-	caughtUp  chan struct{} // is told that it has; capacity 1, so that sending never blocks
-	allowed   int64         // unwritten may be as much without waiting
+	fallen    chan struct{} // receives when it has fallen; capacity 1, so that sending never blocks
+	allowed   int64         // the room does not wait while unwritten is at most this
+	waiter    waiter
 }
 
-// written is told that all members have been written so many bytes, or never will be.
+// written notes that this many bytes have been written to all members, or never will be.
 func (p *pace) written(bytes int64) {
 	if p.unwritten.Add(-bytes) <= paceBytes && p.waiting.Load() {
 		select {
-		case p.caughtUp <- struct{}{}:
+		case p.fallen <- struct{}{}:
 		default:
 		}
 	}
@@ -44,7 +46,7 @@ func (r *room) keepPace() {
 	p.waiting.Store(true)
 	until := time.Now().Add(paceWait)
 	for p.unwritten.Load() > paceBytes {
-		if !r.await(p.caughtUp, time.Until(until)) {
+		if !p.waiter.await(p.fallen, time.Until(until)) {
 			p.allowed = p.unwritten.Load() + paceBytes
 			break
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/traceroom/traceroom/rooms/store"
 )
 
-// told is an event as a recorder is told it.
+// told is an event that a recorder was sent.
 type told struct {
 	Kind      string
 	Client    string
@@ -52,7 +52,7 @@ func (lines) Append(dst []byte, ev *rooms.Event, ref string) []byte {
 	return append(append(dst, b...), '\n')
 }
 
-// recorder is a rooms.Sink that keeps what it is told.
+// recorder is a rooms.Sink that keeps the events that it is sent.
 type recorder struct {
 	full    atomic.Bool // takes nothing more
 	mu      sync.Mutex  // guards what follows
@@ -71,7 +71,7 @@ func (r *recorder) Push(b *rooms.Bundle) bool {
 	return true
 }
 
-// read keeps what b says.
+// read keeps the events of b.
 func (r *recorder) read(b *rooms.Bundle) {
 	var events []told
 	for rest := b.Bytes(); len(rest) > 0; {
@@ -100,14 +100,14 @@ func (r *recorder) Removed(_ *rooms.Member, why rooms.Removal) {
 	r.removed = append(r.removed, why)
 }
 
-// all returns what it was told.
+// all returns all events.
 func (r *recorder) all() []told {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.events[:len(r.events):len(r.events)]
 }
 
-// seqs returns the messages that it was told, those of histories included.
+// seqs returns the numbers of all messages, those of histories included.
 func (r *recorder) seqs() (seqs []int64) {
 	for _, e := range r.all() {
 		switch e.Kind {
@@ -120,7 +120,7 @@ func (r *recorder) seqs() (seqs []int64) {
 	return seqs
 }
 
-// last is the number of the newest message that it was told, 0 if there is none.
+// last returns the number of the last message, 0 if there is none.
 func (r *recorder) last() int64 {
 	if seqs := r.seqs(); len(seqs) > 0 {
 		return seqs[len(seqs)-1]
@@ -137,7 +137,7 @@ func (r *recorder) kinds() map[string]int {
 	return n
 }
 
-// node is a Hub with what belongs to it.
+// node is a Hub that counts what it has read from the store to catch up.
 type node struct {
 	*rooms.Hub
 	caughtUp atomic.Int64
@@ -167,7 +167,7 @@ func newNode(t *testing.T, s rooms.Store, r rooms.Relay, limits rooms.Limits) *n
 	return n
 }
 
-// join has a client join. since below zero: the history.
+// join has a client join. If since is below zero, it does not resume.
 func (n *node) join(t *testing.T, room, client string, since int64) (*recorder, *rooms.Member) {
 	t.Helper()
 	r := &recorder{}
@@ -180,7 +180,7 @@ func (n *node) join(t *testing.T, room, client string, since int64) (*recorder, 
 	return r, m
 }
 
-// send sends and waits until it is stored and published, from any goroutine.
+// send sends a message and waits until it is stored and published. It may be called from any goroutine.
 func (n *node) send(room, client, text, ref string, from *rooms.Member) error {
 	done := make(chan error, 1)
 	err := n.Send(context.Background(), rooms.Post{RoomID: room, ClientID: client, Text: text, Ref: ref, From: from, Transport: "websocket"},
@@ -191,11 +191,11 @@ func (n *node) send(room, client, text, ref string, from *rooms.Member) error {
 	return <-done
 }
 
-// lossy is a Relay from another node that loses messages, repeats them, and has them come late.
+// lossy is a Relay that gets the events of another node and loses, repeats and delays messages.
 type lossy struct {
 	relay.Local
 	to   rooms.Relay // where the other node's events come from
-	deaf atomic.Bool // loses all
+	deaf atomic.Bool // it loses everything
 }
 
 func (l *lossy) Subscribe(ctx context.Context, roomID string, handle relay.Handler) (func(), error) {

@@ -2,15 +2,15 @@ package rooms
 
 import "context"
 
-// Relay tells all nodes of a room's events. It is a hint, the Store is the truth: an event may come late, twice or
-// never, and a Room fills what it missed from the store. Methods may be called from any goroutine at once.
+// Relay passes a room's events to all nodes. It may pass an event on late, twice or never: rooms read from the Store what they
+// missed. All methods may be called from any goroutine.
 type Relay interface {
-	// Publish hands ev to the handlers of its room on every node. This node's are called before Publish returns,
-	// whether or not the other nodes could be told; an error says that they could not.
+	// Publish hands ev to the handlers of its room on every node. It calls this node's before it returns, in any case; an error
+	// means that ev could not be sent to other nodes.
 	Publish(ctx context.Context, ev *Event) error
-	// Subscribe has handle called with every event of the room until cancel is called. handle must not block. ctx is
-	// the publisher's on the same node; from another node it carries nothing but what a wrapper restores from
-	// ev.Trace. A call that is under way when cancel is called may still come.
+	// Subscribe has handle called with every event of the room until cancel is called; a call that is under way then may still
+	// come. handle must not block. Its ctx is that of the publisher if that is on this node; for events of other nodes it carries
+	// nothing but what a wrapper restores from ev.Trace.
 	Subscribe(ctx context.Context, roomID string, handle func(ctx context.Context, ev *Event)) (cancel func(), err error)
 	// Close ends all subscriptions.
 	Close() error

@@ -5,44 +5,42 @@ import (
 	"time"
 )
 
-// Service is all that a transport may ask of the rooms. Hub implements it. Methods may be called from any goroutine at
-// once. Errors are *Error (see AsError).
+// Service is all that a transport may ask of the rooms. Hub implements it. All methods may be called from any goroutine. Errors
+// are *Error (see AsError).
 type Service interface {
-	// CreateRoom creates the room, or returns the one that has this id as it is, and false. An empty name is the id.
+	// CreateRoom creates a room. If the id exists, it returns that room unchanged, and false. An empty id is a new UUID, an empty
+	// name the id. CodeLimit if the server has as many rooms as it may have.
 	CreateRoom(ctx context.Context, id, name string) (Room, bool, error)
 	Room(ctx context.Context, id string) (Room, error)
+	// Rooms lists all rooms, by creation time, then id.
 	Rooms(ctx context.Context) ([]Room, error)
 	// DeleteRoom deletes the room and its messages, and tells and removes its members.
 	DeleteRoom(ctx context.Context, id string) error
 
-	// Messages returns some of a room's messages: no more at once than should be in memory.
+	// Messages returns the first messages that q asks for: at most HistoryPart, and HistoryPartBytes of text.
 	Messages(ctx context.Context, roomID string, q Query) (Page, error)
 	Message(ctx context.Context, id string) (*Message, error)
 	DeleteMessage(ctx context.Context, id string) error
-	// PostMessage stores and publishes post for a registered user in a room that exists and waits for it. Unknown
-	// user, room or parent: CodeNotFound. repeated is as in Send.
+	// PostMessage stores and publishes post, of a registered user, in a room that exists, and waits until that is done.
+	// CodeNotFound if the user, the room or the parent does not exist. repeated is as in Send.
 	PostMessage(ctx context.Context, post Post) (m *Message, repeated bool, err error)
 
-	CreateUser(ctx context.Context, name, handle string) (User, error)
-	User(ctx context.Context, id string) (User, error)
-	Users(ctx context.Context) ([]User, error)
-	// DeleteUser deletes the user, who can post no more. What the user has said stays.
-	DeleteUser(ctx context.Context, id string) error
+	UserService
 
-	// Join makes conn a member of the room, which is created if need be, and hands it the history and then every
+	// Join makes conn a member of the room, which is created if it does not exist, and hands it the history and then every
 	// event, with nothing missed or repeated between them. A long history comes in parts, each of which is written before
-	// the next is read: Join takes as long as that, or until conn's Sink says that a part will not be written. It waits for its
-	// turn whatever becomes of ctx; if ctx has ended by then, nothing happens.
+	// the next is read. Join returns when the last part has been handed over, or when conn's Sink reports that a part will not
+	// be written. The end of ctx does not end the wait for the room; if ctx has ended when it is over, nothing happens.
 	Join(ctx context.Context, conn *Conn, req Join) (*Member, error)
-	// Leave ends the membership. Leaving twice is nothing. It waits until the room has let go of the member; an error says
-	// that the rooms were closed meanwhile.
+	// Leave ends the membership and waits until it has ended. Leaving again does nothing. An error means that the rooms were
+	// closed meanwhile.
 	Leave(ctx context.Context, m *Member) error
-	// Send stores post and publishes it. It returns when the post is in the room's line, which may take as long as the
-	// line is full; an error then means that done is not called. done is called once, from the room's goroutine, when
-	// the message is stored and published or has failed; it must not block. Posts of one connection keep their order.
+	// Send has post stored and published. It returns when post is in the room's queue; while the queue is full, it waits until ctx
+	// ends. If it returns an error, done is not called. Otherwise done is called once, from the room's goroutine, when the message
+	// has been stored and published, or has failed; it must not block. Posts of one connection keep their order.
 	//
-	// A post is repeated if its client has sent one with the same Ref to the room less than RefAge ago: then m is the message
-	// that was stored for that one, nothing else is stored, and From alone is told of m, after all that comes before it.
+	// A post is a repetition if its client has sent one with the same Ref to the room less than RefAge ago. Then m is the message
+	// that was stored for that one, nothing else is stored, and only From is told of m, after all that comes before it.
 	Send(ctx context.Context, post Post, done func(m *Message, repeated bool, err error)) error
 	// Typing tells the room's other members that m's client is typing.
 	Typing(ctx context.Context, m *Member) error
@@ -51,77 +49,77 @@ type Service interface {
 	Ping(ctx context.Context) error
 }
 
-// Conn is a client's connection as the rooms see it.
+// Conn is a client's connection. It does not change.
 type Conn struct {
 	ID        string // unique among all nodes
 	Transport string // "websocket" or "socket.io"
 	Sink      Sink
 }
 
-// Join is what a client asks when it joins.
+// Join is a client's request to join a room.
 type Join struct {
 	RoomID   string
 	ClientID string
-	Since    *int64 // resume after this sequence number; nil: the history
-	Epoch    string // of the room that Since is about; empty: the client does not say
+	Since    *int64 // resume after this sequence number; nil: the client has nothing
+	Epoch    string // the room's when the client got Since; empty: not known
 }
 
-// Query says which messages of a room are wanted.
+// Query asks for messages of a room.
 type Query struct {
 	Since *int64 // those after this sequence number; nil: the newest
-	Epoch string // of the room that Since is about; empty: the client does not say
-	Limit int    // how many at the most
+	Epoch string // the room's when the client got Since; empty: not known
+	Limit int    // the most messages
 }
 
 // Page is the answer to a Query.
 type Page struct {
 	Messages []*Message // oldest first
 	Epoch    string     // the room's
-	Reset    bool       // these are the newest: Since is of another epoch
-	More     bool       // there are others, up to the Limit, which follow on the last of these
+	Reset    bool       // Since is of another epoch: these are the newest messages
+	More     bool       // others follow the last of these, within the Limit
 }
 
-// Post is a message as a client sent it.
+// Post is a message from a client.
 type Post struct {
 	RoomID    string
 	ClientID  string
 	Text      string
 	IsReply   bool
 	ParentID  string
-	Ref       string // names the message among those of its client; empty: none
+	Ref       string // the client's own name for the message; empty: none
 	Transport string
 	Received  time.Time    // zero: when Send is called
 	Trace     TraceContext // to be stored with the message
-	From      *Member      // nil where no member sent it (REST)
+	From      *Member      // the sender; nil if no member sent it (REST)
 }
 
-// Sink takes what rooms say to one connection. Its methods are called by the goroutines that own the rooms and must not
-// block.
+// Sink takes what rooms send to one connection. Its methods are called by the rooms' goroutines, also by several at once, and must
+// not block.
 type Sink interface {
-	// Format is how this connection's bytes are made; it stays the same. Sinks with equal formats share bytes.
+	// Format returns the connection's wire format, always the same. Sinks with equal formats share bytes.
 	Format() Format
-	// Push queues b behind what was pushed before. False: the queue is full; the room then removes the member. If it
-	// returned true, b.Done is called once, and in a bounded time even if the peer takes nothing.
+	// Push queues b behind what was pushed before. It returns false if the queue is full; the room then removes the member. If
+	// it returns true, it calls b.Done once, within a bounded time even if the peer reads nothing.
 	Push(b *Bundle) bool
-	// Removed says that the room has removed m, a member of this connection, and why. It may be called before the Join that
-	// made m has returned.
+	// Removed is called when a room has removed m, a member of this connection. It may be called before the Join that made m
+	// has returned.
 	Removed(m *Member, why Removal)
 }
 
-// Removal says why a room removed a member that had not asked to leave.
+// Removal is why a room removed a member that had not asked to leave.
 type Removal uint8
 
-// Why members are removed.
+// Why rooms remove members.
 const (
 	RemovedSlow    Removal = iota + 1 // its queue was full
 	RemovedDeleted                    // the room was deleted
 )
 
-// Format encodes events for one wire format. Implementations are comparable, stateless and safe for concurrent use.
+// Format encodes events in one wire format. Implementations are comparable, have no state, and may be used from any goroutine.
 type Format interface {
-	// Transport is the name under which deliveries are counted.
+	// Transport returns the name under which deliveries are counted.
 	Transport() string
-	// Append appends the event as this format has it to dst. ref is not empty for the connection that sent it. A format
-	// that has no form for the event returns dst as it was.
+	// Append appends ev to dst and returns the result. ref is the event's Ref for the connection that sent it, and empty for all
+	// others. A format that does not encode events of this kind returns dst unchanged.
 	Append(dst []byte, ev *Event, ref string) []byte
 }

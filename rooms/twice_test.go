@@ -10,7 +10,7 @@ import (
 	"github.com/traceroom/traceroom/rooms/relay"
 )
 
-// post sends and waits for the outcome.
+// post sends a message and waits for the outcome.
 func (n *node) post(t *testing.T, p rooms.Post) (m *rooms.Message, repeated bool) {
 	t.Helper()
 	p.Transport = "websocket"
@@ -25,7 +25,7 @@ func (n *node) post(t *testing.T, p rooms.Post) (m *rooms.Message, repeated bool
 	return m, repeated
 }
 
-// messages are the messages that it was told live.
+// messages returns the messages that it was sent, without those of histories.
 func (r *recorder) messages() (messages []told) {
 	for _, e := range r.all() {
 		if e.Kind == "message" {
@@ -67,7 +67,7 @@ func TestAMessageThatIsSentTwiceIsSaidOnce(t *testing.T) {
 	require.Equal(t, 2, room.Messages)
 }
 
-// What is stored together and has repetitions in it: a sender is told of one after all that comes before it.
+// Messages that are stored together contain repetitions: their senders are told of them after all that comes before them.
 func TestAMessageThatIsSentTwiceAtOnceIsSaidOnce(t *testing.T) {
 	s := &faulty{Store: openStore(t), hold: make(chan struct{})}
 	n := newNode(t, s, &relay.Local{}, rooms.Limits{})
@@ -97,7 +97,7 @@ func TestAMessageThatIsSentTwiceAtOnceIsSaidOnce(t *testing.T) {
 	require.Len(t, bob.messages(), 3)
 }
 
-// A message is sent again to a node that has not heard of it.
+// A message is sent again through a node that has not been told of it.
 func TestAMessageThatIsSentTwiceToANodeThatLags(t *testing.T) {
 	store := openStore(t)
 	here := newNode(t, store, &relay.Local{}, rooms.Limits{})
@@ -115,7 +115,7 @@ func TestAMessageThatIsSentTwiceToANodeThatLags(t *testing.T) {
 	}, again.messages())
 }
 
-// Who cannot be told that its message is a repetition is too slow, as with any other message.
+// A sender whose queue is full when it is told of a repetition is removed, as with any other message.
 func TestASenderWhoseQueueIsFullIsRemoved(t *testing.T) {
 	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{})
 	ada, m := n.join(t, "lobby", "ada", -1)
@@ -131,7 +131,7 @@ func TestASenderWhoseQueueIsFullIsRemoved(t *testing.T) {
 	}, waitFor, tick)
 }
 
-// A reply is sent again when what it answers has been deleted: it is still the same reply.
+// A reply is sent again when the message that it answers has been deleted: it is still a repetition.
 func TestARepeatedReplyToWhatWasDeleted(t *testing.T) {
 	n := newNode(t, openStore(t), &relay.Local{}, rooms.Limits{})
 	_, _, err := n.CreateRoom(t.Context(), "lobby", "")

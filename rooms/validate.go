@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// CheckID returns an *Error that names field unless id is 1 to 64 of A-Z a-z 0-9 _ . -
+// CheckID returns an *Error that names field unless id is 1 to MaxIDLength of A-Z a-z 0-9 _ . -
 func CheckID(field, id string) error {
 	if id == "" {
 		return &Error{Code: CodeInvalid, Field: field, Detail: field + " is required"}
@@ -25,8 +25,8 @@ func CheckID(field, id string) error {
 	return nil
 }
 
-// CheckRef returns an *Error that names field unless ref is empty or has at most MaxRefLength characters of UTF-8, none of
-// which is a control character.
+// CheckRef returns an *Error that names field unless ref is UTF-8 of at most MaxRefLength characters, without control characters. It
+// may be empty.
 func CheckRef(field, ref string) error {
 	if utf8.ValidString(ref) && (len(ref) <= MaxRefLength || utf8.RuneCountInString(ref) <= MaxRefLength) &&
 		strings.IndexFunc(ref, unicode.IsControl) < 0 {
@@ -41,7 +41,7 @@ func invalidID(field string) error {
 		Detail: fmt.Sprintf("%s must be 1 to %d of A-Z a-z 0-9 _ . -", field, MaxIDLength)}
 }
 
-// CheckText returns an *Error that names field unless text is 1 to max characters of UTF-8, not all of them blank, and
+// CheckText returns an *Error that names field unless text is UTF-8 of 1 to limit characters, not all of them blank, and
 // without U+0000, which PostgreSQL cannot store.
 func CheckText(field, text string, limit int) error {
 	switch {

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// CatchUp has all rooms look soon for what the relay may have failed to tell: call it when the relay was away. It does not
-// wait. It may be called from any goroutine.
+// CatchUp has all rooms compared with the store at once, without waiting for that. Call it when the relay has been away: rooms may
+// have missed events. It may be called from any goroutine.
 func (h *Hub) CatchUp() {
 	select {
 	case h.look <- struct{}{}:
-	default: // it is about to
+	default: // it has been asked for already
 	}
 }
 
-// watch compares the rooms with the store now and then, until Close.
+// watch compares the rooms with the store every so often, until Close.
 func (h *Hub) watch(every time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -28,15 +28,15 @@ func (h *Hub) watch(every time.Duration) {
 		case <-tick.C:
 		case <-h.look:
 		}
-		h.compare(ctx)
+		h.compareWithStore(ctx)
 	}
 }
 
-// compare asks the store how far the rooms on this node have come, and tells those that are behind.
-func (h *Hub) compare(ctx context.Context) {
+// compareWithStore asks the store how far the rooms on this node have come, and tells those that are behind.
+func (h *Hub) compareWithStore(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, storeBudget)
 	defer cancel()
-	type at struct {
+	type place struct {
 		room *room
 		head Head
 	}
@@ -46,25 +46,22 @@ func (h *Hub) compare(ctx context.Context) {
 		active = append(active, r)
 	}
 	h.mu.RUnlock()
-	places := make([]at, 0, len(active))
+	places := make([]place, 0, len(active))
 	ids := make([]string, 0, len(active))
 	for _, r := range active {
-		r.mu.Lock()
-		head := r.head
-		r.mu.Unlock()
-		// A room whose goroutine is about to say where it is, or has nothing to say, is told what the store holds.
-		places = append(places, at{r, head})
+		// Where a room is must be known before the store is asked. A room that is not loaded is told in any case.
+		places = append(places, place{r, r.queue.at()})
 		ids = append(ids, r.id)
 	}
-	found := h.census.survey()
+	counted := h.census.survey()
 	heads, rooms, err := h.store.Heads(ctx, ids)
 	if err != nil {
-		return // the store is away; what it holds is compared when it is back
+		return // when the store is back, the next comparison finds what was missed
 	}
-	found(rooms)
+	counted(rooms)
 	for _, p := range places {
 		if head := heads[p.room.id]; head.Generation != p.head.Generation || head.LastSeq > p.head.LastSeq {
-			p.room.hint(head)
+			p.room.queue.hint(head)
 		}
 	}
 }

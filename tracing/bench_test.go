@@ -8,10 +8,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/tracing/otlp"
+	"github.com/traceroom/traceroom/tracing/span"
+	"github.com/traceroom/traceroom/tracing/tracelog"
 )
 
 // discarding is an OTLP client that keeps nothing.
@@ -25,14 +29,16 @@ func (discarding) UploadTraces(context.Context, []*tracepb.ResourceSpans) error 
 func observing(tb testing.TB) *Telemetry {
 	tb.Helper()
 	m := newMetrics()
-	export, err := newOTLPExport(tb.Context(), discarding{}, resource.Empty(), exportLimits{queue: 1 << 20, batch: 2048, bytes: maxExport, delay: time.Hour, timeout: time.Second}, m.spansDropped)
+	export, err := otlp.New(tb.Context(), discarding{}, resource.Empty(),
+		otlp.Limits{Queue: 1 << 20, Batch: 2048, Bytes: otlp.DefaultLimits.Bytes, Delay: time.Hour, Timeout: time.Second}, func(int) {})
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, export.Shutdown(context.Background())) })
 	sampler, _, err := samplerFromEnv(func(string) string { return "" })
 	require.NoError(tb, err)
-	t := &tracer{sampler: sampler, byParent: true}
-	t.observe(&traceLog{out: zapcore.AddSync(io.Discard)}, operationTimes{m}, newLive(500, m, nil, ""), export)
-	return &Telemetry{tracer: t, metrics: m}
+	return &Telemetry{metrics: m, tracer: span.NewTracer(span.Config{
+		Table: table, Sampler: sampler, ErrorType: errorType,
+		Observers: []span.Observer{tracelog.New(table, zapcore.AddSync(io.Discard), opReceive), operationTimes{m}, newLive(500, false, m, nil), export},
+	})}
 }
 
 // A Service that says at once that a message is stored, a Store that says so, and a Relay.
@@ -58,8 +64,8 @@ var (
 // its own.
 func steps(tb testing.TB) map[string]func() {
 	t := observing(tb)
-	conn := context.WithValue(context.Background(), connectionKey{}, newConnection("abcdef-17", "websocket"))
-	ctx, _ := t.tracer.start(conn, &opReceive)
+	conn := span.ContextWithConnection(context.Background(), newConnection("abcdef-17", "websocket"))
+	ctx, _ := t.tracer.Start(conn, opReceive)
 	service, store, relay, hooks := t.Service(acceptingService{}), t.Store(acceptingStore{}, "sqlite"), t.Relay(acceptingRelay{}), t.Hooks()
 	drafts := make([]rooms.Draft, 10)
 	for i := range drafts {
@@ -82,6 +88,34 @@ func BenchmarkObserved(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				step()
+			}
+		})
+	}
+}
+
+// What keeping the newest traces adds to a message's four spans: the difference between the two.
+func BenchmarkMessageSpans(b *testing.B) {
+	for _, with := range []bool{false, true} {
+		name := "without"
+		m := newMetrics()
+		config := span.Config{Table: table, Sampler: sdktrace.AlwaysSample(), Observers: []span.Observer{operationTimes{m}}}
+		if with {
+			name = "with"
+			config.Observers = append(config.Observers, newLive(500, false, m, nil))
+		}
+		t := span.NewTracer(config)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			attrs := []span.Attr{keyEvent.Of("message"), keyRecipients.Int(8), keySeq.Int(7), keyUser.Of("user"), keyCount.Int(1)}
+			for b.Loop() {
+				ctx, receive := t.Start(b.Context(), opReceive, attrs...)
+				_, stored := t.Start(ctx, opAppend, attrs...)
+				stored.End()
+				ctx, broadcast := t.Start(ctx, opBroadcast, attrs...)
+				_, deliver := t.Start(ctx, opDeliver, attrs...)
+				broadcast.End()
+				receive.End()
+				deliver.End()
 			}
 		})
 	}

@@ -6,11 +6,10 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
@@ -19,46 +18,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/tracing/span"
 )
-
-func TestTextIsCutAtAKibibyteWithAMark(t *testing.T) {
-	for _, s := range []string{"", "short", strings.Repeat("x", maxText), strings.Repeat("é", maxText/2)} {
-		require.Equal(t, s, bounded(s))
-	}
-	for _, c := range []string{"x", "é", "日", "👋", "\xff", "\x80", "a\x80\x80\x80\x80\x80"} {
-		for more := range 8 {
-			s := strings.Repeat("y", 1+more) + strings.Repeat(c, maxText)
-			got := bounded(s)
-			require.LessOrEqual(t, len(got), maxText)
-			require.Greater(t, len(got), maxText-8)
-			begin, ok := strings.CutSuffix(got, cutMark)
-			require.True(t, ok)
-			require.True(t, strings.HasPrefix(s, begin))
-			require.Equal(t, utf8.ValidString(s), utf8.ValidString(got), "and not within a character")
-		}
-	}
-	require.Zero(t, testing.AllocsPerRun(100, func() { keyRoom.text("general") }))
-}
-
-// A cut text does not keep what it was cut from in memory.
-func TestACutTextIsACopy(t *testing.T) {
-	const size = 8 << 20
-	var kept []attr
-	before := heap()
-	for range 8 {
-		kept = append(kept, keyRoom.text(strings.Repeat("x", size)))
-	}
-	require.Less(t, heap(), before+size)
-	runtime.KeepAlive(kept)
-}
-
-// heap is how much memory is in use.
-func heap() int {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc)
-}
 
 // requireBounded sees to it that nothing that s says is longer than a span may say.
 func requireBounded(t *testing.T, s sdktrace.ReadOnlySpan) {
@@ -86,10 +47,10 @@ func TestEveryTextOfASpanIsCut(t *testing.T) {
 	w := watch(t, 10)
 	starts := map[string]func() trace.Span{
 		"operation": func() trace.Span {
-			return w.tracer.startAt(t.Context(), time.Now(), &opGetRoom, keyRoom.text(long))
+			return w.tracer.StartAt(t.Context(), time.Now(), opGetRoom, keyRoom.Of(long))
 		},
 		"library": func() trace.Span {
-			_, s := boundedProvider{w.traces}.Tracer(httpScope).Start(t.Context(), long, trace.WithAttributes(attribute.String("user_agent.original", long)),
+			_, s := span.Bounded(w.traces, maxText).Tracer(httpScope).Start(t.Context(), long, trace.WithAttributes(attribute.String("user_agent.original", long)),
 				trace.WithLinks(trace.Link{Attributes: []attribute.KeyValue{attribute.String("a", long)}}))
 			return s
 		},
@@ -105,18 +66,18 @@ func TestEveryTextOfASpanIsCut(t *testing.T) {
 		s.SetStatus(codes.Error, long)
 		s.End()
 		read := s
-		if wrapped, ok := s.(boundedSpan); ok {
-			read = wrapped.Span
+		if name == "library" { // within what bounds it
+			read = reflect.ValueOf(s).FieldByName("Span").Interface().(trace.Span)
 		}
 		got := read.(sdktrace.ReadOnlySpan)
 		requireBounded(t, got)
 		require.Len(t, got.Events(), 2, name)
 		require.Contains(t, got.Attributes(), attribute.String("short", "s"), name)
 		require.Contains(t, got.Attributes(), attribute.Int("n", 5), name)
-		require.Contains(t, got.Attributes(), attribute.String("foreign", cut(long, maxText)), name)
+		require.Contains(t, got.Attributes(), attribute.String("foreign", span.Cut(long, maxText)), name)
 	}
-	failed := w.tracer.startAt(t.Context(), time.Now(), &opGetRoom)
-	failed.end(&rooms.Error{Code: rooms.CodeInvalid, Detail: long})
+	failed := w.tracer.StartAt(t.Context(), time.Now(), opGetRoom)
+	failed.Finish(&rooms.Error{Code: rooms.CodeInvalid, Detail: long})
 	requireBounded(t, failed)
 	for _, l := range w.log.all() {
 		require.Less(t, len(l), 8<<10, "a line of the trace log")
@@ -193,7 +154,7 @@ func TestTracestateIsCutOnEveryWayIn(t *testing.T) {
 		member("a", 256) + strings.Repeat(",", 600): member("a", 256),
 	} {
 		state := func(ctx context.Context) string { return trace.SpanContextFromContext(ctx).TraceState().String() }
-		require.Equal(t, want, state(Extract(t.Context(), rooms.TraceContext{Parent: parent, State: in})), "a payload")
+		require.Equal(t, want, state(span.Extract(t.Context(), parent, in)), "a payload")
 
 		w := watch(t, 10)
 		for way, r := range map[string]*http.Request{

@@ -64,23 +64,23 @@ func TestNothingTakesLessThanNoTime(t *testing.T) {
 				Transport: "websocket", Received: there, Relayed: there})
 			// This machine's clock is set while spans are open.
 			now := time.Now()
-			s := w.tracer.startAt(t.Context(), now, &opReceive)
-			child := w.tracer.startAt(trace.ContextWithSpan(t.Context(), s), jumped(now.Add(time.Millisecond), jump), &opAppend)
+			s := w.tracer.StartAt(t.Context(), now, opReceive)
+			child := w.tracer.StartAt(trace.ContextWithSpan(t.Context(), s), jumped(now.Add(time.Millisecond), jump), opAppend)
 			child.AddEvent("event", trace.WithTimestamp(now.Round(0).Add(jump)))
-			child.endAt(jumped(now.Add(3*time.Millisecond), jump), nil)
-			s.endAt(jumped(now.Add(4*time.Millisecond), jump), errors.New("no"))
+			child.FinishAt(jumped(now.Add(3*time.Millisecond), jump), nil)
+			s.FinishAt(jumped(now.Add(4*time.Millisecond), jump), errors.New("no"))
 			// Those who say when things were do so by any clock.
 			for _, at := range []time.Time{now, now.Round(0)} {
-				w.tracer.startAt(t.Context(), at, &opReceive).endAt(at.Round(0).Add(jump), nil)
+				w.tracer.StartAt(t.Context(), at, opReceive).FinishAt(at.Round(0).Add(jump), nil)
 				ctx, library := w.traces.Tracer(httpScope).Start(t.Context(), "GET /rooms", trace.WithTimestamp(at))
-				w.tracer.startAt(ctx, at.Round(0).Add(jump), &opListRooms).End()
+				w.tracer.StartAt(ctx, at.Round(0).Add(jump), opListRooms).End()
 				library.SetStatus(codes.Error, "no")
 				library.AddEvent("event", trace.WithTimestamp(at.Round(0).Add(jump)))
 				library.End(trace.WithTimestamp(at.Round(0).Add(jump)))
 			}
-			require.Equal(t, 2*time.Millisecond, child.took, "by the monotonic clock")
-			require.Equal(t, 4*time.Millisecond, s.took)
-			require.Equal(t, time.Millisecond, child.start.Round(0).Sub(s.start.Round(0)), "a trace has one clock")
+			require.Equal(t, 2*time.Millisecond, child.Duration(), "by the monotonic clock")
+			require.Equal(t, 4*time.Millisecond, s.Duration())
+			require.Equal(t, time.Millisecond, child.StartTime().Round(0).Sub(s.StartTime().Round(0)), "a trace has one clock")
 
 			checked := 0
 			for _, trace := range w.list("") {
@@ -188,9 +188,9 @@ func TestNumbersWhenTheClockJumps(t *testing.T) {
 	now := time.Now().Round(0)
 	for _, jump := range []time.Duration{0, time.Second, -time.Hour, time.Hour, 0} {
 		w.metrics.stored("http")
-		n := w.live.numbers(now.Add(jump))
+		n := w.live.Numbers(now.Add(jump))
 		require.GreaterOrEqual(t, n.Messages, 0.0)
-		require.GreaterOrEqual(t, n.Over, 0)
+		require.GreaterOrEqual(t, n.Over, time.Duration(0))
 	}
 	metrics := httptest.NewRecorder()
 	w.MetricsHandler().ServeHTTP(metrics, httptest.NewRequest("GET", "/metrics", nil))

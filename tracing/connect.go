@@ -12,95 +12,95 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/tracing/span"
 )
 
 // Connecting starts the span of a request that opens a connection of this transport. Its parent is the traceparent of
-// the request's headers or, as browsers cannot set these, of its query. The context that it returns stands for the
-// connection: every span made in it or in what Detach makes of it belongs to the connection. answered ends the span,
-// with the status that the request was answered with, and must be called once; 101 and 200 count the connection as open
-// until it is given to Disconnected.
+// the request's headers or, as browsers cannot set these, of its query. Every span that is started in the context that it
+// returns, or in what span.Detach makes of it, belongs to the connection. answered ends the span with the status of the
+// request's answer and must be called once; after 101 and 200 the connection counts as open until Disconnected is called.
 func (t *Telemetry) Connecting(r *http.Request, conn *rooms.Conn) (ctx context.Context, answered func(status int)) {
-	ctx = propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	ctx = span.Propagator{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		q := r.URL.Query()
-		ctx = Extract(ctx, rooms.TraceContext{Parent: q.Get("traceparent"), State: q.Get("tracestate")})
+		ctx = span.Extract(ctx, q.Get("traceparent"), q.Get("tracestate"))
 	}
-	op := &opConnectWS
+	op := opConnectWS
 	if conn.Transport == "socket.io" {
-		op = &opConnectSIO
+		op = opConnectSIO
 	}
 	c := newConnection(conn.ID, conn.Transport)
-	attrs := append(requestAttrs(r), keyRoute.text(strings.TrimPrefix(op.span, http.MethodGet+" ")))
+	attrs := append(requestAttrs(r), keyRoute.Of(strings.TrimPrefix(op.Name, http.MethodGet+" ")))
 	if room := r.PathValue("room_id"); room != "" {
-		attrs = append(attrs, keyRoom.text(room))
+		attrs = append(attrs, keyRoom.Of(room))
 	}
 	if client := r.PathValue("client_id"); client != "" {
-		attrs = append(attrs, keyClient.text(client))
+		attrs = append(attrs, keyClient.Of(client))
 	}
-	ctx = context.WithValue(ctx, connectionKey{}, c)
-	ctx, span := t.tracer.start(ctx, op, attrs...)
-	c.link(span.SpanContext())
+	ctx = span.ContextWithConnection(ctx, c)
+	ctx, sp := t.tracer.Start(ctx, op, attrs...)
+	c.Link(sp.SpanContext())
 	return ctx, func(status int) {
 		if status == http.StatusSwitchingProtocols || status == http.StatusOK {
 			t.metrics.connections.WithLabelValues(conn.Transport).Inc()
 		}
-		span.answered(status)
+		endRequest(sp, status)
 	}
 }
 
 // Disconnected makes the span of a connection's end, in the context that stands for the connection, and counts it as closed.
 // code is that of WebSocket's close frame, 0 for Socket.IO.
 func (t *Telemetry) Disconnected(ctx context.Context, conn *rooms.Conn, code int, reason string) {
-	attrs := []attr{keyCloseReason.text(reason)}
+	attrs := []span.Attr{keyCloseReason.Of(reason)}
 	if code != 0 {
-		attrs = append(attrs, keyCloseCode.int(code))
+		attrs = append(attrs, keyCloseCode.Int(code))
 	}
-	_, span := t.tracer.start(ctx, &opDisconnect, attrs...)
+	_, sp := t.tracer.Start(ctx, opDisconnect, attrs...)
 	t.metrics.disconnected(conn.Transport, code, reason)
 	t.metrics.connections.WithLabelValues(conn.Transport).Dec()
-	span.end(nil)
+	sp.Finish(nil)
 }
 
-// requestAttrs says of a request what the semantic conventions for HTTP servers ask for, as otelhttp does of others.
-func requestAttrs(r *http.Request) []attr {
-	attrs := make([]attr, 0, 12)
-	attrs = append(attrs, keyMethod.text(r.Method), keyPath.text(r.URL.Path), keyScheme.text("http"),
-		keyProtocol.text(strings.TrimPrefix(r.Proto, "HTTP/")))
+// requestAttrs returns the attributes that the semantic conventions ask of an HTTP request's span, as otelhttp sets them.
+func requestAttrs(r *http.Request) []span.Attr {
+	attrs := make([]span.Attr, 0, 12)
+	attrs = append(attrs, keyMethod.Of(r.Method), keyPath.Of(r.URL.Path), keyScheme.Of("http"),
+		keyProtocol.Of(strings.TrimPrefix(r.Proto, "HTTP/")))
 	if r.TLS != nil {
-		attrs[2] = keyScheme.text("https")
+		attrs[2] = keyScheme.Of("https")
 	}
 	if agent := r.UserAgent(); agent != "" {
-		attrs = append(attrs, keyAgent.text(agent))
+		attrs = append(attrs, keyAgent.Of(agent))
 	}
 	if host, port, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		attrs = append(attrs, keyAddress.text(host), keyPeer.text(host))
+		attrs = append(attrs, keyAddress.Of(host), keyPeer.Of(host))
 		if n, err := strconv.Atoi(port); err == nil {
-			attrs = append(attrs, keyPeerPort.int(n))
+			attrs = append(attrs, keyPeerPort.Int(n))
 		}
 	}
 	return attrs
 }
 
-// answered ends the span of a request that was answered with this status.
-func (s *span) answered(status int) {
-	if s == nil {
+// endRequest ends the span of a request that was answered with this status.
+func endRequest(sp *span.Span, status int) {
+	if sp == nil {
 		return
 	}
-	s.set(keyStatus.int(status))
+	sp.Set(keyStatus.Int(status))
 	if status >= http.StatusInternalServerError {
-		s.SetStatus(codes.Error, http.StatusText(status))
+		sp.SetStatus(codes.Error, http.StatusText(status))
 	}
-	s.end(nil)
+	sp.Finish(nil)
 }
 
-// Span is for what app does of its own accord, start and drain: it times f as an operation.
+// Span runs f within a span: that of the start of the program, or that of its drain.
 func (t *Telemetry) Span(ctx context.Context, drain bool, f func(context.Context) error) error {
-	op := &opStart
+	op := opStart
 	if drain {
-		op = &opDrain
+		op = opDrain
 	}
-	ctx, span := t.tracer.start(ctx, op)
+	ctx, sp := t.tracer.Start(ctx, op)
 	err := f(ctx)
-	span.end(err)
+	sp.Finish(err)
 	return err
 }

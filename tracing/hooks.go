@@ -7,14 +7,14 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/tracing/span"
 )
 
-// Hooks reports deliveries: a span for each event and node, which ends when the last member's write has returned.
+// Hooks returns hooks that make a span of each event's delivery on this node, which ends when the last member's write has returned.
 func (t *Telemetry) Hooks() rooms.Hooks {
 	return rooms.Hooks{
-		Delivering:    t.delivering,
-		MemberDropped: func(context.Context, *rooms.Member) {},
-		RelayFailed:   func(context.Context, error) { t.metrics.relayErrors.Inc() },
+		Delivering:  t.delivering,
+		RelayFailed: func(context.Context, error) { t.metrics.relayErrors.Inc() },
 		CaughtUp: func(_ string, n int) {
 			t.metrics.catchUps.Inc()
 			t.metrics.caughtUp.Add(float64(n))
@@ -24,20 +24,20 @@ func (t *Telemetry) Hooks() rooms.Hooks {
 
 func (t *Telemetry) delivering(ctx context.Context, ev *rooms.Event, recipients int) func(rooms.Delivered) {
 	if ev.Transport == "" && ev.Trace.Parent != "" {
-		// Read from the store: the message's own trace, not the trace or the connection of whoever made the room look.
-		ctx = Extract(context.Background(), ev.Trace)
+		// It was read from the store: it is part of the message's own trace, not of that in which the room looked.
+		ctx = extract(context.Background(), ev.Trace)
 	}
-	var attrs [eventAttrs + 1]attr
-	span := t.tracer.startAt(ctx, time.Now(), &opDeliver, append(appendEvent(attrs[:0], ev), keyRecipients.int(recipients))...)
+	var attrs [eventAttrs + 1]span.Attr
+	sp := t.tracer.StartAt(ctx, time.Now(), opDeliver, append(appendEvent(attrs[:0], ev), keyRecipients.Int(recipients))...)
 	return func(d rooms.Delivered) {
-		t.metrics.delivered(ev, d, span.SpanContext())
-		span.delivered(d)
+		t.metrics.delivered(ev, d, sp.SpanContext())
+		endDelivery(sp, d)
 	}
 }
 
-// delivered ends the span of a delivery with its outcome.
-func (s *span) delivered(d rooms.Delivered) {
-	if s == nil {
+// endDelivery ends the span of a delivery with its outcome.
+func endDelivery(sp *span.Span, d rooms.Delivered) {
+	if sp == nil {
 		return
 	}
 	written, dropped := 0, 0
@@ -57,37 +57,37 @@ func (s *span) delivered(d rooms.Delivered) {
 		if n.Dropped {
 			name = "dropped"
 		}
-		s.AddEvent(name, trace.WithTimestamp(n.At), trace.WithAttributes(keyConnection.name.String(n.ConnID)))
+		sp.AddEvent(name, trace.WithTimestamp(n.At), trace.WithAttributes(connectionID.String(n.ConnID)))
 	}
 	if d.Slowest == "" {
-		s.endAt(end, nil, keyWritten.int(written), keyDropped.int(dropped))
+		sp.FinishAt(end, nil, keyWritten.Int(written), keyDropped.Int(dropped))
 	} else {
-		s.endAt(end, nil, keyWritten.int(written), keyDropped.int(dropped), keySlowest.text(d.Slowest))
+		sp.FinishAt(end, nil, keyWritten.Int(written), keyDropped.Int(dropped), keySlowest.Of(d.Slowest))
 	}
 }
 
-// appendSystem appends the messaging.system of what came by this transport, unless ctx has a connection, which has it.
-func appendSystem(ctx context.Context, attrs []attr, transport string) []attr {
-	if connectionOf(ctx) != nil {
+// appendSystem appends the messaging.system of what came by this transport, unless ctx has a connection: its spans have it.
+func appendSystem(ctx context.Context, attrs []span.Attr, transport string) []span.Attr {
+	if span.ConnectionOf(ctx) != nil {
 		return attrs
 	}
-	if transport == "" { // nothing brought it: a node is no more, and with it its clients
+	if transport == "" { // no client caused it: a node is gone, and its clients with it
 		transport = "traceroom"
 	}
-	return append(attrs, keySystem.text(transport))
+	return append(attrs, keySystem.Of(transport))
 }
 
 // eventAttrs is the most attributes that appendEvent appends.
 const eventAttrs = 6
 
-// appendEvent appends the attributes that broadcast, relay and deliver have of their event.
-func appendEvent(attrs []attr, ev *rooms.Event) []attr {
-	attrs = append(attrs, keyRoom.text(ev.RoomID), keyEvent.text(ev.Kind.String()))
+// appendEvent appends the attributes of an event that broadcast, relay and deliver have.
+func appendEvent(attrs []span.Attr, ev *rooms.Event) []span.Attr {
+	attrs = append(attrs, keyRoom.Of(ev.RoomID), keyEvent.Of(ev.Kind.String()))
 	if ev.ClientID != "" {
-		attrs = append(attrs, keyClient.text(ev.ClientID))
+		attrs = append(attrs, keyClient.Of(ev.ClientID))
 	}
 	if m := ev.Message; m != nil {
-		attrs = append(attrs, keyMessage.text(m.ID), keySize.int(len(m.Text)), keySeq.int64(m.Seq))
+		attrs = append(attrs, keyMessage.Of(m.ID), keySize.Int(len(m.Text)), keySeq.Int64(m.Seq))
 	}
 	return attrs
 }

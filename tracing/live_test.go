@@ -15,12 +15,17 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/tracing/live"
+	"github.com/traceroom/traceroom/tracing/span"
+	"github.com/traceroom/traceroom/web"
+	"github.com/traceroom/traceroom/web/page"
 )
 
 const patience = 10 * time.Second
@@ -31,6 +36,8 @@ type watched struct {
 	t   *testing.T
 	url string
 	log *logBuffer
+
+	handler http.Handler
 }
 
 // logBuffer is a trace log in memory.
@@ -66,11 +73,17 @@ func watch(t *testing.T, traces int, env ...string) *watched {
 	var err error
 	w.Telemetry, err = New(t.Context(), cfg)
 	require.NoError(t, err)
-	server := httptest.NewServer(w.TracesHandler())
+	s := web.New(web.Config{
+		Traces: w.Live(), Service: silent{}, Page: page.Handler(page.Config{Refuse: web.Refuse}), Metrics: http.NotFoundHandler(), Log: zap.NewNop(), Limits: web.DefaultLimits,
+	})
+	w.handler = s.Handler()
+	server := httptest.NewServer(w.handler)
 	w.url = server.URL
 	t.Cleanup(func() {
-		w.EndViews()
+		w.Live().EndViews()
+		s.Drain(context.Background())
 		server.Close()
+		s.Close()
 		require.NoError(t, w.Shutdown(context.Background()))
 	})
 	return w
@@ -92,16 +105,16 @@ func (w *watched) get(path string, status int, into any) string {
 	return string(body)
 }
 
-func (w *watched) list(query string) []traceSummary {
+func (w *watched) list(query string) []web.TraceSummary {
 	w.t.Helper()
-	var list traceList
+	var list web.Traces
 	w.get("/traces"+query, http.StatusOK, &list)
 	return list.Traces
 }
 
-func (w *watched) one(id string) traceBody {
+func (w *watched) one(id string) web.Trace {
 	w.t.Helper()
-	var body traceBody
+	var body web.Trace
 	w.get("/traces/"+id, http.StatusOK, &body)
 	return body
 }
@@ -113,34 +126,34 @@ func (w *watched) connect(n int) context.Context {
 	r.SetPathValue("client_id", "ada")
 	ctx, answered := w.Connecting(r, &rooms.Conn{ID: fmt.Sprint("abcdef-", n), Transport: "websocket"})
 	answered(http.StatusSwitchingProtocols)
-	return Detach(ctx)
+	return span.Detach(ctx)
 }
 
 // message makes the spans of a message, and returns its trace's id.
 func (w *watched) message(ctx context.Context, room string, err error) string {
-	ctx, receive := w.tracer.start(ctx, &opReceive, keyRoom.text(room), keyClient.text("ada"),
-		keyEvent.text("message"), keySize.int(5))
-	_, stored := w.tracer.start(ctx, &opAppend, keyRoom.text(room), keyMessage.text("m"), keyBatch.int(1))
+	ctx, receive := w.tracer.Start(ctx, opReceive, keyRoom.Of(room), keyClient.Of("ada"),
+		keyEvent.Of("message"), keySize.Int(5))
+	_, stored := w.tracer.Start(ctx, opAppend, keyRoom.Of(room), keyMessage.Of("m"), keyBatch.Int(1))
 	if err == nil {
-		stored.set(keySeq.int(7))
+		stored.Set(keySeq.Int(7))
 	}
-	stored.end(err)
+	stored.Finish(err)
 	if err == nil {
-		ctx, broadcast := w.tracer.start(ctx, &opBroadcast, keyRoom.text(room), keyEvent.text("message"))
-		_, deliver := w.tracer.start(ctx, &opDeliver, keyRoom.text(room), keyRecipients.int(2))
-		broadcast.end(nil)
-		deliver.AddEvent("slow", trace.WithAttributes(keyConnection.name.String("abcdef-2")))
-		deliver.set(keyWritten.int(2), keyDropped.int(0))
-		receive.set(keyMessage.text("m"), keySeq.int(7))
-		defer deliver.end(nil)
+		ctx, broadcast := w.tracer.Start(ctx, opBroadcast, keyRoom.Of(room), keyEvent.Of("message"))
+		_, deliver := w.tracer.Start(ctx, opDeliver, keyRoom.Of(room), keyRecipients.Int(2))
+		broadcast.Finish(nil)
+		deliver.AddEvent("slow", trace.WithAttributes(keyConnection.Name().String("abcdef-2")))
+		deliver.Set(keyWritten.Int(2), keyDropped.Int(0))
+		receive.Set(keyMessage.Of("m"), keySeq.Int(7))
+		defer deliver.Finish(nil)
 	}
-	receive.end(err)
+	receive.Finish(err)
 	return receive.SpanContext().TraceID().String()
 }
 
 func TestATraceCanBeReadAsSoonAsItBegins(t *testing.T) {
 	w := watch(t, 10)
-	_, receive := w.tracer.start(w.connect(1), &opReceive, keyRoom.text("general"))
+	_, receive := w.tracer.Start(w.connect(1), opReceive, keyRoom.Of("general"))
 	list := w.list("?operation=receive")
 	require.Len(t, list, 1)
 	require.Equal(t, 1, list[0].Open)
@@ -211,10 +224,10 @@ func TestChildrenMayComeBeforeTheirParents(t *testing.T) {
 		TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled, Remote: true,
 	})
 	ctx := trace.ContextWithSpanContext(t.Context(), remote)
-	_, deliver := w.tracer.start(ctx, &opDeliver)
+	_, deliver := w.tracer.Start(ctx, opDeliver)
 	deliver.End()
 	local := trace.ContextWithSpanContext(t.Context(), remote.WithRemote(false).WithSpanID(trace.SpanID{3}))
-	_, stored := w.tracer.start(local, &opAppend)
+	_, stored := w.tracer.Start(local, opAppend)
 	stored.End()
 	body := w.one(remote.TraceID().String())
 	require.Equal(t, "remote", body.SpanList[0].ParentIs)
@@ -229,7 +242,7 @@ func TestFilters(t *testing.T) {
 	ok := w.message(one, "general", nil)
 	failed := w.message(w.connect(2), "random", errors.New("the disk is full"))
 	start := time.Now().Add(-time.Second)
-	_, slow := w.traces.Tracer(scope).Start(one, opReceive.span, trace.WithTimestamp(start), trace.WithAttributes(keyRoom.name.String("slow")))
+	_, slow := w.traces.Tracer(scope).Start(one, opReceive.Name, trace.WithTimestamp(start), trace.WithAttributes(keyRoom.Name().String("slow")))
 	slow.End()
 	slowID := slow.SpanContext().TraceID().String()
 	for query, want := range map[string][]string{
@@ -283,7 +296,7 @@ func TestMemoryIsBoundedAndWhatIsLetGoIsCounted(t *testing.T) {
 		require.Equal(t, 4, s.Spans, "whole")
 	}
 	require.Len(t, w.list("?operation=connect"), 1, "messages do not push out connections")
-	require.Equal(t, keptCounts{Traces: 11, Spans: 41, LetGoTraces: 15, LetGoSpans: 60}, w.live.counts())
+	require.Equal(t, live.Counts{Traces: 11, Spans: 41, DroppedTraces: 15, DroppedSpans: 60}, w.live.Counts())
 	w.get("/traces/"+ids[0], http.StatusNotFound, nil)
 
 	for i := range 20 {
@@ -300,22 +313,22 @@ func TestTracesThatGoOnAndOn(t *testing.T) {
 	endless := func(n byte, spans int) string {
 		parent := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{n}, SpanID: trace.SpanID{1}, TraceFlags: 1, Remote: true})
 		for i := range spans {
-			_, s := w.tracer.start(trace.ContextWithSpanContext(t.Context(), parent), &opReceive, keySeq.int(i))
+			_, s := w.tracer.Start(trace.ContextWithSpanContext(t.Context(), parent), opReceive, keySeq.Int(i))
 			s.End()
 		}
 		return parent.TraceID().String()
 	}
 	body := w.one(endless(1, 300))
 	require.Equal(t, 300, body.Spans+body.LetGo)
-	require.LessOrEqual(t, body.Spans, liveTraceSpans)
+	require.LessOrEqual(t, body.Spans, 256)
 	require.EqualValues(t, 299, body.SpanList[len(body.SpanList)-1].Attributes["traceroom.room.seq"])
 
 	for n := range byte(20) {
 		endless(n+2, 60)
 	}
-	counts := w.live.counts()
-	require.LessOrEqual(t, counts.Spans, 10*liveMeanSpans)
-	require.EqualValues(t, 300+20*60, uint64(counts.Spans)+counts.LetGoSpans)
+	counts := w.live.Counts()
+	require.LessOrEqual(t, counts.Spans, 10*8)
+	require.EqualValues(t, 300+20*60, uint64(counts.Spans)+counts.DroppedSpans)
 	require.Equal(t, 60, w.one(fmt.Sprintf("%02x", 21)+strings.Repeat("0", 30)).Spans)
 }
 
@@ -363,9 +376,9 @@ func (silent) DeleteRoom(_ context.Context, id string) error {
 func TestAnExportIsOTLPJSON(t *testing.T) {
 	w := watch(t, 10)
 	id := w.message(w.connect(1), "general", nil)
-	_, open := w.tracer.start(trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
+	_, open := w.tracer.Start(trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: must(trace.TraceIDFromHex(id)), SpanID: trace.SpanID{9}, TraceFlags: 1,
-	})), &opRelay)
+	})), opRelay)
 	defer open.End()
 	// As the specification has it: ids in hexadecimal, enums as numbers, names in lowerCamelCase, 64 bit numbers as text.
 	var out struct {
@@ -429,7 +442,7 @@ func TestWithoutAnythingRecordedTheViewSaysSo(t *testing.T) {
 		"turned off":                 watch(t, 0),
 	} {
 		w.message(w.connect(1), "general", nil)
-		var list traceList
+		var list web.Traces
 		w.get("/traces", http.StatusOK, &list)
 		require.Empty(t, list.Traces, name)
 		require.False(t, list.Recording)
@@ -498,17 +511,17 @@ func TestTheStreamTellsOfChanges(t *testing.T) {
 	ctx := w.connect(1)
 	before := w.message(ctx, "general", nil)
 	events := w.events("?operation=receive")
-	var e traceEvent
+	var e web.TraceUpdate
 	next(t, events, "traces", &e)
 	require.True(t, e.First)
 	require.True(t, e.Recording)
 	require.Len(t, e.Traces, 1)
 	require.Equal(t, before, e.Traces[0].TraceID)
-	var n numbers
+	var n web.Numbers
 	next(t, events, "numbers", &n)
 	require.Equal(t, 1, n.Connections)
 
-	_, receive := w.tracer.start(ctx, &opReceive)
+	_, receive := w.tracer.Start(ctx, opReceive)
 	next(t, events, "traces", &e)
 	require.Len(t, e.Traces, 1)
 	require.Equal(t, 1, e.Traces[0].Open)
@@ -523,16 +536,16 @@ func TestTheStreamTellsOfChanges(t *testing.T) {
 func TestTheStreamTellsOfWhatTurnsOutSlowOrFailed(t *testing.T) {
 	w := watch(t, 100)
 	failures, slow := w.events("?errors=1"), w.events("?min=20ms")
-	var e traceEvent
+	var e web.TraceUpdate
 	next(t, failures, "traces", &e)
 	next(t, slow, "traces", &e)
-	_, receive := w.tracer.start(t.Context(), &opReceive)
+	_, receive := w.tracer.Start(t.Context(), opReceive)
 	for range 2 { // Both have looked while it was open.
-		var n numbers
+		var n web.Numbers
 		next(t, failures, "numbers", &n)
 		next(t, slow, "numbers", &n)
 	}
-	receive.end(errors.New("late"))
+	receive.Finish(errors.New("late"))
 	next(t, failures, "traces", &e)
 	require.Equal(t, 1, e.Traces[0].Failed)
 	next(t, slow, "traces", &e)
@@ -543,7 +556,7 @@ func TestTheStreamTellsOfWhatTurnsOutSlowOrFailed(t *testing.T) {
 func TestTheStreamCountsWhatItLeavesOut(t *testing.T) {
 	w := watch(t, 100)
 	events := w.events("")
-	var e traceEvent
+	var e web.TraceUpdate
 	next(t, events, "traces", &e)
 	const n = 90
 	for range n {
@@ -552,7 +565,7 @@ func TestTheStreamCountsWhatItLeavesOut(t *testing.T) {
 	told, skipped := map[string]bool{}, 0
 	for len(told)+skipped < n {
 		next(t, events, "traces", &e)
-		require.LessOrEqual(t, len(e.Traces), streamMost+streamOpen)
+		require.LessOrEqual(t, len(e.Traces), 50+500)
 		skipped += e.Skipped
 		for _, s := range e.Traces {
 			told[s.TraceID] = true
@@ -563,7 +576,7 @@ func TestTheStreamCountsWhatItLeavesOut(t *testing.T) {
 
 func TestViewersHaveABound(t *testing.T) {
 	w := watch(t, 10)
-	for range liveViewers {
+	for range 32 {
 		w.events("")
 	}
 	require.Contains(t, w.get("/traces/live", http.StatusServiceUnavailable, nil), "watching")
@@ -572,7 +585,7 @@ func TestViewersHaveABound(t *testing.T) {
 func TestStreamsEndWithTheServer(t *testing.T) {
 	w := watch(t, 10)
 	events := w.events("")
-	w.EndViews()
+	w.Live().EndViews()
 	var none struct{}
 	next(t, events, "bye", &none)
 	_, ok := <-events
@@ -587,7 +600,7 @@ func TestASlowViewerHoldsUpNobody(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer close(done)
-		w.live.stream(stuck, httptest.NewRequest(http.MethodGet, "/traces/live", nil).WithContext(ctx))
+		w.handler.ServeHTTP(stuck, httptest.NewRequest(http.MethodGet, "/traces/live", nil).WithContext(ctx))
 	}()
 	<-stuck.writing
 	for range 1000 {
@@ -630,31 +643,33 @@ func TestLookingWhileSpansAreMade(t *testing.T) {
 	}
 	for range 2 {
 		all.Go(func() {
-			v := viewer{live: w.live, filter: liveFilter{room: "general", limit: 10}, open: map[trace.TraceID]struct{}{}}
-			recorder := httptest.NewRecorder()
-			v.out, v.control = recorder, http.NewResponseController(recorder)
+			v := w.live.Watch(live.Filter{Room: "general", Limit: 10})
+			defer v.Close()
 			for range 50 {
-				require.NoError(t, v.traces(time.Now(), false))
-				taken, _, _ := w.live.since(0, 5)
-				for _, one := range taken {
-					seen := seeTrace(one, time.Now())
-					seen.body(taken)
-					_, err := w.live.otlpJSON(one)
-					require.NoError(t, err)
+				v.Next(time.Now())
+				list, _ := w.live.Find(live.Filter{Limit: 5})
+				for _, one := range list {
+					var gone *live.NotFoundError
+					if _, err := w.live.Trace(one.TraceID); err != nil {
+						require.ErrorAs(t, err, &gone)
+					}
+					if _, err := w.live.Export(one.TraceID); err != nil {
+						require.ErrorAs(t, err, &gone)
+					}
 				}
 			}
 		})
 	}
 	all.Wait()
-	counts := w.live.counts()
-	require.EqualValues(t, 4*(1+200*4), uint64(counts.Spans)+counts.LetGoSpans)
+	counts := w.live.Counts()
+	require.EqualValues(t, 4*(1+200*4), uint64(counts.Spans)+counts.DroppedSpans)
 }
 
 func TestNumbersComeFromTheMetrics(t *testing.T) {
 	w := watch(t, 10)
 	w.connect(1)
 	at := time.Now()
-	n := w.live.numbers(at)
+	n := w.live.Numbers(at)
 	require.Equal(t, 1, n.Connections)
 	require.Nil(t, n.P50, "nothing was delivered")
 
@@ -667,7 +682,7 @@ func TestNumbersComeFromTheMetrics(t *testing.T) {
 	}
 	deliver(98, 300*time.Microsecond)
 	deliver(2, 30*time.Millisecond)
-	n = w.live.numbers(at.Add(time.Second))
+	n = w.live.Numbers(at.Add(time.Second))
 	require.InDelta(t, 100, n.Messages, .1)
 	require.InDelta(t, 375, *n.P50, 126, "within its bucket")
 	require.InDelta(t, 37500, *n.P99, 12501)
@@ -675,13 +690,26 @@ func TestNumbersComeFromTheMetrics(t *testing.T) {
 
 	// A minute later only what came in it counts.
 	for s := 2; s <= 70; s++ {
-		n = w.live.numbers(at.Add(time.Duration(s) * time.Second))
+		n = w.live.Numbers(at.Add(time.Duration(s) * time.Second))
 	}
 	require.Zero(t, n.Messages)
 	require.Nil(t, n.P50)
-	require.Equal(t, 60, n.Over)
-	require.LessOrEqual(t, len(w.live.rates.readings), 63)
+	require.Equal(t, 60*time.Second, n.Over)
 	deliver(1, 3*time.Millisecond)
-	n = w.live.numbers(at.Add(71 * time.Second))
+	n = w.live.Numbers(at.Add(71 * time.Second))
 	require.InDelta(t, 3750, *n.P50, 1251)
+}
+
+// A list shows of each text no more than a line has room for: a viewer may ask for a thousand traces.
+func TestListsShowTextInShort(t *testing.T) {
+	w := watch(t, 500)
+	long := strings.Repeat("\x01", maxText)
+	for range 500 {
+		s := w.tracer.StartAt(t.Context(), time.Now(), opReceive, keyRoom.Of(long), keyClient.Of(long), keyEvent.Of(long))
+		s.SetStatus(codes.Error, long)
+		s.End()
+	}
+	list := w.get("/traces?limit=1000", 200, nil)
+	require.Less(t, len(list), 500*(4*6*256+1000))
+	require.Len(t, w.list("?limit=1000"), 500)
 }

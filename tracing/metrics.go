@@ -11,14 +11,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/tracing/live"
+	"github.com/traceroom/traceroom/tracing/span"
 )
 
-// Label values that are known from the start; their series stand at zero until something happens.
+// Values of labels that are known from the start: their series are 0 until something happens.
 var (
 	transports  = []string{"websocket", "socket.io"}
 	messageVias = []string{"websocket", "socket.io", "http"}
@@ -35,7 +38,7 @@ var (
 	}
 )
 
-// otherReason stands for every code and reason that is not listed: anyone may send any.
+// otherReason stands for every code and reason that is not listed: a client may send any.
 const otherReason = "other"
 
 const (
@@ -66,9 +69,9 @@ type metrics struct {
 	storeErrors  prometheus.Counter
 
 	byTransport map[string]*transportMetrics
-	byOperation []*operationMetrics // by the operation's index
-	sql         *operationMetrics   // spans of SQL
-	other       *operationMetrics   // spans of HTTP requests and libraries
+	byOperation map[*span.Operation]*operationMetrics
+	sql         *operationMetrics // operations that are not in the table
+	other       *operationMetrics // spans of HTTP requests and libraries
 }
 
 // transportMetrics are the series of one transport, looked up once.
@@ -81,8 +84,8 @@ type transportMetrics struct {
 // operationMetrics are the series of one operation, looked up once.
 type operationMetrics struct{ ok, failed *exemplarHistogram }
 
-// exemplarHistogram gives every exemplarEvery-th second's first observation of a sampled trace as an exemplar: making
-// one costs several times what the observation does.
+// exemplarHistogram makes an exemplar of the first observation of a sampled trace in each exemplarEvery: making one costs several
+// times what the observation does.
 type exemplarHistogram struct {
 	prometheus.Observer
 	next atomic.Int64 // Unix nanoseconds from which on an exemplar is due
@@ -90,11 +93,11 @@ type exemplarHistogram struct {
 
 const exemplarEvery = time.Second / 4
 
-// observe counts what took this long, as the span of this context shows it. now is its end.
+// observe counts what took this long and ended at now, as the span of this context shows.
 func (h *exemplarHistogram) observe(seconds float64, sc trace.SpanContext, now time.Time) {
 	if sc.IsSampled() {
 		at, due := now.UnixNano(), h.next.Load()
-		// A time far ahead is from before the clock was set back.
+		// A due time far ahead was noted before the clock was set back.
 		if (at >= due || due-at > int64(exemplarEvery)) && h.next.CompareAndSwap(due, at+int64(exemplarEvery)) {
 			h.Observer.(prometheus.ExemplarObserver).ObserveWithExemplar(seconds, prometheus.Labels{
 				"trace_id": sc.TraceID().String(), "span_id": sc.SpanID().String(),
@@ -105,7 +108,7 @@ func (h *exemplarHistogram) observe(seconds float64, sc trace.SpanContext, now t
 	h.Observe(seconds)
 }
 
-// Buckets from what a message takes here when all is well, tens of microseconds, to what nobody waits for.
+// Buckets from tens of microseconds, which a message takes here when all is well, to seconds, for which nobody waits.
 var (
 	latencyBuckets = []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 	batchBuckets   = []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}
@@ -174,9 +177,9 @@ func newMetrics() *metrics {
 	for _, t := range transports {
 		m.disconnects.WithLabelValues(t, otherReason)
 	}
-	m.byOperation = make([]*operationMetrics, len(operations))
-	for _, op := range operations {
-		m.byOperation[op.index] = m.operation(op.function)
+	m.byOperation = make(map[*span.Operation]*operationMetrics)
+	for op := range table.Operations() {
+		m.byOperation[op] = m.operation(op.Function)
 	}
 	m.sql = m.operation("sql")
 	m.other = m.operation("http")
@@ -190,7 +193,7 @@ func (m *metrics) operation(name string) *operationMetrics {
 	}
 }
 
-// delivered counts the outcome of an event's delivery.
+// delivered counts the outcome of an event's delivery, of which the span has the context sc.
 func (m *metrics) delivered(ev *rooms.Event, d rooms.Delivered, sc trace.SpanContext) {
 	for _, by := range d.ByTransport {
 		if by.Refused > 0 {
@@ -217,7 +220,7 @@ func (m *metrics) stored(transport string) {
 	}
 }
 
-// disconnected counts an end.
+// disconnected counts the end of a connection.
 func (m *metrics) disconnected(transport string, code int, reason string) {
 	label := closeReasons[code]
 	if transport == "socket.io" && slices.Contains(disconnectReasons, reason) {
@@ -229,10 +232,10 @@ func (m *metrics) disconnected(transport string, code int, reason string) {
 	m.disconnects.WithLabelValues(transport, label).Inc()
 }
 
-// labelOf is a reason of Socket.IO's as a label's value.
+// labelOf returns a reason of Socket.IO's as the value of a label.
 func labelOf(reason string) string { return strings.ReplaceAll(reason, " ", "_") }
 
-// gauges registers what is read when the metrics are.
+// gauges registers the metrics whose values counts returns, whenever they are read.
 func (m *metrics) gauges(counts func() rooms.Counts) {
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "traceroom_rooms", Help: "Rooms that exist."},
@@ -242,7 +245,7 @@ func (m *metrics) gauges(counts func() rooms.Counts) {
 	)
 }
 
-// linesLost registers the count of lines that a sink of the trace log has lost.
+// linesLost registers the count of lines that a sink of the trace log has lost, which lines returns.
 func (m *metrics) linesLost(sink string, lines func() int64) {
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "traceroom_trace_lines_lost_total", Help: "Lines of the trace log that could not be written, by where to.",
@@ -250,42 +253,75 @@ func (m *metrics) linesLost(sink string, lines func() int64) {
 	}, func() float64 { return float64(lines()) }))
 }
 
-// handler serves the Prometheus text format, and OpenMetrics with exemplars to who asks for it.
+// handler serves Prometheus' text format, and OpenMetrics with exemplars to those that ask for it.
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: m.registry})
 }
 
-// operationTimes is the span processor that times operations.
+// operationTimes is the Observer that times operations.
 type operationTimes struct{ m *metrics }
 
-var _ sdktrace.SpanProcessor = operationTimes{}
+var _ observer = operationTimes{}
 
+// OnStart implements sdktrace.SpanProcessor, and does nothing.
 func (operationTimes) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
 
+// OnEnd implements sdktrace.SpanProcessor, for the spans of libraries.
 func (p operationTimes) OnEnd(s sdktrace.ReadOnlySpan) {
 	h := p.m.other.ok
 	if s.Status().Code == codes.Error {
 		h = p.m.other.failed
 	}
-	end := endOf(s)
+	end := span.EndOf(s)
 	h.observe(end.Sub(s.StartTime()).Seconds(), s.SpanContext(), end)
 }
 
-// began implements observer.
-func (operationTimes) began(context.Context, *span) {}
+// Began implements span.Observer, and does nothing.
+func (operationTimes) Began(context.Context, *span.Span) {}
 
-// ended implements observer.
-func (p operationTimes) ended(s *span) {
-	series := p.m.sql // all else is listed
-	if s.op.index != notListed {
-		series = p.m.byOperation[s.op.index]
+// Ended implements span.Observer.
+func (p operationTimes) Ended(s *span.Span) {
+	series := p.m.byOperation[s.Operation()]
+	if series == nil {
+		series = p.m.sql
 	}
 	h := series.ok
-	if s.rare != nil && s.rare.status.Code == codes.Error {
+	if s.HasMore() && s.Status().Code == codes.Error {
 		h = series.failed
 	}
-	h.observe(s.took.Seconds(), s.SpanContext(), s.start.Add(s.took))
+	took := s.Duration()
+	h.observe(took.Seconds(), s.SpanContext(), s.StartTime().Add(took))
 }
 
-func (operationTimes) Shutdown(context.Context) error   { return nil }
+// Shutdown implements sdktrace.SpanProcessor, and does nothing.
+func (operationTimes) Shutdown(context.Context) error { return nil }
+
+// ForceFlush implements sdktrace.SpanProcessor, and does nothing.
 func (operationTimes) ForceFlush(context.Context) error { return nil }
+
+// reading returns what the live traces' numbers are made from.
+func (m *metrics) reading() live.Reading {
+	r := live.Reading{Latency: make([]uint64, len(latencyBuckets)+1)}
+	for _, via := range messageVias {
+		var d dto.Metric
+		if m.byTransport[via].messages.Write(&d) == nil {
+			r.Messages += d.GetCounter().GetValue()
+		}
+	}
+	for _, t := range transports {
+		var connections, latency dto.Metric
+		if m.connections.WithLabelValues(t).Write(&connections) == nil {
+			r.Connections += int(connections.GetGauge().GetValue())
+		}
+		if m.byTransport[t].latency.Observer.(prometheus.Metric).Write(&latency) != nil {
+			continue
+		}
+		below := uint64(0)
+		for i, b := range latency.GetHistogram().GetBucket() {
+			r.Latency[i] += b.GetCumulativeCount() - below
+			below = b.GetCumulativeCount()
+		}
+		r.Latency[len(latencyBuckets)] += latency.GetHistogram().GetSampleCount() - below
+	}
+	return r
+}

@@ -11,21 +11,19 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/traceroom/traceroom/tracing/span"
 )
 
-// sqlScope is the name under which spans of SQL are made.
-const sqlScope = "github.com/jackc/pgx/v5"
-
-// sqlTracer makes a span of what is sent to PostgreSQL for somebody who is being traced: a query, or several that are
-// sent together. It says what is done to which tables (db.query.summary of OpenTelemetry's semantic conventions for
-// databases), and never with which values; the program's own housekeeping is not traced.
+// sqlTracer makes spans of what is sent to PostgreSQL as a part of a trace: a query, or several that are sent together. A span says
+// what is done to which tables (db.query.summary of OpenTelemetry's semantic conventions), and never with which values. What
+// the store does on its own account is not traced.
 //
-// What is sent is an operation like others, but for being declared when it is first seen: the program has a few dozen
-// queries, which the store knows.
+// Each query is an operation that is made when it is first sent, and not in the table: the store has a few dozen queries.
 type sqlTracer struct {
-	tracer     *tracer
-	operations sync.Map // of *operation by query
-	batches    sync.Map // of *operation by summary
+	tracer     *span.Tracer
+	operations sync.Map // of *span.Operation by query
+	batches    sync.Map // of *span.Operation by summary
 }
 
 var (
@@ -33,12 +31,10 @@ var (
 	_ pgx.BatchTracer = (*sqlTracer)(nil)
 )
 
-// SQL traces what the store sends to PostgreSQL. Call it before Store.
+// SQL returns a tracer of what the store sends to PostgreSQL. Call it before Store.
 func (t *Telemetry) SQL() pgx.QueryTracer {
 	t.sql = true
-	tracer := *t.tracer
-	tracer.scope.Name = sqlScope
-	return &sqlTracer{tracer: &tracer}
+	return &sqlTracer{tracer: t.tracer.WithScope(sqlScope)}
 }
 
 // TraceQueryStart implements pgx.QueryTracer.
@@ -62,14 +58,14 @@ func (s *sqlTracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.T
 	parts := make([]string, 0, 1+len(data.Batch.QueuedQueries))
 	parts = append(parts, "BATCH")
 	for _, q := range data.Batch.QueuedQueries {
-		parts = append(parts, s.operation(q.SQL).span)
+		parts = append(parts, s.operation(q.SQL).Name)
 	}
 	summary := strings.Join(parts, " ")
 	op, ok := s.batches.Load(summary)
 	if !ok {
 		op, _ = s.batches.LoadOrStore(summary, sqlOperation(summary))
 	}
-	return s.start(ctx, op.(*operation), keyBatch.int(len(data.Batch.QueuedQueries)))
+	return s.start(ctx, op.(*span.Operation), keyBatch.Int(len(data.Batch.QueuedQueries)))
 }
 
 // TraceBatchQuery implements pgx.BatchTracer. The batch is one round trip and one span.
@@ -80,21 +76,21 @@ func (s *sqlTracer) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, data pgx.Tra
 	s.end(ctx, data.Err)
 }
 
-// asked reports whether what is sent with ctx is to be traced: whether it is part of a trace.
+// asked reports whether what is sent with ctx is traced: whether it is part of a trace.
 func (s *sqlTracer) asked(ctx context.Context) bool {
-	return !s.tracer.off && trace.SpanContextFromContext(ctx).IsValid()
+	return !s.tracer.Off() && trace.SpanContextFromContext(ctx).IsValid()
 }
 
-// sqlKey marks the context of a span that end is to end: ctx has another's where none was started.
+// sqlKey is the key of the span that end ends. A context in which none was started has only that of what is around it.
 type sqlKey struct{}
 
-func (s *sqlTracer) start(ctx context.Context, op *operation, attrs ...attr) context.Context {
-	ctx, span := s.tracer.start(ctx, op, attrs...)
-	return context.WithValue(ctx, sqlKey{}, span)
+func (s *sqlTracer) start(ctx context.Context, op *span.Operation, attrs ...span.Attr) context.Context {
+	ctx, sp := s.tracer.Start(ctx, op, attrs...)
+	return context.WithValue(ctx, sqlKey{}, sp)
 }
 
 func (s *sqlTracer) end(ctx context.Context, err error) {
-	span, ok := ctx.Value(sqlKey{}).(*span)
+	sp, ok := ctx.Value(sqlKey{}).(*span.Span)
 	if !ok {
 		return
 	}
@@ -103,37 +99,35 @@ func (s *sqlTracer) end(ctx context.Context, err error) {
 		var answer interface{ SQLState() string }
 		if errors.As(err, &answer) {
 			kind = answer.SQLState()
-			span.set(keySQLState.text(kind))
+			sp.Set(keySQLState.Of(kind))
 		}
-		span.set(keyErrorType.text(kind))
+		sp.Set(keyErrorType.Of(kind))
 		// PostgreSQL's message may quote a value; the code says what is wrong.
-		span.SetStatus(codes.Error, kind)
+		sp.SetStatus(codes.Error, kind)
 	}
-	span.end(nil)
+	sp.Finish(nil)
 }
 
-// operation is the one that a query is.
-func (s *sqlTracer) operation(query string) *operation {
+// operation returns the operation of a query.
+func (s *sqlTracer) operation(query string) *span.Operation {
 	op, ok := s.operations.Load(query)
 	if !ok {
 		op, _ = s.operations.LoadOrStore(query, sqlOperation(summarize(query)))
 	}
-	return op.(*operation)
+	return op.(*span.Operation)
 }
 
-func sqlOperation(summary string) *operation {
+func sqlOperation(summary string) *span.Operation {
 	name, _, _ := strings.Cut(summary, " ")
-	op := &operation{span: summary, kind: trace.SpanKindClient, module: "sql", function: summary, attrs: []attribute.KeyValue{
+	return &span.Operation{Name: summary, Kind: trace.SpanKindClient, Module: "sql", Function: summary, Attrs: []attribute.KeyValue{
 		semconv.DBSystemNamePostgreSQL, semconv.DBOperationName(name), semconv.DBQuerySummary(summary),
 	}}
-	op.fill(notListed)
-	return op
 }
 
 // maxSummary is the length in bytes at which a summary ends, between two of its words.
 const maxSummary = 255
 
-// summarize says what a query does to which tables, in the order in which it says so: "UPDATE rooms INSERT messages".
+// summarize returns what a query does to which tables, in the order of the query: "UPDATE rooms INSERT messages".
 func summarize(query string) string {
 	words := strings.FieldsFunc(query, func(r rune) bool { return strings.ContainsRune(" \t\n\r(),;", r) })
 	own := make(map[string]bool) // names that the query gives to its parts

@@ -8,10 +8,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/tracing/span"
 )
 
-// tracedStore is a Store whose appends are spans, one for each message. Its other calls are within the span of the
-// service call that makes them; their failures are counted.
+// tracedStore is a Store whose appends are spans, one for each message. Other calls have no span but that of the service call that
+// makes them; their failures are counted.
 type tracedStore struct {
 	rooms.Store
 	t      *Telemetry
@@ -26,34 +27,34 @@ func (t *Telemetry) Store(next rooms.Store, system string) rooms.Store {
 }
 
 func (s *tracedStore) Append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
-	if s.t.tracer.off {
+	if s.t.tracer.Off() {
 		return s.failed(s.Store.Append(ctx, roomID, drafts))
 	}
-	spans := make([]*span, len(drafts))
+	spans := make([]*span.Span, len(drafts))
 	now := time.Now()
-	var room [3]attr
-	attrs := append(room[:0], keyRoom.text(roomID), keyDatabase.text(s.system))
-	if len(drafts) > 1 { // as the semantic conventions have it: one alone is no batch
-		attrs = append(attrs, keyBatch.int(len(drafts)))
+	var room [3]span.Attr
+	attrs := append(room[:0], keyRoom.Of(roomID), keyDatabase.Of(s.system))
+	if len(drafts) > 1 { // one alone is no batch, as the semantic conventions have it
+		attrs = append(attrs, keyBatch.Int(len(drafts)))
 	}
 	for i, d := range drafts {
-		spans[i] = s.t.tracer.startAt(d.Ctx, now, &opAppend, attrs...)
+		spans[i] = s.t.tracer.StartAt(d.Ctx, now, opAppend, attrs...)
 	}
 	if s.t.sql && len(drafts) > 0 {
-		// What is sent for all is part of one trace: that of the first.
+		// What is sent to the database for all of them is part of one trace, that of the first.
 		ctx = trace.ContextWithSpan(ctx, spans[0])
 	}
 	err := s.failed(s.Store.Append(ctx, roomID, drafts))
 	now = time.Now()
-	for i, span := range spans {
+	for i, sp := range spans {
 		m := drafts[i].Message
 		switch {
 		case err != nil:
-			span.endAt(now, err)
+			sp.FinishAt(now, err)
 		case drafts[i].Repeated:
-			span.endAt(now, nil, keyMessage.text(m.ID), keySeq.int64(m.Seq), keyRepeated.text("true"))
+			sp.FinishAt(now, nil, keyMessage.Of(m.ID), keySeq.Int64(m.Seq), keyRepeated.Of("true"))
 		default:
-			span.endAt(now, nil, keyMessage.text(m.ID), keySeq.int64(m.Seq))
+			sp.FinishAt(now, nil, keyMessage.Of(m.ID), keySeq.Int64(m.Seq))
 		}
 	}
 	return err
@@ -61,12 +62,12 @@ func (s *tracedStore) Append(ctx context.Context, roomID string, drafts []rooms.
 
 func (s *tracedStore) Ping(ctx context.Context) error { return s.failed(s.Store.Ping(ctx)) }
 
-func (s *tracedStore) After(ctx context.Context, roomID string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *tracedStore) After(ctx context.Context, roomID string, seq int64, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	list, more, err := s.Store.After(ctx, roomID, seq, most)
 	return list, more, s.failed(err)
 }
 
-func (s *tracedStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *tracedStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	list, more, err := s.Store.Newest(ctx, roomID, seq, newest, most)
 	return list, more, s.failed(err)
 }
@@ -76,7 +77,7 @@ func (s *tracedStore) Room(ctx context.Context, id string) (rooms.Room, error) {
 	return room, s.failed(err)
 }
 
-// failed counts err if the fault is the store's own.
+// failed counts err if it is the store's own fault, and returns it.
 func (s *tracedStore) failed(err error) error {
 	if err == nil {
 		return nil

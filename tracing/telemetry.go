@@ -22,26 +22,24 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/traceroom/traceroom/rooms"
-)
-
-// Names under which spans are made: ours, and otelhttp's for HTTP requests.
-const (
-	scope     = "github.com/traceroom/traceroom/tracing"
-	httpScope = otelhttp.ScopeName
+	"github.com/traceroom/traceroom/tracing/live"
+	"github.com/traceroom/traceroom/tracing/otlp"
+	"github.com/traceroom/traceroom/tracing/span"
+	"github.com/traceroom/traceroom/tracing/tracelog"
 )
 
 // Config is what Telemetry is made of.
 type Config struct {
 	ServiceName string // unless OTEL_SERVICE_NAME says otherwise
 	Version     string
-	// TraceLog takes the trace log's lines; nil: there is no trace log. Whoever made it flushes it after Shutdown.
+	// TraceLog is written the trace log's lines; nil: there is no trace log. Whoever made it flushes it after Shutdown.
 	TraceLog zapcore.WriteSyncer
 	// TraceText puts messages' text into the trace log.
 	TraceText bool
-	// LiveTraces is how many of the newest traces of messages are kept in memory to be looked at; half as many are kept
-	// of those of connections, and of all others. 0: none.
+	// LiveTraces is how many of the newest traces that began with a message are kept in memory; of those that began with a
+	// connection, and of all others, half as many each. 0: none.
 	LiveTraces int
-	// Log is the program's own log, for what goes wrong in exporting.
+	// Log is the program's own log: faults of the server, and errors of exporting.
 	Log *zap.Logger
 	// Getenv reads the OTEL_* variables that are not read by the OpenTelemetry libraries themselves.
 	Getenv func(string) string
@@ -49,20 +47,87 @@ type Config struct {
 
 // Telemetry is all that observes one server. Its methods may be called from any goroutine.
 type Telemetry struct {
-	tracer   *tracer
+	tracer   *span.Tracer
 	traces   *sdktrace.TracerProvider
 	meters   *sdkmetric.MeterProvider
 	metrics  *metrics
-	live     *live
+	live     *live.Store
 	log      *zap.Logger
 	withText bool
 	sql      bool // what the store sends is traced
 }
 
+// observer is what spans are given to: those of operations by our tracer, those of libraries by the SDK.
+type observer interface {
+	span.Observer
+	sdktrace.SpanProcessor
+}
+
 // New sets OpenTelemetry up. It changes one thing of the process: OpenTelemetry's error handler. An error names the
 // environment variable that cannot be used.
 func New(ctx context.Context, cfg Config) (*Telemetry, error) {
-	// An incomplete resource is usable; what is missing is no reason not to serve.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { cfg.Log.Warn("telemetry", zap.Error(err)) }))
+	res := newResource(ctx, cfg)
+	sampler, never, err := samplerFromEnv(cfg.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	off := never && cfg.TraceLog == nil // nothing would be made of spans but metrics
+	if !off {
+		// Sampling thins what is exported, never the log or the metrics.
+		sampler = sdktrace.AlwaysRecord(sampler)
+	}
+	t := &Telemetry{metrics: newMetrics(), log: cfg.Log, withText: cfg.TraceText && cfg.TraceLog != nil}
+
+	// What becomes of spans.
+	var observers []observer
+	if cfg.TraceLog != nil {
+		observers = append(observers, tracelog.New(table, cfg.TraceLog, opReceive))
+	}
+	observers = append(observers, operationTimes{t.metrics})
+	t.live = newLive(cfg.LiveTraces, off, t.metrics, res)
+	if t.live.Notice() == "" {
+		observers = append(observers, t.live)
+	}
+	export, err := otlp.FromEnv(ctx, cfg.Getenv, res, func(spans int) { t.metrics.spansDropped.Add(float64(spans)) })
+	if err != nil {
+		return nil, err
+	}
+
+	// Two make spans: the SDK's provider those of libraries, the tracer those of operations. The provider ends all of the above.
+	own := span.Config{
+		Table: table, Sampler: sampler, ErrorType: errorType, Resource: res, Off: off,
+		Scope: instrumentation.Scope{Name: scope, Version: cfg.Version, SchemaURL: semconv.SchemaURL},
+	}
+	libraries := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sampler)}
+	switch export := export.(type) {
+	case nil:
+	case observer:
+		observers = append(observers, export)
+	default: // one of OpenTelemetry's, such as that to the console
+		own.Processors = append(own.Processors, export)
+	}
+	for _, o := range observers {
+		own.Observers = append(own.Observers, o)
+		libraries = append(libraries, sdktrace.WithSpanProcessor(o))
+	}
+	for _, p := range own.Processors {
+		libraries = append(libraries, sdktrace.WithSpanProcessor(p))
+	}
+	t.traces = sdktrace.NewTracerProvider(libraries...)
+	own.Provider = t.traces
+	t.tracer = span.NewTracer(own)
+
+	reader, err := otelprom.New(otelprom.WithRegisterer(t.metrics.registry), otelprom.WithoutScopeInfo())
+	if err != nil {
+		return nil, err
+	}
+	t.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(res), sdkmetric.WithView(httpMetrics))
+	return t, nil
+}
+
+// newResource returns what all spans are of. If something of it cannot be found out, it is left out: that is no reason not to serve.
+func newResource(ctx context.Context, cfg Config) *resource.Resource {
 	res, err := resource.New(ctx,
 		resource.WithService(),
 		resource.WithAttributes(semconv.ServiceName(cfg.ServiceName), semconv.ServiceVersion(cfg.Version), address()),
@@ -75,63 +140,32 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	if res == nil {
 		res = resource.Empty()
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { cfg.Log.Warn("telemetry", zap.Error(err)) }))
-
-	t := &Telemetry{metrics: newMetrics(), log: cfg.Log, withText: cfg.TraceText && cfg.TraceLog != nil}
-	sampler, never, err := samplerFromEnv(cfg.Getenv)
-	if err != nil {
-		return nil, err
-	}
-	byParent := sampler.Description() == sdktrace.ParentBased(sdktrace.AlwaysSample()).Description()
-	if !never || cfg.TraceLog != nil {
-		// Sampling thins what is exported, never the log or the metrics.
-		sampler = sdktrace.AlwaysRecord(sampler)
-	}
-	var processors []sdktrace.SpanProcessor
-	if cfg.TraceLog != nil {
-		processors = append(processors, &traceLog{out: cfg.TraceLog})
-	}
-	processors = append(processors, operationTimes{t.metrics})
-	notice := ""
-	switch {
-	case cfg.LiveTraces <= 0:
-		notice = "Live traces are turned off."
-	case never && cfg.TraceLog == nil:
-		notice = "Nothing is recorded: OTEL_TRACES_SAMPLER is always_off and there is no trace log."
-	}
-	t.live = newLive(cfg.LiveTraces, t.metrics, res, notice)
-	if notice == "" {
-		processors = append(processors, t.live)
-	}
-	export, err := newExport(ctx, cfg.Getenv, res, t.metrics.spansDropped)
-	if err != nil {
-		return nil, err
-	}
-	if export != nil {
-		processors = append(processors, export)
-	}
-	// The provider is for the spans that libraries make, and ends the processors.
-	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sampler)}
-	for _, p := range processors {
-		opts = append(opts, sdktrace.WithSpanProcessor(p))
-	}
-	t.traces = sdktrace.NewTracerProvider(opts...)
-	t.tracer = &tracer{
-		provider: t.traces, sampler: sampler, byParent: byParent, resource: res, scope: instrumentation.Scope{Name: scope, Version: cfg.Version, SchemaURL: semconv.SchemaURL},
-		off: never && cfg.TraceLog == nil,
-	}
-	t.tracer.observe(processors...)
-
-	reader, err := otelprom.New(otelprom.WithRegisterer(t.metrics.registry), otelprom.WithoutScopeInfo())
-	if err != nil {
-		return nil, err
-	}
-	t.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(res), sdkmetric.WithView(httpMetrics))
-	return t, nil
+	return res
 }
 
-// httpMetrics makes of otelhttp's instruments what strangers cannot make series of: the host that a request names is no
-// label, and the sizes of bodies, of which each would have a histogram for every route, are left out.
+// newLive returns the store of the newest traces: so many that began with a message, and half as many each that began with a connection
+// and with anything else. off says that there are no spans.
+func newLive(traces int, off bool, m *metrics, res *resource.Resource) *live.Store {
+	notice := ""
+	switch {
+	case traces <= 0:
+		notice = "Live traces are turned off."
+	case off:
+		notice = "Nothing is recorded: OTEL_TRACES_SAMPLER is always_off and there is no trace log."
+	}
+	return live.New(live.Config{
+		Table:  table,
+		Groups: []live.Group{{Name: groupMessages, Traces: traces}, {Name: groupConnections, Traces: (traces + 1) / 2}, {Name: groupRequests, Traces: (traces + 1) / 2}},
+		Notice: notice, Room: keyRoom.Name(), Client: keyClient.Name(), Event: keyEvent.Name(),
+		Enter:  func(s sdktrace.ReadOnlySpan) []byte { return tracelog.Enter(table, s) },
+		Exit:   func(s sdktrace.ReadOnlySpan) []byte { return tracelog.Exit(table, s) },
+		Export: func(spans []sdktrace.ReadOnlySpan) ([]byte, error) { return otlp.JSON(res, spans, "traceroom.open") },
+		Read:   m.reading, Latencies: latencyBuckets,
+	})
+}
+
+// httpMetrics selects of otelhttp's metrics what strangers cannot make new series of: the host that a request names is not a
+// label. It leaves out the sizes of bodies, which would be two histograms for every route.
 func httpMetrics(i sdkmetric.Instrument) (sdkmetric.Stream, bool) {
 	stream := sdkmetric.Stream{Name: i.Name, Description: i.Description, Unit: i.Unit}
 	switch i.Name {
@@ -144,8 +178,8 @@ func httpMetrics(i sdkmetric.Instrument) (sdkmetric.Stream, bool) {
 	return stream, i.Scope.Name == httpScope
 }
 
-// traceExemplars is OpenTelemetry's choice of exemplars, which name their trace and nothing else: the labels that a view takes
-// from a series would otherwise be labels of its exemplars, as long as a stranger likes. Prometheus takes 128 characters.
+// traceExemplars chooses exemplars as OpenTelemetry does, but they name their trace and nothing else. The labels that a view takes
+// from a series would otherwise become labels of its exemplars, as long as a stranger likes; Prometheus takes 128 characters.
 func traceExemplars(agg sdkmetric.Aggregation) exemplar.ReservoirProvider {
 	provider := sdkmetric.DefaultExemplarReservoirProviderSelector(agg)
 	return func(attrs attribute.Set) exemplar.Reservoir { return traceReservoir{provider(attrs)} }
@@ -158,11 +192,11 @@ func (r traceReservoir) Offer(ctx context.Context, t time.Time, v exemplar.Value
 	r.Reservoir.Offer(ctx, t, v, nil)
 }
 
-// address is the resource attribute ip, this host's address. Jaeger takes spans whose resources have the same for spans of
-// one clock; without it, Jaeger takes the spans of one process for those of two hosts, and notes a warning where one ends after its parent.
+// address returns the resource attribute ip, this host's address. Jaeger takes it that spans with the same ip are of the same clock.
+// Without it, Jaeger takes the spans of one process for those of two hosts, and warns of each that ends after its parent.
 func address() attribute.KeyValue {
 	ip := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	addrs, _ := net.InterfaceAddrs() // without them it is the loopback address
+	addrs, _ := net.InterfaceAddrs() // without any, it is the loopback address
 	for _, a := range addrs {
 		prefix, err := netip.ParsePrefix(a.String())
 		if err == nil && prefix.Addr().IsGlobalUnicast() && (ip.IsLoopback() || prefix.Addr().Is4() && !ip.Is4()) {
@@ -172,15 +206,15 @@ func address() attribute.KeyValue {
 	return attribute.String("ip", ip.String())
 }
 
-// Shutdown ends all telemetry: what is recorded is exported, within ctx.
+// Shutdown ends all telemetry. It exports what has been recorded, until ctx ends.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	return errors.Join(t.traces.Shutdown(ctx), t.meters.Shutdown(ctx))
 }
 
-// Counts has the sizes that counts reports among the metrics. Call it once.
+// Counts adds the sizes that counts returns to the metrics. Call it once.
 func (t *Telemetry) Counts(counts func() rooms.Counts) { t.metrics.gauges(counts) }
 
-// TraceLinesLost has the lines of the trace log that this sink has lost among the metrics. Call it once for each sink.
+// TraceLinesLost adds how many lines of the trace log a sink has lost to the metrics. Call it once for each sink.
 func (t *Telemetry) TraceLinesLost(sink string, lines func() int64) { t.metrics.linesLost(sink, lines) }
 
 // RelayLost notes that the other nodes cannot be reached.
@@ -198,33 +232,36 @@ func (t *Telemetry) RelayFailed() { t.metrics.relayErrors.Inc() }
 // BatchStored notes that a transaction has stored n messages.
 func (t *Telemetry) BatchStored(n int) { t.metrics.batch.Observe(float64(n)) }
 
-// Refused notes that a request was refused before it was looked at, and why.
+// Refused notes that a request was refused before it was read, and why.
 func (t *Telemetry) Refused(reason string) { t.metrics.refused.WithLabelValues(reason).Inc() }
+
+// Live returns the newest traces.
+func (t *Telemetry) Live() *live.Store { return t.live }
 
 // MetricsHandler serves GET /metrics.
 func (t *Telemetry) MetricsHandler() http.Handler { return t.metrics.handler() }
 
-// HTTP wraps the handler of ordinary requests. route gives the pattern that a request will match, such as
-// "/rooms/{room_id}": it names the span from the start. Requests for which skip is true are left alone.
+// HTTP wraps the handler of ordinary requests, each of which becomes a span. route returns the pattern that a request will match,
+// such as "/rooms/{room_id}", which names the span. Requests for which skip returns true are not traced.
 func (t *Telemetry) HTTP(next http.Handler, route func(*http.Request) string, skip func(*http.Request) bool) http.Handler {
 	handler := otelhttp.NewHandler(next, "http",
-		otelhttp.WithTracerProvider(boundedProvider{t.traces}), otelhttp.WithMeterProvider(t.meters), otelhttp.WithPropagators(propagator),
+		otelhttp.WithTracerProvider(span.Bounded(t.traces, maxText)), otelhttp.WithMeterProvider(t.meters), otelhttp.WithPropagators(span.Propagator{}),
 		otelhttp.WithFilter(func(r *http.Request) bool { return !skip(r) }),
 		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string {
 			if !knownMethod(r.Method) {
-				return "HTTP" // as the semantic conventions have it
+				return "HTTP" // as the semantic conventions ask
 			}
 			return r.Method + " " + route(r)
 		}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !skip(r) {
-			r.Pattern = route(r) // from which otelhttp takes the span's http.route, at its start
+			r.Pattern = route(r) // otelhttp takes http.route from it when the span starts
 		}
 		handler.ServeHTTP(w, r)
 	})
 }
 
-// knownMethod reports whether a method is one that the semantic conventions for HTTP know: clients may make others up.
+// knownMethod reports whether the semantic conventions for HTTP know a method: a client may send any.
 func knownMethod(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,

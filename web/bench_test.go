@@ -16,6 +16,7 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/rooms/relay"
 	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/tracing/span"
 )
 
 // numbering is a Store that only gives messages their numbers.
@@ -28,7 +29,7 @@ func (*numbering) Rooms(context.Context) ([]rooms.Room, error) { return nil, nil
 func (s *numbering) Room(_ context.Context, id string) (rooms.Room, error) {
 	return rooms.Room{ID: id, LastSeq: s.last}, nil
 }
-func (*numbering) Newest(context.Context, string, int64, int, rooms.Part) ([]*rooms.Message, bool, error) {
+func (*numbering) Newest(context.Context, string, int64, int, rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	return nil, false, nil
 }
 func (s *numbering) Append(_ context.Context, _ string, drafts []rooms.Draft) error {
@@ -78,7 +79,7 @@ func observedRoom(tb testing.TB, members int) (say func()) {
 		require.NoError(tb, err)
 		answered(http.StatusSwitchingProtocols)
 	}
-	ctx = tracing.Detach(ctx) // as every frame begins
+	ctx = span.Detach(ctx) // as every frame begins
 	frame := []byte(`{"type":"message","text":"0123456789012345678901234567890123456789012345678901234567890123","ref":"17"}`)
 	sent := make(chan error, 1)
 	return func() {

@@ -95,9 +95,6 @@ func schemaName(t reflect.Type, hint string) string {
 func (s *Server) docs(api huma.API) {
 	doc := api.OpenAPI()
 	describeOthers(doc)
-	if s.cfg.Traces != nil {
-		describeTraces(doc)
-	}
 	complete(doc)
 	// Made at the first request: most servers never get one.
 	made := sync.OnceValue(func() *published { return publish(doc) })

@@ -63,8 +63,8 @@ func serveDocumented(t *testing.T, limits Limits, most int, service func(rooms.S
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, telemetry.Shutdown(context.Background())) })
 	s := New(Config{
-		Traces: telemetry.TracesHandler(), Connecting: telemetry.Connecting, Disconnected: telemetry.Disconnected,
-		Service: telemetry.Service(asked), Page: page.Handler(page.Config{}), Log: zap.NewNop(), Version: "1.2.3", Limits: limits,
+		Traces: telemetry.Live(), Connecting: telemetry.Connecting, Disconnected: telemetry.Disconnected,
+		Service: telemetry.Service(asked), Page: page.Handler(page.Config{Refuse: Refuse}), Log: zap.NewNop(), Version: "1.2.3", Limits: limits,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			_, _ = io.WriteString(w, "up 1\n")
@@ -73,7 +73,7 @@ func serveDocumented(t *testing.T, limits Limits, most int, service func(rooms.S
 	s.Ready(true)
 	server := httptest.NewServer(s.Handler())
 	t.Cleanup(func() {
-		telemetry.EndViews()
+		telemetry.Live().EndViews()
 		s.Drain(context.Background())
 		server.Close()
 		s.Close()
@@ -341,7 +341,7 @@ func TestAnswersAreThoseDocumented(t *testing.T) {
 	for _, name := range []string{"list-traces", "watch-traces"} {
 		send(d, name, "?min=soon", nil, "")
 	}
-	broken.telemetry.EndViews()
+	broken.telemetry.Live().EndViews()
 	require.Contains(t, string(send(broken, "watch-traces", "", nil, "")), "event: bye")
 	watching, leave := context.WithCancel(t.Context())
 	for range 32 {
@@ -375,7 +375,7 @@ var (
 
 func TestCommandsInDocsAreUnderstood(t *testing.T) {
 	d := serveDocumented(t, DefaultLimits, 100, nil)
-	d.telemetry.EndViews() // a stream would have no end
+	d.telemetry.Live().EndViews() // a stream would have no end
 	found := commands.FindAllStringSubmatch(d.get(t, "/docs"), -1)
 	require.Greater(t, len(found), 20)
 	for _, c := range found {

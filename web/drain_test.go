@@ -18,7 +18,7 @@ import (
 
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/rooms/relay"
-	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/tracing/span"
 )
 
 // deaf is a Store that answers nothing while it hangs, not even when its caller has gone.
@@ -46,7 +46,7 @@ func (s *deaf) Room(ctx context.Context, id string) (rooms.Room, error) {
 	return s.numbering.Room(ctx, id)
 }
 
-func (s *deaf) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *deaf) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	s.wait()
 	return s.numbering.Newest(ctx, id, seq, limit, most)
 }
@@ -160,6 +160,6 @@ func TestAConnectionThatComesTooLateEndsInATraceOfItsOwn(t *testing.T) {
 	defer conn.Close()
 	_, _, err = conn.ReadMessage()
 	require.True(t, websocket.IsCloseError(err, websocket.CloseGoingAway), err)
-	require.Empty(t, tracing.TraceID(<-ended))
+	require.Empty(t, span.TraceID(<-ended))
 	s.Close()
 }

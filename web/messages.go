@@ -11,30 +11,7 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// userBody is a user as clients see it.
-type userBody struct {
-	ID      string    `json:"id" doc:"The user's id, for user_id in messages" example:"017ccd2c-6979-72f1-9c4e-5d7a1b30aa11"`
-	Name    string    `json:"name" doc:"What people call the user" example:"Ada Lovelace"`
-	Handle  string    `json:"handle" doc:"A name that nobody else has" example:"ada"`
-	Created time.Time `json:"created_date" doc:"When the user was registered" example:"2021-10-29T17:50:12.345Z"`
-	Updated time.Time `json:"last_updated_date" doc:"When the user was last changed" example:"2021-10-29T17:50:12.345Z"`
-}
-
-func userOf(u rooms.User) userBody { return userBody{u.ID, u.Name, u.Handle, u.CreatedAt, u.UpdatedAt} }
-
-// chatroomBody is a room in the words of the message API: the same room, with the same id, as in GET /rooms.
-type chatroomBody struct {
-	ID      string    `json:"id" doc:"The room's id" example:"017cd252-c579-78b6-a1f2-0c9d3e47bb22"`
-	Name    string    `json:"name" doc:"What people call it" example:"Reading group"`
-	Created time.Time `json:"created_date" doc:"When it was created" example:"2021-10-30T17:50:12.345Z"`
-	Updated time.Time `json:"last_updated_date" doc:"When it was last changed" example:"2021-10-30T17:50:12.345Z"`
-}
-
-func chatroomOf(r rooms.Room) chatroomBody {
-	return chatroomBody{r.ID, r.Name, r.CreatedAt, r.CreatedAt}
-}
-
-// postedBody is a message in the words of the message API and of Socket.IO's new_message.
+// postedBody is a message in answers of the message API, and in Socket.IO's new_message.
 type postedBody struct {
 	ID       string    `json:"id" doc:"Names the message" example:"017cdc9f-7d79-7c3a-8d15-e60f2b94cc33"`
 	Text     string    `json:"message_text" doc:"What was said" example:"Hello!"`
@@ -55,34 +32,6 @@ func postedOf(m *rooms.Message) postedBody {
 }
 
 type (
-	idPath struct {
-		ID string `path:"id"`
-	}
-	createUser struct {
-		Body struct {
-			Name   string `json:"name" minLength:"1" maxLength:"128" doc:"What people call the user" example:"Ada Lovelace"`
-			Handle string `json:"handle" example:"ada" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9_.-]+$" patternDescription:"A-Z a-z 0-9 _ . -" doc:"A name that nobody else has"`
-		}
-	}
-	userAnswer  struct{ Body userBody }
-	usersAnswer struct {
-		Body struct {
-			Users []userBody `json:"users" nullable:"false" doc:"All users"`
-			Total int        `json:"total" doc:"How many users there are"`
-		}
-	}
-	createChatroom struct {
-		Body struct {
-			Name string `json:"name" minLength:"1" maxLength:"128" doc:"What people call the chatroom" example:"Reading group"`
-		}
-	}
-	chatroomAnswer  struct{ Body chatroomBody }
-	chatroomsAnswer struct {
-		Body struct {
-			Chatrooms []chatroomBody `json:"chatrooms" nullable:"false" doc:"All rooms"`
-			Total     int            `json:"total" doc:"How many rooms there are"`
-		}
-	}
 	postMessage struct {
 		Key  string `header:"Idempotency-Key" doc:"Names the message among those of its user: for ten minutes, the same key in the same chatroom is answered with the message that was stored first, and nothing else is stored. 1 to 64 characters" example:"7c9e6679-7425-40de-944b-e07fc1f90ae7"`
 		Body struct {
@@ -108,112 +57,9 @@ type (
 			Reset    bool         `json:"reset,omitempty" doc:"These are the newest messages, as since is of another epoch. Absent if not"`
 		}
 	}
-	// removedAnswer is what the message API answers when something has been deleted.
-	removedAnswer struct {
-		Body struct {
-			Deleted bool `json:"deleted" doc:"That it is done" example:"true"`
-		}
-	}
 )
 
-func removed() *removedAnswer {
-	out := &removedAnswer{}
-	out.Body.Deleted = true
-	return out
-}
-
-func (s *Server) users(api huma.API) {
-	tags := []string{tagUsers}
-	huma.Register(api, huma.Operation{
-		OperationID: "create-user", Method: http.MethodPost, Path: "/users", Tags: tags, Summary: "Register a user",
-		DefaultStatus: http.StatusCreated, Errors: []int{409, 422, 503},
-	}, func(ctx context.Context, in *createUser) (*userAnswer, error) {
-		u, err := s.cfg.Service.CreateUser(ctx, in.Body.Name, in.Body.Handle)
-		if err != nil {
-			return nil, problemOf(err)
-		}
-		return &userAnswer{userOf(u)}, nil
-	})
-	huma.Register(api, huma.Operation{
-		OperationID: "list-users", Method: http.MethodGet, Path: "/users", Tags: tags, Summary: "All users", Errors: []int{503},
-	}, func(ctx context.Context, _ *struct{}) (*usersAnswer, error) {
-		list, err := s.cfg.Service.Users(ctx)
-		if err != nil {
-			return nil, problemOf(err)
-		}
-		out := &usersAnswer{}
-		out.Body.Users = mapped(list, userOf)
-		out.Body.Total = len(list)
-		return out, nil
-	})
-	huma.Register(api, huma.Operation{
-		OperationID: "get-user", Method: http.MethodGet, Path: "/users/{id}", Tags: tags, Summary: "One user", Errors: []int{404, 422, 503},
-	}, func(ctx context.Context, in *idPath) (*userAnswer, error) {
-		u, err := s.cfg.Service.User(ctx, in.ID)
-		if err != nil {
-			return nil, problemOf(err)
-		}
-		return &userAnswer{userOf(u)}, nil
-	})
-	huma.Register(api, huma.Operation{
-		OperationID: "delete-user", Method: http.MethodDelete, Path: "/users/{id}", Tags: tags, Summary: "Delete a user",
-		Description:   "What the user has said stays. Messages can no longer be posted as this user; the handle is free again.",
-		DefaultStatus: http.StatusOK, Errors: []int{404, 422, 503},
-	}, func(ctx context.Context, in *idPath) (*removedAnswer, error) {
-		if err := s.cfg.Service.DeleteUser(ctx, in.ID); err != nil {
-			return nil, problemOf(err)
-		}
-		return removed(), nil
-	})
-}
-
-func (s *Server) chatrooms(api huma.API) {
-	tags := []string{tagChatrooms}
-	huma.Register(api, huma.Operation{
-		OperationID: "create-chatroom", Method: http.MethodPost, Path: "/chatrooms", Tags: tags,
-		Summary: "Create a chatroom", DefaultStatus: http.StatusCreated,
-		Errors: []int{422, 429, 503},
-	}, func(ctx context.Context, in *createChatroom) (*chatroomAnswer, error) {
-		room, _, err := s.cfg.Service.CreateRoom(ctx, "", in.Body.Name)
-		if err != nil {
-			return nil, problemOf(err)
-		}
-		return &chatroomAnswer{chatroomOf(room)}, nil
-	})
-	huma.Register(api, huma.Operation{
-		OperationID: "list-chatrooms", Method: http.MethodGet, Path: "/chatrooms", Tags: tags, Summary: "All chatrooms", Errors: []int{503},
-	}, func(ctx context.Context, _ *struct{}) (*chatroomsAnswer, error) {
-		list, err := s.cfg.Service.Rooms(ctx)
-		if err != nil {
-			return nil, problemOf(err)
-		}
-		out := &chatroomsAnswer{}
-		out.Body.Chatrooms = mapped(list, chatroomOf)
-		out.Body.Total = len(list)
-		return out, nil
-	})
-	huma.Register(api, huma.Operation{
-		OperationID: "get-chatroom", Method: http.MethodGet, Path: "/chatrooms/{id}", Tags: tags, Summary: "One chatroom", Errors: []int{404, 422, 503},
-	}, func(ctx context.Context, in *idPath) (*chatroomAnswer, error) {
-		room, err := s.cfg.Service.Room(ctx, in.ID)
-		if err != nil {
-			return nil, problemOf(err)
-		}
-		return &chatroomAnswer{chatroomOf(room)}, nil
-	})
-	huma.Register(api, huma.Operation{
-		OperationID: "delete-chatroom", Method: http.MethodDelete, Path: "/chatrooms/{id}", Tags: tags, Summary: "Delete a chatroom",
-		Description:   "The same as `DELETE /rooms/{room_id}`: its messages go with it, and its members are told `room_deleted`.",
-		DefaultStatus: http.StatusOK, Errors: []int{404, 422, 503},
-	}, func(ctx context.Context, in *idPath) (*removedAnswer, error) {
-		if err := s.cfg.Service.DeleteRoom(ctx, in.ID); err != nil {
-			return nil, problemOf(err)
-		}
-		return removed(), nil
-	})
-}
-
-// postFields maps the rooms' names of a post's fields to those in POST /messages, where they differ.
+// postFields are the names in POST /messages of the fields that package rooms calls otherwise.
 var postFields = map[string]string{"text": "message_text", "room_id": "chatroom_id", "ref": "Idempotency-Key"}
 
 func (s *Server) messages(api huma.API) {
@@ -273,13 +119,4 @@ func (s *Server) messages(api huma.API) {
 			body: func(m *rooms.Message) any { return postedOf(m) },
 		}.answer(ctx, s.cfg.Service)
 	})
-}
-
-// mapped returns f of every element. It is never nil, so that it is a list in JSON.
-func mapped[T, U any](list []T, f func(T) U) []U {
-	out := make([]U, 0, len(list))
-	for _, v := range list {
-		out = append(out, f(v))
-	}
-	return out
 }

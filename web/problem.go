@@ -74,6 +74,9 @@ func renamed(err error, names map[string]string) error {
 	return &e
 }
 
+// Refuse answers a request that cannot be served with a Problem. detail says what is wrong with it and what it takes.
+func Refuse(w http.ResponseWriter, status int, detail string) { newProblem(status, detail).write(w) }
+
 // write answers a request outside huma.
 func (p *Problem) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/problem+json")

@@ -3,14 +3,13 @@ package web
 import (
 	"context"
 	"net/http"
-	"reflect"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"go.uber.org/zap"
 
 	"github.com/traceroom/traceroom/rooms"
-	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/tracing/span"
 )
 
 type roomPath struct {
@@ -45,30 +44,6 @@ type messagesQuery struct {
 	Limit  int             `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many messages at the most"`
 }
 
-// optional is a parameter that may be absent. The way is that of huma's documentation.
-type optional[T any] struct {
-	value T
-	set   bool
-}
-
-// Schema implements huma.SchemaProvider.
-func (optional[T]) Schema(r huma.Registry) *huma.Schema {
-	return huma.SchemaFromType(r, reflect.TypeFor[T]())
-}
-
-// Receiver implements huma.ParamWrapper.
-func (o *optional[T]) Receiver() reflect.Value { return reflect.ValueOf(&o.value).Elem() }
-
-// OnParamSet implements huma.ParamReactor.
-func (o *optional[T]) OnParamSet(set bool, _ any) { o.set = set }
-
-func (o *optional[T]) pointer() *T {
-	if !o.set {
-		return nil
-	}
-	return &o.value
-}
-
 type messagesAnswer struct {
 	Body struct {
 		RoomID   string        `json:"room_id" doc:"The room" example:"general"`
@@ -78,7 +53,7 @@ type messagesAnswer struct {
 	}
 }
 
-// messageBody is a message as the WebSocket contract has it.
+// messageBody is a message in the form of the WebSocket contract.
 type messageBody struct {
 	ClientID    string `json:"client_id" doc:"Who said it" example:"user123"`
 	Text        string `json:"text" doc:"What was said" example:"Hello!"`
@@ -178,6 +153,6 @@ func (s *Server) rooms(api huma.API) {
 // logFault logs an error that is the server's own fault, with the id of its trace.
 func (s *Server) logFault(ctx context.Context, doing string, err error) {
 	if e := rooms.AsError(err); e.Code == rooms.CodeUnavailable {
-		s.cfg.Log.Error(doing, zap.Error(err), zap.String("trace_id", tracing.TraceID(ctx)))
+		s.cfg.Log.Error(doing, zap.Error(err), zap.String("trace_id", span.TraceID(ctx)))
 	}
 }

@@ -16,7 +16,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/traceroom/traceroom/rooms"
-	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/tracing/live"
+	"github.com/traceroom/traceroom/tracing/span"
 	"github.com/traceroom/traceroom/web/workers"
 )
 
@@ -42,7 +43,7 @@ type Config struct {
 	Service rooms.Service
 	Page    http.Handler // serves / and what the page needs
 	Metrics http.Handler // serves /metrics
-	Traces  http.Handler // serves /traces and what is below it; nil: there is nothing
+	Traces  *live.Store  // what /traces shows; nil: there is nothing
 	Log     *zap.Logger
 	Version string
 	Limits  Limits
@@ -101,7 +102,7 @@ func (p *places) Leave() { p.taken.Add(-1) }
 func New(cfg Config) *Server {
 	if cfg.Connecting == nil {
 		cfg.Connecting = func(r *http.Request, _ *rooms.Conn) (context.Context, func(int)) {
-			return tracing.Detach(r.Context()), func(int) {}
+			return span.Detach(r.Context()), func(int) {}
 		}
 	}
 	if cfg.Disconnected == nil {
@@ -118,11 +119,6 @@ func New(cfg Config) *Server {
 	// browsers may use the API from pages of the same origin only.
 	s.mux.HandleFunc("GET /ws/{room_id}/{client_id}", s.sockets.serve)
 	s.mux.Handle("GET /metrics", cfg.Metrics)
-	if cfg.Traces != nil {
-		s.mux.Handle("GET /traces", cfg.Traces)
-		s.mux.Handle("GET /traces/live", cfg.Traces)
-		s.mux.Handle("GET /traces/{trace_id}", cfg.Traces) // and {trace_id}.otlp.json
-	}
 	s.mux.HandleFunc("GET /", s.page)
 	s.mux.HandleFunc("/", s.nothing)
 	s.api()
@@ -176,6 +172,7 @@ func (s *Server) api() {
 	s.users(api)
 	s.chatrooms(api)
 	s.messages(api)
+	s.traces(api)
 	s.docs(api)
 }
 

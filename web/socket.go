@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/traceroom/traceroom/rooms"
-	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/tracing/span"
 	"github.com/traceroom/traceroom/web/workers"
 	"github.com/traceroom/traceroom/web/ws"
 )
@@ -80,13 +80,13 @@ func (ss *sockets) serve(w http.ResponseWriter, r *http.Request) {
 		case errors.Is(err, ws.ErrClosed):
 			// The server began to drain after the request came in.
 			answered(http.StatusSwitchingProtocols)
-			s.cfg.Disconnected(tracing.Detach(ctx), conn, closeGoingAway.Code, closeGoingAway.Reason)
+			s.cfg.Disconnected(span.Detach(ctx), conn, closeGoingAway.Code, closeGoingAway.Reason)
 		default:
 			answered(http.StatusInternalServerError) // the connection broke; nobody can be told
 		}
 		return
 	}
-	c := &socket{server: s, conn: conn, out: out, ctx: tracing.Detach(ctx), rate: newRate(s.cfg.Limits.SendRate)}
+	c := &socket{server: s, conn: conn, out: out, ctx: span.Detach(ctx), rate: newRate(s.cfg.Limits.SendRate)}
 	conn.Sink = c
 	answered(http.StatusSwitchingProtocols)
 	c.join(ctx, req)
@@ -177,7 +177,7 @@ func (c *socket) Message(op ws.Op, p []byte) error {
 func (c *socket) handle(f frame, now time.Time) error {
 	ctx := c.ctx
 	if f.TraceParent != "" {
-		ctx = tracing.Extract(ctx, rooms.TraceContext{Parent: f.TraceParent, State: f.TraceState})
+		ctx = span.Extract(ctx, f.TraceParent, f.TraceState)
 	}
 	service := c.server.cfg.Service
 	if f.Type == "typing" {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/traceroom/traceroom/rooms"
-	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/tracing/span"
 	"github.com/traceroom/traceroom/web/socketio"
 	"github.com/traceroom/traceroom/web/socketio/engineio"
 	"github.com/traceroom/traceroom/web/workers"
@@ -75,7 +75,7 @@ func (x *socketIO) connecting(r *http.Request) engineio.Opening {
 		rate: newRate(s.cfg.Limits.SendRate)}
 	c.conn.Sink = c
 	ctx, answered := s.cfg.Connecting(r, c.conn)
-	c.ctx = tracing.Detach(ctx)
+	c.ctx = span.Detach(ctx)
 	return engineio.Opening{Context: c.ctx, ConnID: c.conn.ID, Value: c, Answered: answered}
 }
 
@@ -201,7 +201,7 @@ type chatroom struct {
 func (c *session) join(ev *socketio.Event) {
 	req, trace, err := c.parse(ev)
 	if err == nil {
-		err = c.joinRoom(tracing.Extract(c.ctx, trace), req)
+		err = c.joinRoom(span.Extract(c.ctx, trace.Parent, trace.State), req)
 	}
 	if err != nil {
 		c.refuse(err)
@@ -247,7 +247,7 @@ func (c *session) leave(ev *socketio.Event) {
 	delete(c.joined, req.RoomID)
 	c.mu.Unlock()
 	if m != nil {
-		c.leaveRoom(tracing.Extract(c.ctx, trace), m)
+		c.leaveRoom(span.Extract(c.ctx, trace.Parent, trace.State), m)
 	}
 	c.answer(ev, "left", req.RoomID)
 }

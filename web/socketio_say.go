@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/traceroom/traceroom/rooms"
-	"github.com/traceroom/traceroom/tracing"
+	"github.com/traceroom/traceroom/tracing/span"
 	"github.com/traceroom/traceroom/web/socketio"
 )
 
@@ -58,7 +58,7 @@ func (c *session) say(ev *socketio.Event) {
 	socket := c.socket // done is called by another goroutine
 	if err == nil {
 		// Without From no member is told of a repetition: the acknowledgement is enough.
-		err = c.sio.server.cfg.Service.Send(tracing.Extract(c.ctx, trace), rooms.Post{
+		err = c.sio.server.cfg.Service.Send(span.Extract(c.ctx, trace.Parent, trace.State), rooms.Post{
 			RoomID: m.RoomID, ClientID: m.ClientID, Text: first(s.Text, s.MessageText), IsReply: s.IsReply, ParentID: s.ParentID,
 			Ref: s.Ref, Transport: c.conn.Transport, Received: time.Now(),
 		}, func(m *rooms.Message, _ bool, err error) {
@@ -78,7 +78,7 @@ func (c *session) say(ev *socketio.Event) {
 func (c *session) typing(ev *socketio.Event) {
 	s, m, trace, err := c.speaking(ev)
 	if err == nil {
-		err = c.sio.server.cfg.Service.Typing(tracing.Extract(c.ctx, trace), m)
+		err = c.sio.server.cfg.Service.Typing(span.Extract(c.ctx, trace.Parent, trace.State), m)
 	}
 	if err != nil {
 		unsaid(c.socket, ev, s.Ref, err)

@@ -13,12 +13,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Patience is how long a test waits for something that is sure to come. It is no measure of speed: machines that run tests
-// are busy.
+// Patience is how long a test waits for something that must happen. It is long because machines that run tests are busy; it is
+// no measure of speed.
 const Patience = 30 * time.Second
 
-// Main runs the tests of a package, fails them if a goroutine is left behind or the shared program did not end well, and
-// removes what was built. TestMain calls it; it does not return.
+// Main runs the tests of a package, fails them if they leak a goroutine or if the shared program fails when it is stopped, and
+// removes what was built. It is called by TestMain and does not return.
 func Main(m *testing.M) {
 	code := m.Run()
 	if p := shared.program; p != nil {
@@ -28,7 +28,7 @@ func Main(m *testing.M) {
 		}
 		_ = os.RemoveAll(p.Dir)
 	}
-	// lumberjack does not end the goroutine that removes old files.
+	// lumberjack never ends its goroutine that removes old files.
 	if err := goleak.Find(goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun")); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -39,7 +39,7 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// built is the program, made when a test first asks for it.
+// built is the program, built when a test first needs it.
 var built struct {
 	once sync.Once
 	dir  string

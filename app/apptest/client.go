@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Frame is what the server says over WebSocket.
+// Frame is any frame of the server over WebSocket. Fields that a frame does not have are zero.
 type Frame struct {
 	Type         string  `json:"type"`
 	ClientID     string  `json:"client_id"`
@@ -37,7 +37,7 @@ type Frame struct {
 	Code         string  `json:"code"`
 	Detail       string  `json:"detail"`
 
-	Raw string `json:"-"` // the frame as it came
+	Raw string `json:"-"` // the frame as it was received
 }
 
 // Dial is how a client connects. Room and Client are required.
@@ -45,10 +45,10 @@ type Dial struct {
 	Room, Client string
 	Query        url.Values
 	Header       http.Header
-	ReadBuffer   int // of the socket, in bytes; the system's default if 0
+	ReadBuffer   int // size of the socket's read buffer in bytes; the system's default if 0
 }
 
-// Socket opens a WebSocket connection and leaves all else to the caller, who must close it. Any goroutine may call it.
+// Socket opens a WebSocket connection, which the caller must close. It may be called from any goroutine.
 func (p *Program) Socket(d Dial) (*websocket.Conn, *http.Response, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -65,26 +65,26 @@ func (p *Program) Socket(d Dial) (*websocket.Conn, *http.Response, error) {
 	}
 	conn, res, err := dialer.DialContext(ctx, u, d.Header)
 	if res != nil {
-		_ = res.Body.Close() // no more than its first bytes are there, as the dialer has read them
+		_ = res.Body.Close() // the dialer has read the first bytes; the rest is not available
 	}
 	return conn, res, err
 }
 
-// Client is a WebSocket client that reads all the time and keeps what it reads. Its methods may be called from any
-// goroutine, those with a *testing.T from that of the test alone.
+// Client is a WebSocket client that reads all the time and keeps all frames. Its methods may be called from any goroutine, those
+// with a testing.TB only from the test's.
 //
-// mu guards the fields below it; changed is closed and replaced when they change.
+// mu guards the fields below it. changed is closed and replaced when they change.
 type Client struct {
 	Dial
 	conn    *websocket.Conn
 	writing sync.Mutex
-	joined  chan struct{} // gets an element for each answer to a knock
+	joined  chan struct{} // receives an element for each answer to a knock
 	ended   chan struct{} // closed when reading has ended
 
 	mu      sync.Mutex
 	frames  []Frame
 	epoch   string
-	next    int // of the frames that Next returns
+	next    int // index of the frame that Next returns next
 	err     error
 	changed chan struct{}
 }
@@ -106,13 +106,13 @@ func (p *Program) Join(t testing.TB, room, client string) *Client {
 	return p.Connect(t, Dial{Room: room, Client: client})
 }
 
-// Resume is Join with the sequence number of the last message that was seen.
+// Resume is Join with since, the sequence number of the last message that the client has.
 func (p *Program) Resume(t testing.TB, room, client string, since int64) *Client {
 	t.Helper()
 	return p.Connect(t, Dial{Room: room, Client: client, Query: url.Values{"since": {fmt.Sprint(since)}}})
 }
 
-// Connect connects a client, waits until it has joined or been closed, and closes it at the end of the test.
+// Connect connects a client, waits until it has joined its room or was closed, and closes it at the end of the test.
 func (p *Program) Connect(t testing.TB, d Dial) *Client {
 	t.Helper()
 	c, err := p.Open(d)
@@ -122,7 +122,8 @@ func (p *Program) Connect(t testing.TB, d Dial) *Client {
 	return c
 }
 
-// knock is a mistake that the server answers once it has joined the client to the room. The answer is not among Frames.
+// knock is the type and ref of an invalid frame. The server answers it with an error after the client has joined the room. The
+// answer is not kept.
 const knock = "knock"
 
 // Joined waits until the client has joined the room or the server has closed it.
@@ -132,7 +133,7 @@ func (c *Client) Joined() error {
 	case <-c.joined:
 	case <-c.ended:
 	case <-time.After(Patience):
-		return fmt.Errorf("%s does not get into %s", c.Client, c.Room)
+		return fmt.Errorf("%s has not joined %s in time", c.Client, c.Room)
 	}
 	return nil
 }
@@ -144,7 +145,7 @@ func (c *Client) read() {
 		f := Frame{Raw: string(p)}
 		if err == nil {
 			if err = json.Unmarshal(p, &f); err != nil {
-				err = fmt.Errorf("no JSON: %w: %s", err, p)
+				err = fmt.Errorf("not JSON: %w: %s", err, p)
 			}
 		}
 		if f.Type == "error" && f.Ref == knock {
@@ -156,7 +157,7 @@ func (c *Client) read() {
 			c.epoch = f.Epoch
 		}
 		if f.Type == "history" && len(f.Messages) == 0 && !f.Reset {
-			// It says nothing but the epoch.
+			// It has only the epoch.
 		} else if err == nil {
 			c.frames = append(c.frames, f)
 		} else {
@@ -171,7 +172,7 @@ func (c *Client) read() {
 	}
 }
 
-// Write sends v as JSON, or as it is if it is a string.
+// Write sends v as JSON, or unchanged if it is a string.
 func (c *Client) Write(v any) error {
 	p, ok := v.(string)
 	if !ok {
@@ -184,7 +185,7 @@ func (c *Client) Write(v any) error {
 	return c.WriteFrame(websocket.TextMessage, []byte(p))
 }
 
-// WriteFrame sends a frame of this type.
+// WriteFrame sends a frame of the given type.
 func (c *Client) WriteFrame(kind int, p []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -209,27 +210,27 @@ func (c *Client) Say(t testing.TB, text string) {
 	c.Send(t, Message{Type: "message", Text: text})
 }
 
-// Send sends v as Write does.
+// Send is Write; an error fails the test.
 func (c *Client) Send(t testing.TB, v any) {
 	t.Helper()
 	require.NoError(t, c.Write(v))
 }
 
-// Frames returns what has come.
+// Frames returns all frames so far.
 func (c *Client) Frames() []Frame {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.frames[:len(c.frames):len(c.frames)]
 }
 
-// Err is why reading ended; nil while it goes on.
+// Err returns why reading ended, or nil while the client reads.
 func (c *Client) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// Wait waits until cond is true of what has come, or fails when the connection has ended or Patience is over.
+// Wait waits until cond is true of all frames so far. It fails when the connection has ended or Patience is over.
 func (c *Client) Wait(cond func(frames []Frame) bool) error {
 	deadline := time.NewTimer(Patience)
 	defer deadline.Stop()
@@ -246,12 +247,12 @@ func (c *Client) Wait(cond func(frames []Frame) bool) error {
 		select {
 		case <-changed:
 		case <-deadline.C:
-			return fmt.Errorf("%s in %s waits in vain, after %d frames", c.Client, c.Room, len(frames))
+			return fmt.Errorf("%s in %s has waited in vain, after %d frames", c.Client, c.Room, len(frames))
 		}
 	}
 }
 
-// Next returns the frames one after the other.
+// Next waits for the next frame and returns it.
 func (c *Client) Next(t testing.TB) Frame {
 	t.Helper()
 	require.NoError(t, c.Wait(func(frames []Frame) bool { return len(frames) > c.next }))
@@ -260,7 +261,7 @@ func (c *Client) Next(t testing.TB) Frame {
 	return f
 }
 
-// Until returns the first frame from Next on for which want is true, and those before it. Next goes on behind it.
+// Until calls Next until want is true of a frame. It returns that frame and those before it.
 func (c *Client) Until(t testing.TB, want func(Frame) bool) (before []Frame, found Frame) {
 	t.Helper()
 	for {
@@ -272,19 +273,19 @@ func (c *Client) Until(t testing.TB, want func(Frame) bool) (before []Frame, fou
 	}
 }
 
-// UntilText is Until for a message with this text.
+// UntilText is Until for a message with the given text.
 func (c *Client) UntilText(t testing.TB, text string) (before []Frame, found Frame) {
 	t.Helper()
 	return c.Until(t, func(f Frame) bool { return f.Type == "message" && f.Text == text })
 }
 
-// UntilType is Until for a frame of this type.
+// UntilType is Until for a frame of the given type.
 func (c *Client) UntilType(t testing.TB, kind string) (before []Frame, found Frame) {
 	t.Helper()
 	return c.Until(t, func(f Frame) bool { return f.Type == kind })
 }
 
-// Closed waits for the end of the connection and returns the close code that came; 1006 if none did.
+// Closed waits until the connection has ended and returns the close code that the server sent, or 1006 if it sent none.
 func (c *Client) Closed(t testing.TB) (code int, reason string) {
 	t.Helper()
 	select {
@@ -299,10 +300,10 @@ func (c *Client) Closed(t testing.TB) (code int, reason string) {
 	return websocket.CloseAbnormalClosure, c.Err().Error()
 }
 
-// NetConn is the connection below the protocol.
+// NetConn returns the TCP connection.
 func (c *Client) NetConn() net.Conn { return c.conn.NetConn() }
 
-// Leave closes the connection as the protocol has it and waits until the server has closed it too.
+// Leave closes the connection with a close frame and waits until the server has closed it too.
 func (c *Client) Leave(t testing.TB) {
 	t.Helper()
 	require.NoError(t, c.WriteFrame(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")))
@@ -314,23 +315,23 @@ func (c *Client) Leave(t testing.TB) {
 	c.Drop()
 }
 
-// Drop cuts the connection off.
+// Drop closes the TCP connection without a close frame.
 func (c *Client) Drop() {
 	_ = c.conn.Close()
 	<-c.ended
 }
 
-// Epoch is the epoch of the room, by the newest history.
+// Epoch returns the epoch in the newest history.
 func (c *Client) Epoch() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.epoch
 }
 
-// Messages returns the messages that have come, those of histories included, in the order in which they came.
+// Messages returns all messages so far, including those of histories, in the order of their arrival.
 func (c *Client) Messages() []Frame { return Messages(c.Frames()) }
 
-// Messages returns the messages among frames, those of histories included.
+// Messages returns the messages among frames, including those of histories.
 func Messages(frames []Frame) []Frame {
 	var found []Frame
 	for _, f := range frames {

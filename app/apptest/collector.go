@@ -18,12 +18,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Span is a span as it came over the wire.
+// Span is a span as it was exported.
 type Span struct {
 	Name        string
 	Kind        tracepb.Span_SpanKind
 	TraceID, ID string // in hexadecimal
-	ParentID    string // empty: none
+	ParentID    string // empty if it has none
 	Links       []Link
 	Attrs       map[string]any // string, int64, bool, float64
 	Events      []Event
@@ -41,13 +41,13 @@ type Scope struct{ Name, Version, SchemaURL string }
 // Link is what a span is linked to.
 type Link struct{ TraceID, SpanID string }
 
-// Event is what happened during a span.
+// Event is an event of a span.
 type Event struct {
 	Name  string
 	Attrs map[string]any
 }
 
-// Collector receives spans by OTLP over HTTP, as a collector does. Its methods may be called from any goroutine.
+// Collector receives spans by OTLP over HTTP and keeps them. Its methods may be called from any goroutine.
 type Collector struct {
 	URL string
 
@@ -57,7 +57,7 @@ type Collector struct {
 	changed  chan struct{}
 }
 
-// NewCollector starts a receiver that lives until the end of the test.
+// NewCollector starts a Collector that runs until the end of the test.
 func NewCollector(t testing.TB) *Collector {
 	c := &Collector{changed: make(chan struct{})}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -73,7 +73,7 @@ func NewCollector(t testing.TB) *Collector {
 	return c
 }
 
-// Env is what has a program export to the collector, soon.
+// Env returns environment variables with which a program exports to the collector after at most 50 ms.
 func (c *Collector) Env() []string {
 	return []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + c.URL, "OTEL_BSP_SCHEDULE_DELAY=50"}
 }
@@ -154,21 +154,21 @@ func attributes(list []*commonpb.KeyValue) map[string]any {
 	return m
 }
 
-// Spans returns what has come.
+// Spans returns all spans so far.
 func (c *Collector) Spans() []Span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.spans[:len(c.spans):len(c.spans)]
 }
 
-// Requests is how many requests have come, whatever they brought.
+// Requests returns how many requests were received, valid or not.
 func (c *Collector) Requests() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.requests
 }
 
-// Wait waits for a span for which want is true, and returns the first that came.
+// Wait waits for a span of which want is true, and returns the first. what describes it in the failure message.
 func (c *Collector) Wait(t testing.TB, what string, want func(Span) bool) Span {
 	t.Helper()
 	deadline := time.NewTimer(Patience)

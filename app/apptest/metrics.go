@@ -9,8 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Metrics reads the program's metrics: values by series, written as `name{label="value"}`, labels in the order of the
-// alphabet.
+// Metrics reads the program's metrics: the values by series, such as `name{label="value"}`, with labels in alphabetical order.
 func (p *Program) Metrics(t testing.TB) map[string]float64 {
 	t.Helper()
 	res := p.Get(t, "/metrics")

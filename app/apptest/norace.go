@@ -2,5 +2,5 @@
 
 package apptest
 
-// buildFlags has the program built as the tests are.
+// buildFlags is empty: the tests run without the race detector, and so does the program.
 var buildFlags []string

@@ -21,34 +21,34 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Options are how a program is started. The zero value is a server on a free port of the loopback interface with an empty
-// SQLite file, a trace log in a file, and no limit to how fast clients may send.
+// Options say how a program is started. The zero value is a server on a free port of the loopback interface with an empty
+// SQLite file, a trace log in a file, and no limit on how fast clients may send.
 type Options struct {
-	Dir  string   // where database and trace log are; a folder of the test's own if empty
-	Args []string // flags, behind which those above give way
-	Env  []string // NAME=value, besides the few variables that every program needs
-	// Stdout is the program's standard output, instead of what Program.Stdout returns.
+	Dir  string   // of the database and the trace log; a temporary directory if empty
+	Args []string // flags; they win over Env and the defaults above
+	Env  []string // further environment variables, NAME=value
+	// Stdout, if not nil, is the program's standard output; Program.Stdout then returns nothing.
 	Stdout *os.File
 }
 
-// Program is a running program. Its methods are for the goroutine of the test, unless they say otherwise.
+// Program is a running program. Its methods must be called from the test's goroutine unless they say otherwise.
 type Program struct {
 	Dir  string
 	Addr string // HOST:PORT
-	URL  string // of its HTTP server, without a slash at the end
+	URL  string // of its HTTP server, without a trailing slash
 
 	opts   Options
 	cmd    *exec.Cmd
-	exited chan struct{} // closed when the process has ended and its output was read
-	err    error         // of waiting for the process; to be read after exited
+	exited chan struct{} // closed when the process has ended and all its output was read
+	err    error         // of waiting for the process; may be read after exited is closed
 
-	mu     sync.Mutex // guards what follows; written by the goroutines that read the output
+	mu     sync.Mutex // guards the fields below, which the goroutines that read the output write
 	stdout bytes.Buffer
 	stderr bytes.Buffer
 }
 
-// Start starts the program and waits until it is ready. It is stopped at the end of the test, if it still runs, and must
-// then end without an error.
+// Start starts the program and waits until it is ready. At the end of the test it is stopped if it still runs, and must end
+// without an error.
 func Start(t testing.TB, opts Options) *Program {
 	t.Helper()
 	if opts.Dir == "" {
@@ -61,20 +61,20 @@ func Start(t testing.TB, opts Options) *Program {
 			p.Stop(t)
 		}
 		if t.Failed() {
-			t.Logf("what the program said:\n%s", tail(p.Stderr(), 8000))
+			t.Logf("standard error of the program:\n%s", tail(p.Stderr(), 8000))
 		}
 	})
 	return p
 }
 
-// shared is the program of the tests that do without one of their own.
+// shared is the program that Shared returns.
 var shared struct {
 	once    sync.Once
 	program *Program
 }
 
-// Shared returns a program that runs with the default options for as long as the tests of the package do. Tests that use
-// it keep to rooms of their own and expect nothing of the metrics and the trace log.
+// Shared returns a program with the default options that all tests of the package may use. Each test must use rooms of its
+// own, and must expect nothing of the metrics and the trace log.
 func Shared(t testing.TB) *Program {
 	t.Helper()
 	shared.once.Do(func() {
@@ -90,7 +90,7 @@ func Shared(t testing.TB) *Program {
 	return shared.program
 }
 
-// end asks the program to end and waits until it has.
+// end sends SIGTERM to the program and waits until it has ended.
 func (p *Program) end() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
@@ -108,14 +108,14 @@ func (p *Program) end() error {
 	return p.err
 }
 
-// Restart starts a program that has ended again, with the same database, trace log and port.
+// Restart starts an ended program again, with the same database, trace log and port.
 func (p *Program) Restart(t testing.TB) {
 	t.Helper()
 	require.False(t, p.Running(), "the program still runs")
 	p.start(t, p.Addr)
 }
 
-// command is the program with its arguments and environment.
+// command returns the command that runs the program with opts.
 func command(t testing.TB, opts Options, addr string) *exec.Cmd {
 	cmd := exec.Command(Binary(t), opts.Args...)
 	cmd.Dir = opts.Dir
@@ -179,7 +179,7 @@ func (p *Program) start(t testing.TB, addr string) {
 	})
 }
 
-// collect reads r to its end into buf, line by line.
+// collect reads r to its end into buf and calls each with every line.
 func (p *Program) collect(r io.Reader, buf *bytes.Buffer, each func(line []byte)) {
 	lines := bufio.NewReader(r)
 	for {
@@ -194,7 +194,7 @@ func (p *Program) collect(r io.Reader, buf *bytes.Buffer, each func(line []byte)
 	}
 }
 
-// Running reports whether the process runs.
+// Running reports whether the process runs. It may be called from any goroutine.
 func (p *Program) Running() bool {
 	select {
 	case <-p.exited:
@@ -204,7 +204,7 @@ func (p *Program) Running() bool {
 	}
 }
 
-// Stop asks the program to end, as operators do, and returns how long it took. It must end by itself and without an error.
+// Stop sends SIGTERM to the program, which must then end with status 0, and returns how long that took.
 func (p *Program) Stop(t testing.TB) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -214,7 +214,7 @@ func (p *Program) Stop(t testing.TB) time.Duration {
 	return time.Since(began)
 }
 
-// Kill ends the process without giving it a say.
+// Kill kills the process (SIGKILL) and waits for its end.
 func (p *Program) Kill(t testing.TB) {
 	t.Helper()
 	require.NoError(t, p.cmd.Process.Kill())
@@ -227,8 +227,8 @@ func (p *Program) Signal(t testing.TB, sig os.Signal) {
 	require.NoError(t, p.cmd.Process.Signal(sig))
 }
 
-// Wait waits for the process to end and returns its exit status, -1 if a signal ended it. A race that the detector found
-// fails the test.
+// Wait waits until the process has ended and returns its exit status, -1 if a signal ended it. It fails the test if the race
+// detector has reported a race.
 func (p *Program) Wait(t testing.TB) int {
 	t.Helper()
 	select {
@@ -246,27 +246,27 @@ func (p *Program) Wait(t testing.TB) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Stdout returns what the program, with all its restarts, has written to standard output. Any goroutine may call it.
+// Stdout returns the standard output so far, including that of earlier runs. It may be called from any goroutine.
 func (p *Program) Stdout() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stdout.String()
 }
 
-// Stderr returns what the program, with all its restarts, has written to standard error. Any goroutine may call it.
+// Stderr returns the standard error so far, including that of earlier runs. It may be called from any goroutine.
 func (p *Program) Stderr() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stderr.String()
 }
 
-// Outcome is what became of a program that was to end by itself.
+// Outcome is the result of Run.
 type Outcome struct {
 	Code           int
 	Stdout, Stderr string
 }
 
-// Run runs the program until it ends by itself.
+// Run runs the program, which must end by itself within Patience.
 func Run(t testing.TB, opts Options) Outcome {
 	t.Helper()
 	if opts.Dir == "" {
@@ -286,23 +286,23 @@ func Run(t testing.TB, opts Options) Outcome {
 	return Outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// Response is an HTTP response, read to its end.
+// Response is an HTTP response with its whole body.
 type Response struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// JSON decodes the body.
+// JSON decodes the body into v.
 func (r *Response) JSON(t testing.TB, v any) {
 	t.Helper()
 	require.NoErrorf(t, json.Unmarshal([]byte(r.Body), v), "%s", r.Body)
 }
 
-// httpClient keeps no connection open, so that a test leaves nothing behind.
+// httpClient keeps no connection open, so that tests leak none.
 var httpClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
-// Do sends a request and reads the answer. Headers are NAME, value, NAME, value and so on. Any goroutine may call it.
+// Do sends a request and reads the whole response. headers are alternately names and values. It may be called from any goroutine.
 func Do(method, url string, body []byte, headers ...string) (*Response, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -322,7 +322,7 @@ func Do(method, url string, body []byte, headers ...string) (*Response, error) {
 	return &Response{res.StatusCode, res.Header, string(answer)}, err
 }
 
-// Do sends a request to the program.
+// Do sends a request to the program; an error fails the test.
 func (p *Program) Do(t testing.TB, method, path string, body []byte, headers ...string) *Response {
 	t.Helper()
 	res, err := Do(method, p.URL+path, body, headers...)
@@ -336,7 +336,7 @@ func (p *Program) Get(t testing.TB, path string, headers ...string) *Response {
 	return p.Do(t, http.MethodGet, path, nil, headers...)
 }
 
-// PostJSON is Do with POST and a body of JSON.
+// PostJSON is Do with POST and v as JSON in the body.
 func (p *Program) PostJSON(t testing.TB, path string, v any) *Response {
 	t.Helper()
 	body, err := json.Marshal(v)
@@ -344,7 +344,7 @@ func (p *Program) PostJSON(t testing.TB, path string, v any) *Response {
 	return p.Do(t, http.MethodPost, path, body, "Content-Type", "application/json")
 }
 
-// Eventually waits until cond, which is called again and again, is true; what says what was waited for.
+// Eventually calls cond every 5 ms until it returns true, for at most Patience. what describes it in the failure message.
 func Eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	require.Eventually(t, cond, Patience, 5*time.Millisecond, "waiting in vain until %s", what)

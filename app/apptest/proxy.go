@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Proxy stands between a program and a server that it connects to, and can cut the two off from each other. Its methods
-// may be called from any goroutine.
+// Proxy is a TCP proxy between a program and a server, which it can cut off from each other. Its methods may be called from any
+// goroutine.
 //
-// mu guards the fields below it. Each connection has two goroutines, which end with it.
+// mu guards the fields below it. Each connection has goroutines that end with it.
 type Proxy struct {
 	listener net.Listener
 	target   string
@@ -24,7 +24,7 @@ type Proxy struct {
 	conns map[net.Conn]struct{}
 }
 
-// NewProxy starts a proxy to target that lives until the end of the test.
+// NewProxy starts a proxy to target, HOST:PORT, that runs until the end of the test.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -46,17 +46,17 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// Addr is where the proxy listens.
+// Addr returns the HOST:PORT that the proxy listens on.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Cut has nothing pass any more, in either direction, without a word to either side.
+// Cut stops all data in both directions. Connections stay open.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cut = true
 }
 
-// Heal has everything pass again, what was held back first.
+// Heal lets data pass again, including what was held back.
 func (p *Proxy) Heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,7 +93,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-// pass waits while the proxy is cut and takes c in. It is false at the end of the test.
+// pass waits while the proxy is cut and then registers c. It reports false at the end of the test.
 func (p *Proxy) pass(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,7 +110,7 @@ func (p *Proxy) forget(c net.Conn) {
 	delete(p.conns, c)
 }
 
-// copy copies until either side ends, and then ends both.
+// copy copies until either side ends, and then closes both.
 func (p *Proxy) copy(to, from net.Conn) {
 	defer func() { _ = to.Close(); _ = from.Close() }()
 	buf := make([]byte, 32<<10)

@@ -2,5 +2,5 @@
 
 package apptest
 
-// buildFlags has the program built as the tests are.
+// buildFlags builds the program with the race detector, like the tests.
 var buildFlags = []string{"-race"}

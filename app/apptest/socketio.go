@@ -10,8 +10,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// SocketIO is a Socket.IO client (Engine.IO protocol 4, Socket.IO protocol 5) over WebSocket, as little of one as reads
-// events. Its methods may be called from any goroutine but Next, which is for one.
+// SocketIO is a minimal Socket.IO client (Engine.IO protocol 4, Socket.IO protocol 5) over WebSocket. Its methods may be called
+// from any goroutine, but Next by only one at a time.
 type SocketIO struct {
 	conn    *websocket.Conn
 	writing sync.Mutex
@@ -63,7 +63,7 @@ func (c *SocketIO) write(s string) error {
 	return c.conn.WriteMessage(websocket.TextMessage, []byte(s))
 }
 
-// Emit sends an event.
+// Emit sends an event with one argument.
 func (c *SocketIO) Emit(name string, data any) error {
 	p, err := json.Marshal([]any{name, data})
 	if err != nil {
@@ -72,7 +72,7 @@ func (c *SocketIO) Emit(name string, data any) error {
 	return c.write("42" + string(p))
 }
 
-// Next returns the next event, answering pings until then. It waits for as long as the connection lasts.
+// Next waits for the next event and returns it with its first argument. It answers pings. It has no timeout.
 func (c *SocketIO) Next() (name string, data json.RawMessage, err error) {
 	for {
 		_, p, err := c.conn.ReadMessage()
@@ -102,5 +102,5 @@ func (c *SocketIO) Next() (name string, data json.RawMessage, err error) {
 	}
 }
 
-// Close cuts the connection off.
+// Close closes the TCP connection.
 func (c *SocketIO) Close() { _ = c.conn.Close() }

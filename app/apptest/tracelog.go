@@ -32,7 +32,7 @@ type Line struct {
 	} `json:"exception"`
 }
 
-// ParseTraceLog parses a trace log: JSON objects, one a line.
+// ParseTraceLog parses the text of a trace log. A line that is not complete fails the test.
 func ParseTraceLog(t testing.TB, text string) []Line {
 	t.Helper()
 	var lines []Line
@@ -49,7 +49,7 @@ func ParseTraceLog(t testing.TB, text string) []Line {
 	return lines
 }
 
-// TraceLog reads the program's trace log. All that was said is in it once the program has been stopped.
+// TraceLog reads the program's trace log. It is complete only after the program has been stopped.
 func (p *Program) TraceLog(t testing.TB) []Line {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(p.Dir, "traceroom.jsonl"))

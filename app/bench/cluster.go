@@ -19,7 +19,7 @@ import (
 	"github.com/traceroom/traceroom/rooms/store/pgtest"
 )
 
-// The load of the scenario: rooms of a lively size, whose members are dealt out over all nodes.
+// The load of the scenario. The members of each room are distributed over all nodes.
 const (
 	clusterRooms   = 30
 	clusterMembers = 12
@@ -27,10 +27,10 @@ const (
 	clusterNodes   = 3
 )
 
-// failure is what a trial ends with; cluster recovers it.
+// failure is what Fatal and Fatalf of a trial panic with; cluster recovers it.
 type failure struct{ text string }
 
-// trial stands for a test where servers are started that are made for tests.
+// trial stands for a testing.TB, for packages that start servers for tests.
 type trial struct {
 	dir      string
 	cleanups []func()
@@ -48,7 +48,7 @@ func (t *trial) end() {
 	}
 }
 
-// runNATS is a NATS server, until ctx ends.
+// runNATS runs a NATS server until ctx is cancelled.
 func runNATS(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "traceroom-bench-nats-")
 	if err != nil {
@@ -63,7 +63,7 @@ func runNATS(ctx context.Context) error {
 	return nil
 }
 
-// cluster measures what messages cost one node to three nodes that share PostgreSQL, and how many there are a second.
+// cluster measures what a message costs with one to three nodes that share PostgreSQL, and how many there are a second.
 func (b *bench) cluster(ctx context.Context) (err error) {
 	t := &trial{}
 	defer t.end()
@@ -76,7 +76,7 @@ func (b *bench) cluster(ctx context.Context) (err error) {
 			err = fmt.Errorf("PostgreSQL: %s", f.text)
 		}
 	}()
-	// As it is run in earnest: a transaction waits for the disk.
+	// As in production, a transaction waits for the disk.
 	pg := pgtest.Start(t, "fsync=on")
 	runs := make([]series, clusterNodes+1)
 	for round := range b.opt.rounds {
@@ -112,7 +112,7 @@ func (b *bench) measureCluster(ctx context.Context, pg *pgtest.Server, database 
 		Ack: load.AckEcho, Dialect: load.Chat, Dialers: 8, Warmup: b.opt.warmup, Measure: b.opt.window,
 		CollectorPID: l.traces.PID(), Families: []int{pg.PID()}}
 	natsURL := ""
-	if n > 1 { // one node has nobody to tell
+	if n > 1 { // one node needs no NATS
 		nats, err := proc.Start(proc.Command{Path: l.built.Self, Args: []string{"nats"}, Core: l.cores.clients})
 		if err != nil {
 			return out, err
@@ -167,7 +167,7 @@ func (b *bench) measureCluster(ctx context.Context, pg *pgtest.Server, database 
 	return out, nil
 }
 
-// nodeCore is the core of a node: one of its own where there are enough besides those of the clients and the rest.
+// nodeCore returns the core of node i: never the first, which is the clients', unless it is the only one.
 func nodeCore(i int) int {
 	cores := runtime.NumCPU()
 	if cores < 2 {
@@ -178,7 +178,7 @@ func nodeCore(i int) int {
 
 func (b *bench) printCluster(runs []series) {
 	b.print("### Several nodes\n")
-	b.print("%d rooms of %d members dealt out over all nodes, %d of whom send, one message at a time; one PostgreSQL that waits for its disk. Medians of %d rounds of %v.\n",
+	b.print("%d rooms of %d members distributed over all nodes, %d of whom send, one message at a time; one PostgreSQL that waits for its disk. Medians of %d rounds of %v.\n",
 		clusterRooms, clusterMembers, clusterSenders, b.opt.rounds, b.opt.window)
 	t := table{head: []string{"nodes", "messages/s", "deliveries/s", "nodes' CPU per message", "per delivery", "PostgreSQL's per message", "NATS's per message", "nodes' CPU", "all CPU", "read from the store", "lost"}}
 	perMessage := func(used time.Duration, o outcome) float64 { return used.Seconds() * 1e6 / float64(o.Messages) }
@@ -189,13 +189,13 @@ func (b *bench) printCluster(runs []series) {
 			nats = figure(s.median(func(o outcome) float64 { return perMessage(o.FamilyCPU[1], o) })) + " µs"
 		}
 		t.add(fmt.Sprint(n),
-			figure(s.median(func(o outcome) float64 { return float64(o.Messages) / o.Seconds })),
+			figure(s.median(outcome.messageRate)),
 			figure(s.median(func(o outcome) float64 { return float64(o.Deliveries) / o.Seconds })),
 			figure(s.median(func(o outcome) float64 { return perMessage(o.ServerCPU, o) }))+" µs",
 			figure(stats.Median(s.cost()))+" µs",
 			figure(s.median(func(o outcome) float64 { return perMessage(o.FamilyCPU[0], o) }))+" µs",
 			nats,
-			percent(s.median(func(o outcome) float64 { return o.ServerCPU.Seconds() / o.Seconds })),
+			percent(s.median(outcome.serverLoad)),
 			percent(s.median(func(o outcome) float64 {
 				all := o.ServerCPU + o.ClientCPU + o.OtherCPU
 				for _, used := range o.FamilyCPU {
@@ -207,6 +207,6 @@ func (b *bench) printCluster(runs []series) {
 	}
 	b.table(t)
 	if cores := runtime.NumCPU(); cores < clusterNodes+3 {
-		b.print("This machine has %d cores for the nodes, PostgreSQL, NATS, the clients and the receiver of traces together: what it shows is the cost of each, not how throughput grows where each node has cores of its own.\n", cores)
+		b.print("This machine has %d cores for the nodes, PostgreSQL, NATS, the clients and the receiver of traces together: the table shows what each of them costs, not how throughput grows if each node has cores of its own.\n", cores)
 	}
 }

@@ -1,18 +1,18 @@
-// Command bench measures what a delivery costs the server: CPU time of the server's process for one message handed to one
-// member, for Traceroom and for its peers, side by side. `go run ./app/bench --help` lists the scenarios. Linux only.
+// Command bench measures what a delivery costs the server: CPU time of the server's process for one message to one member, for
+// Traceroom and its peers side by side. `go run ./app/bench --help` lists the scenarios. Linux only.
 //
-// Every server runs alone, in its own process on a core of its own, and new for every round; the rounds of all servers
-// are interleaved. The clients are one other process on another core, and so is the receiver of the traces.
+// Every server runs alone, in a process of its own on a core of its own, and is started anew for every round. The rounds of all
+// servers are interleaved. The clients are another process on another core; the receiver of the traces is a third.
 //
-// The fan-out's load is a closed loop, the same for all servers: a few members send, each has at most so many messages
-// that have not come back to it, and its own message coming back lets it send the next. What is counted between two
-// readings of the server's CPU clock are deliveries that members have read, after a warm-up; afterwards the loop runs
-// empty, and every message must have reached every member once and in one order. Latency is measured in an open loop, at a
-// rate that does not wait for anybody.
+// The fan-out's load is a closed loop, the same for all servers: a few members send, each has at most a fixed number of messages
+// that have not come back to it, and each message that comes back lets its sender send the next. After a warm-up, the deliveries
+// that members have read are counted between two readings of the server's CPU clock. Then nothing new is sent, and every message
+// must have reached every member once and in one order. Latency is measured in an open loop: messages are sent at a fixed rate,
+// whether earlier ones have arrived or not.
 //
-// Spans are counted where they arrive, after the server has been asked to end, and held against what the messages and
-// members of the run should have made.
+// Spans are counted by their receiver, after the server has ended, and compared with the number that the messages and members of
+// the run should have made.
 //
-// The subpackages are what the measuring needs and what can be tested without it; this package knows the scenarios and
-// prints the tables. Nothing here is part of the server.
+// The subpackages do what can be tested without measuring. This package has the scenarios and prints the tables. Nothing here is
+// part of the server.
 package main

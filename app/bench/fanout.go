@@ -14,14 +14,14 @@ import (
 	"github.com/traceroom/traceroom/app/bench/stats"
 )
 
-// fanout compares what a delivery costs in one room, for each size, in interleaved rounds.
+// fanout compares what a delivery costs in one room, for each size of the room, in interleaved rounds.
 func (b *bench) fanout(ctx context.Context) error {
-	runs := make(map[string]series) // by size and peer
+	runs := make(map[string]series) // by size and peer, see key
 	failed := make(map[string]bool) // peers that could not be measured
 	for round := range b.opt.rounds {
 		for _, size := range b.opt.sizes {
 			for i := range b.peers {
-				p := b.peers[(i+round)%len(b.peers)] // nobody always comes after the same one
+				p := b.peers[(i+round)%len(b.peers)] // the order changes, so that no peer always follows the same one
 				if failed[p.Name] {
 					continue
 				}
@@ -46,8 +46,8 @@ func (b *bench) fanout(ctx context.Context) error {
 	return nil
 }
 
-// fanoutPlan is the load of the fan-out: a few senders, each of which sends again when it gets its own message back. It
-// is the same for all servers.
+// fanoutPlan returns the load of the fan-out, the same for all servers: a few senders, each of which sends again when its own
+// message comes back.
 func (b *bench) fanoutPlan(size int) load.Plan {
 	s := shapeOf(size)
 	if b.opt.senders > 0 {
@@ -60,13 +60,13 @@ func (b *bench) fanoutPlan(size int) load.Plan {
 		Warmup: b.opt.warmup, Measure: b.opt.window, Spin: b.opt.spin}
 }
 
-// shape is how much of a fan-out's load is on its way at a time.
+// shape says how many messages of a fan-out are under way at a time.
 type shape struct{ senders, inflight int }
 
-// shapeOf says how many members of a room send, and how many messages each has unacknowledged. The more are on their way,
-// the more a server finds in a queue and writes at once, and the less a delivery costs it; with one message at a time it
-// would mostly wait. These keep a server busy with few messages in each write, as in a lively room, and far from any
-// queue's limit. To write to 1000 members takes so long that twice as many meet on the way.
+// shapeOf returns the shape for a room of this size. The more messages are under way, the more a server finds in a queue and writes
+// at once, and the less a delivery costs; with one at a time, a server would mostly wait. These values keep a server busy with
+// few messages in each write, as in a busy room, and far from any queue's limit. With 1000 members a write takes so long that
+// twice as many messages are needed.
 func shapeOf(members int) shape {
 	if members < 500 {
 		return shape{senders: 5, inflight: 2}
@@ -74,7 +74,7 @@ func shapeOf(members int) shape {
 	return shape{senders: 5, inflight: 4}
 }
 
-// series is what one server showed at one size, round by round.
+// series is the outcomes of one server at one size, by round.
 type series []outcome
 
 func (s series) cost() []float64 {
@@ -138,15 +138,15 @@ func (b *bench) printFanout(runs map[string]series) {
 			long.add(fmt.Sprintf("%d, %s", size, p.Name),
 				figure(stats.Median(cost))+" µs", figure(slices.Min(cost))+" to "+figure(slices.Max(cost)),
 				figure(ratio(size, p.Name, "gorilla")), figure(ratio(size, p.Name, "floor")),
-				figure(s.median(func(o outcome) float64 { return float64(o.Messages) / o.Seconds })),
-				percent(s.median(func(o outcome) float64 { return o.ServerCPU.Seconds() / o.Seconds })),
+				figure(s.median(outcome.messageRate)),
+				percent(s.median(outcome.serverLoad)),
 				percent(s.median(func(o outcome) float64 { return o.ClientCPU.Seconds() / o.Seconds })),
 				percent(s.median(outcome.others)),
 				lost(s), spans(p, s))
 		}
 	}
 	b.table(long)
-	b.print("Load: %s. CPU columns are shares of one core; others' is what ran on the machine besides, which should be none.\n", b.loadInWords())
+	b.print("Load: %s. CPU columns are shares of one core; others' is that of all other programs, which should be none.\n", b.loadInWords())
 	var all series
 	for _, s := range runs {
 		all = append(all, s...)
@@ -188,7 +188,7 @@ func (b *bench) loadInWords() string {
 
 func percent(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) }
 
-// lost says how many deliveries of all did not come about, and what else went wrong.
+// lost describes how many deliveries were lost, and what else went wrong.
 func lost(s series) string {
 	n := s.sum(func(o outcome) int64 { return o.Lost })
 	text := fmt.Sprint(n)
@@ -205,7 +205,7 @@ func lost(s series) string {
 	return text
 }
 
-// spans says how many of the spans that there should be have arrived.
+// spans describes how many of the expected spans arrived.
 func spans(p peers.Peer, s series) string {
 	if p.PerMessage == 0 {
 		return ""
@@ -213,7 +213,7 @@ func spans(p peers.Peer, s series) string {
 	have, want := s.sum(func(o outcome) int64 { return o.Spans }), s.sum(func(o outcome) int64 { return o.Expected })
 	text := fmt.Sprintf("%.1f %% of %d", 100*float64(have)/float64(want), want)
 	if n := s.median(func(o outcome) float64 { return o.Dropped }); n > 0 {
-		text += fmt.Sprintf(", it says %.0f dropped", n)
+		text += fmt.Sprintf(", it reports %.0f dropped", n)
 	}
 	return text
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/traceroom/traceroom/app/bench/load"
 )
 
-// history fills a database through the server, starts a new one on it, and joins.
+// history fills a database through a server, starts another server on it, and joins.
 func (b *bench) history(ctx context.Context) error {
 	const rooms, joins = 10, 500
 	dir := filepath.Join(b.lab.dir, "history")
@@ -39,8 +39,8 @@ func (b *bench) history(ctx context.Context) error {
 		return err
 	}
 	b.print("### A long history\n")
-	b.print("%d messages in %d rooms, stored at %s a second; the database has %s.\n", filled.Sent, rooms,
-		figure(float64(filled.Messages)/filled.Seconds), mebibytes(db.Size()))
+	b.print("%d messages in %d rooms, stored at %s a second; the database takes %s.\n", filled.Sent, rooms,
+		figure(filled.messageRate()), mebibytes(db.Size()))
 	t := table{head: []string{"", "measured", "at most", ""}}
 	t.add("start, until it is ready", figure(out.Ready.Seconds())+" s", "2 s", verdict(out.Ready <= 2*time.Second))
 	t.add(fmt.Sprintf("join with history (%d bytes), p50 of %d", out.Frame, out.JoinEach.N), milliseconds(out.JoinEach.P50), "", "")

@@ -10,7 +10,7 @@ import (
 	"github.com/traceroom/traceroom/app/bench/load"
 )
 
-// idle opens many connections that say nothing, spread over rooms.
+// idle opens many connections that send nothing, spread over rooms.
 func (b *bench) idle(ctx context.Context) error {
 	const perRoom = 100
 	t := table{head: []string{"server", "connections", "memory before", "with all", "a connection", "all joined in", "CPU a join", "memory after"}}
@@ -23,7 +23,7 @@ func (b *bench) idle(ctx context.Context) error {
 		b.say("idle: %d connections, %s", b.opt.connections, name)
 		plan := load.Plan{Do: "idle", Rooms: max(b.opt.connections/perRoom, 1), Members: perRoom, Senders: 1, Dialers: 16, Settle: b.settle()}
 		if p.Dialect == load.Bare {
-			// It has one room; ours would all hear each other, which counts for nothing here.
+			// It has only one room. Its members are not told of each other, so the size does not matter.
 			plan.Rooms, plan.Members = 1, plan.Rooms*plan.Members
 		}
 		out, err := b.lab.measure(ctx, p, plan)
@@ -43,7 +43,7 @@ func (b *bench) idle(ctx context.Context) error {
 
 func kibEach(o outcome) float64 { return float64(o.With-o.Before) / 1024 / float64(o.Members) }
 
-// settle is how long a server may take to give memory back.
+// settle returns how long a server has to return memory to the system.
 func (b *bench) settle() time.Duration {
 	if b.opt.quick {
 		return 3 * time.Second

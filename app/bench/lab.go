@@ -24,9 +24,9 @@ import (
 	"github.com/traceroom/traceroom/app/bench/proc"
 )
 
-// lab is where everything is measured: folders, cores and the receiver of traces. One goroutine uses it.
+// lab runs measurements: it has the directories, the cores and the receiver of traces. It is used by one goroutine.
 type lab struct {
-	dir    string // temporary; holds a folder for each server that is started
+	dir    string // temporary; has a directory for each server that is started
 	built  peers.Built
 	cores  cores
 	traces *proc.Process
@@ -34,10 +34,10 @@ type lab struct {
 	during string // a shell command to run beside each server
 	runs   int
 
-	watched bool // somebody watches each server's live traces
+	watched bool // a viewer watches the live traces of each server
 }
 
-// cores says which core is whose.
+// cores assigns cores to processes.
 type cores struct{ server, clients, collector int }
 
 func assign() cores {
@@ -63,31 +63,36 @@ func newLab(ctx context.Context, dir string, built peers.Built) (*lab, error) {
 
 func (l *lab) close() { l.traces.Stop(2 * time.Second) }
 
-// outcome is what one run of one server showed.
+// outcome is the result of one run of one server.
 type outcome struct {
 	load.Result
 
-	Spans    int64         // that arrived
-	Expected int64         // of the messages and members that there were
-	Dropped  float64       // by the server's own account, traceroom_spans_dropped_total; -1 if it keeps none
-	CaughtUp float64       // messages that nodes had to read from the store; of several nodes
-	Ready    time.Duration // from the start of the process to when it serves
+	Spans    int64         // spans that arrived
+	Expected int64         // spans that the messages and members should have made
+	Dropped  float64       // traceroom_spans_dropped_total; -1 if the server has no such metric
+	CaughtUp float64       // with several nodes: messages that they had to read from the store
+	Ready    time.Duration // from the start of the process until it was ready
 }
 
-// perDelivery is the server's CPU time for each message that one member got, in microseconds.
+// perDelivery returns the server's CPU time for each message that one member got, in microseconds.
 func (o outcome) perDelivery() float64 { return o.ServerCPU.Seconds() * 1e6 / float64(o.Deliveries) }
 
-// others is the share of a core that other programs used meanwhile. The kernel counts what the whole machine does in
-// coarser steps than what a process does, so that a little too much can be taken off.
+// messageRate returns how many messages were sent per second.
+func (o outcome) messageRate() float64 { return float64(o.Messages) / o.Seconds }
+
+// serverLoad returns the share of a core that the server used.
+func (o outcome) serverLoad() float64 { return o.ServerCPU.Seconds() / o.Seconds }
+
+// others returns the share of a core that other programs used meanwhile, at least 0: the kernel counts the whole machine's CPU time
+// in coarser steps than that of a process, so the difference may be slightly negative.
 func (o outcome) others() float64 { return max(o.OtherCPU.Seconds()/o.Seconds, 0) }
 
-// right reports whether every member got every message once, in one order.
+// right reports whether every member got every message once and in the same order.
 func (o outcome) right() bool {
 	return o.Lost == 0 && o.Misplaced == 0 && o.Damaged == 0 && o.Closed == 0
 }
 
-// measure starts the peer in a new folder, runs the plan against it, stops it, and counts the spans that it sent
-// meanwhile.
+// measure starts the peer in a new directory, runs the plan against it, stops it, and counts the spans that it sent.
 func (l *lab) measure(ctx context.Context, p peers.Peer, plan load.Plan) (outcome, error) {
 	l.runs++
 	dir := filepath.Join(l.dir, fmt.Sprintf("%03d-%s", l.runs, p.Name))
@@ -98,7 +103,7 @@ func (l *lab) measure(ctx context.Context, p peers.Peer, plan load.Plan) (outcom
 	return l.measureIn(ctx, dir, p, plan)
 }
 
-// measureIn is measure in a folder that the caller has, with what is in it.
+// measureIn is measure in an existing directory, whose files the peer may use.
 func (l *lab) measureIn(ctx context.Context, dir string, p peers.Peer, plan load.Plan) (out outcome, err error) {
 	before, err := l.counts(ctx)
 	if err != nil {
@@ -161,7 +166,7 @@ func (l *lab) measureIn(ctx context.Context, dir string, p peers.Peer, plan load
 	return out, nil
 }
 
-// beside starts the command that is to run beside the server. What it returns waits for its end.
+// beside starts the command that -during names. The returned function waits for its end.
 func (l *lab) beside(ctx context.Context, pid int) (wait func() error) {
 	if l.during == "" {
 		return func() error { return nil }
@@ -175,7 +180,7 @@ func (l *lab) beside(ctx context.Context, pid int) (wait func() error) {
 	return cmd.Wait
 }
 
-// load runs the clients' process.
+// load runs the plan in the clients' process.
 func (l *lab) load(ctx context.Context, plan load.Plan) (res load.Result, err error) {
 	arg, err := json.Marshal(plan)
 	if err != nil {
@@ -193,7 +198,7 @@ func (l *lab) load(ctx context.Context, plan load.Plan) (res load.Result, err er
 	return res, json.Unmarshal([]byte(line), &res)
 }
 
-// after returns what follows mark in a line that begins with it.
+// after returns a function that returns the rest of a line that begins with mark, and otherwise an empty string.
 func after(mark string) func(line string) string {
 	return func(line string) string {
 		if rest, ok := strings.CutPrefix(line, mark); ok {
@@ -212,12 +217,12 @@ func (l *lab) counts(ctx context.Context) (c collector.Counts, err error) {
 	return c, json.NewDecoder(res.Body).Decode(&c)
 }
 
-// dropped asks a server how many spans it could not export; -1 if it does not say.
+// dropped asks a server how many spans it could not export; -1 if it has no such metric.
 func dropped(ctx context.Context, addr string) float64 {
 	return metric(ctx, addr, "traceroom_spans_dropped_total")
 }
 
-// metric asks a server for a metric, the sum of its series; -1 if it has none.
+// metric asks a server for a metric and returns the sum of its series; -1 if there are none.
 func metric(ctx context.Context, addr, want string) float64 {
 	res, err := get(ctx, "http://"+addr+"/metrics")
 	if err != nil {
@@ -259,7 +264,7 @@ func get(ctx context.Context, url string) (*http.Response, error) {
 	return res, nil
 }
 
-// cancelling ends a request's context with its body.
+// cancelling cancels a request's context when its body is closed.
 type cancelling struct {
 	io.ReadCloser
 	cancel context.CancelFunc

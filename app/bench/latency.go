@@ -10,7 +10,7 @@ import (
 	"github.com/traceroom/traceroom/app/bench/load"
 )
 
-// latencyMembers is the room in which latency and steady memory are measured.
+// latencyMembers is the size of the room in which latency and steady memory are measured.
 const latencyMembers = 200
 
 // latency finds the highest rate that the server sustains and measures at half of it.
@@ -41,21 +41,21 @@ func ratePlan(rate float64) load.Plan {
 	return load.Plan{Do: "fanout", Rooms: 1, Members: latencyMembers, Senders: 8, Rate: rate}
 }
 
-// findSustained sets sustained: the highest of a falling series of rates at which the server keeps up, beginning with
-// what it does in the closed loop. To keep up is to deliver all, no later than a fifth of a second after it was due:
-// with a backlog that grows, latency would grow for as long as the measuring lasts.
+// findSustained sets sustained: the highest of a falling series of rates, beginning with that of the closed loop, at which the
+// server keeps up. It keeps up if every message is delivered and the p99 of the latency is below 200 ms: with a growing backlog,
+// latency would grow for as long as the measurement lasts.
 func (b *bench) findSustained(ctx context.Context) error {
 	if b.sustained > 0 {
 		return nil
 	}
 	p := own("traceroom")
 	closed := b.fanoutPlan(latencyMembers)
-	closed.Inflight *= 4 // as many at a time as there are before latency suffers
+	closed.Inflight *= 4 // about as many as a server can take before latency suffers
 	out, err := b.measureQuiet(ctx, p, closed)
 	if err != nil {
 		return err
 	}
-	rate := float64(out.Messages) / out.Seconds
+	rate := out.messageRate()
 	for range 20 {
 		b.say("sustained rate: trying %.0f messages a second", rate)
 		plan := ratePlan(rate)

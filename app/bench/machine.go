@@ -3,39 +3,28 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
 	"strings"
+
+	"github.com/prometheus/procfs"
 )
 
-// machine names what everything was measured on, in one line.
+// machine describes in one line what the figures were measured on.
 func machine() string {
-	s := fmt.Sprintf("%s, %d cores, Linux %s, %s", cpuModel(), runtime.NumCPU(), kernel(), runtime.Version())
+	cpu, kernel := runtime.GOARCH, ""
+	if fs, err := procfs.NewDefaultFS(); err == nil {
+		if cpus, err := fs.CPUInfo(); err == nil && len(cpus) > 0 && cpus[0].ModelName != "" {
+			cpu = cpus[0].ModelName
+		}
+		if release, err := fs.SysctlStrings("kernel.osrelease"); err == nil {
+			kernel = strings.Join(release, " ")
+		}
+	}
+	s := fmt.Sprintf("%s, %d cores, Linux %s, %s", cpu, runtime.NumCPU(), kernel, runtime.Version())
 	if v, err := exec.Command("node", "--version").Output(); err == nil {
 		s += ", Node " + strings.TrimSpace(strings.TrimPrefix(string(v), "v"))
 	}
 	return s
-}
-
-func cpuModel() string {
-	info, err := os.ReadFile("/proc/cpuinfo")
-	if err == nil {
-		for line := range bytes.Lines(info) {
-			if key, value, ok := bytes.Cut(line, []byte(":")); ok && string(bytes.TrimSpace(key)) == "model name" {
-				return string(bytes.TrimSpace(value))
-			}
-		}
-	}
-	return runtime.GOARCH
-}
-
-func kernel() string {
-	v, err := os.ReadFile("/proc/sys/kernel/osrelease")
-	if err != nil {
-		return ""
-	}
-	return string(bytes.TrimSpace(v))
 }

@@ -57,24 +57,24 @@ func run(ctx context.Context, args []string) error {
 	return b.all(ctx)
 }
 
-// scenarios are what can be measured, in the order in which they are.
+// scenarios are what can be measured, in the order in which it is measured.
 var scenarios = []struct {
 	name, about string
 	run         func(*bench, context.Context) error
 }{
 	{"fanout", "CPU per delivery in one room, all servers", (*bench).fanout},
 	{"viewer", "what a viewer of the live traces adds to a delivery", (*bench).viewer},
-	{"refs", "messages with a ref against those without", (*bench).refs},
+	{"refs", "messages with a ref against messages without", (*bench).refs},
 	{"rooms", "100 rooms of 4 against one room of 4", (*bench).rooms},
-	{"latency", "delivery latency at half the highest sustained rate", (*bench).latency},
+	{"latency", "delivery latency at half of the highest sustained rate", (*bench).latency},
 	{"idle", "memory of idle connections", (*bench).idle},
-	{"history", "start and join with many messages stored", (*bench).history},
+	{"history", "start and join with many stored messages", (*bench).history},
 	{"steady", "memory at a steady rate", (*bench).steady},
 	{"cluster", "one to three nodes on one PostgreSQL", (*bench).cluster},
-	{"churn", "memory after a room has filled and emptied often", (*bench).churn},
+	{"churn", "memory after a room has filled and emptied many times", (*bench).churn},
 }
 
-// options is what the command line says.
+// options are the options of the command line.
 type options struct {
 	only, servers []string
 	sizes         []int
@@ -102,24 +102,24 @@ func parse(args []string) (opt options, err error) {
 	for _, s := range scenarios {
 		names = append(names, s.name)
 	}
-	only := fs.String("only", strings.Join(names, ","), "which scenarios, see below")
-	servers := fs.String("servers", "floor,gorilla,node,traceroom,off,socketio", "which servers to compare in the fan-out")
-	sizes := fs.String("sizes", "8,200,1000", "members of the fan-out's room")
-	fs.BoolVar(&opt.quick, "quick", false, "one short round of everything, for a first impression")
-	fs.IntVar(&opt.rounds, "rounds", 5, "interleaved rounds; medians are over these")
-	fs.DurationVar(&opt.window, "window", 2*time.Second, "how long each round measures")
-	fs.DurationVar(&opt.warmup, "warmup", time.Second, "how long each round runs before it measures")
-	fs.StringVar(&opt.binary, "traceroom", "", "a built Traceroom to measure; without it ./app is built")
+	only := fs.String("only", strings.Join(names, ","), "scenarios to measure, see below")
+	servers := fs.String("servers", "floor,gorilla,node,traceroom,off,socketio", "servers to compare in the fan-out")
+	sizes := fs.String("sizes", "8,200,1000", "numbers of members in the fan-out's room")
+	fs.BoolVar(&opt.quick, "quick", false, "measure one short round of everything, for a first impression")
+	fs.IntVar(&opt.rounds, "rounds", 5, "number of interleaved rounds, of which medians are taken")
+	fs.DurationVar(&opt.window, "window", 2*time.Second, "how long to measure in each round")
+	fs.DurationVar(&opt.warmup, "warmup", time.Second, "how long to run each round before measuring")
+	fs.StringVar(&opt.binary, "traceroom", "", "path of a built Traceroom to measure; by default ./app is built")
 	fs.IntVar(&opt.senders, "senders", 0, "members that send in the fan-out; 0: by size")
 	fs.IntVar(&opt.inflight, "inflight", 0, "unacknowledged messages of each sender in the fan-out; 0: by size")
 	ack := fs.String("ack", string(load.AckEcho), "when a message counts as acknowledged: echo (its sender has it) or all (all members have it)")
-	fs.BoolVar(&opt.spin, "spin", false, "clients do not sleep, so that no write of the server has to wake them")
-	fs.DurationVar(&opt.patience, "patience", time.Minute, "how much time may be lost, in all, by waiting for moments when the machine does nothing else")
-	fs.StringVar(&opt.during, "during", "", "a shell command to run once each server serves, with its process id in $PID: a profiler")
-	fs.DurationVar(&opt.steady, "steady", time.Minute, "how long the memory at a steady rate is watched")
-	fs.IntVar(&opt.connections, "connections", 10_000, "idle connections")
-	fs.IntVar(&opt.messages, "messages", 1_000_000, "stored messages")
-	fs.IntVar(&opt.cycles, "cycles", 1000, "how often a room fills and empties")
+	fs.BoolVar(&opt.spin, "spin", false, "have the clients poll without sleeping, so that no write of the server has to wake them")
+	fs.DurationVar(&opt.patience, "patience", time.Minute, "how much time to spend, in all, on waiting until other programs are quiet and on repeating disturbed rounds")
+	fs.StringVar(&opt.during, "during", "", "a shell command, such as a profiler, to run beside each server, with the server's process id in $PID")
+	fs.DurationVar(&opt.steady, "steady", time.Minute, "how long to watch the memory at a steady rate")
+	fs.IntVar(&opt.connections, "connections", 10_000, "number of idle connections")
+	fs.IntVar(&opt.messages, "messages", 1_000_000, "number of stored messages")
+	fs.IntVar(&opt.cycles, "cycles", 1000, "how often the room fills and empties")
 	fs.Usage = func() {
 		fmt.Fprintf(fs.Output(), "Measures Traceroom and its peers and prints the tables as Markdown.\n\nFlags:\n")
 		fs.PrintDefaults()
@@ -164,7 +164,7 @@ func parse(args []string) (opt options, err error) {
 	return opt, nil
 }
 
-// hurry makes everything short, at the price of exactness.
+// hurry makes all measurements short and less exact.
 func (o *options) hurry() {
 	o.rounds, o.window, o.warmup = 1, time.Second, 500*time.Millisecond
 	o.steady = min(o.steady, 10*time.Second)
@@ -176,13 +176,13 @@ func (o *options) hurry() {
 // bench is one run of the program.
 type bench struct {
 	opt   options
-	peers []peers.Peer // to compare in the fan-out
+	peers []peers.Peer // of the fan-out
 	lab   *lab
 	out   io.Writer // the tables
-	log   io.Writer // what is going on
+	log   io.Writer // progress
 
-	wrong []string // what Traceroom did not deliver as it must
-	// sustained is the highest rate at 200 members, messages a second; 0 until it is known.
+	wrong []string // runs of Traceroom with lost, misplaced or damaged deliveries
+	// sustained is the highest sustained rate at 200 members in messages a second; 0 until it is measured.
 	sustained float64
 }
 
@@ -219,7 +219,7 @@ func (b *bench) prepare(ctx context.Context, dir string) error {
 	return nil
 }
 
-// ownScenarios reports whether a scenario is to be measured that needs Traceroom.
+// ownScenarios reports whether any of the selected scenarios needs Traceroom.
 func (b *bench) ownScenarios() bool {
 	return slices.ContainsFunc(b.opt.only, func(s string) bool { return s != "fanout" })
 }
@@ -234,29 +234,29 @@ func (b *bench) all(ctx context.Context) error {
 		}
 	}
 	if len(b.wrong) > 0 {
-		return fmt.Errorf("not every message was delivered as it must be:\n%s", strings.Join(b.wrong, "\n"))
+		return fmt.Errorf("not every message was delivered once and in order:\n%s", strings.Join(b.wrong, "\n"))
 	}
 	return nil
 }
 
-// note remembers what a run of Traceroom's did wrong; the peers may lose what they like.
+// note records a run of Traceroom that lost, misplaced or damaged deliveries. Other servers may.
 func (b *bench) note(p peers.Peer, o outcome) {
 	if !o.right() && (p.Name == "traceroom" || p.Name == "off" || p.Name == "socketio") {
 		b.wrong = append(b.wrong, fmt.Sprintf("%s, %d members: %s", p.Name, o.Members, lost(series{o})))
 	}
 }
 
-// own returns a peer by its name.
+// own returns the peer with the given name.
 func own(name string) peers.Peer {
 	all := peers.All()
 	return all[slices.IndexFunc(all, func(p peers.Peer) bool { return p.Name == name })]
 }
 
-// print adds a paragraph to the report; say tells who waits for it what is going on.
+// print adds a paragraph to the report; say reports progress.
 func (b *bench) print(format string, args ...any) { fmt.Fprintf(b.out, format+"\n", args...) }
 func (b *bench) say(format string, args ...any)   { fmt.Fprintf(b.log, "bench: "+format+"\n", args...) }
 
 func (b *bench) table(t table) {
-	_, _ = t.WriteTo(b.out)
+	_ = t.write(b.out)
 	fmt.Fprintln(b.out)
 }

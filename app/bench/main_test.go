@@ -8,6 +8,8 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +37,20 @@ func TestTheCommandLineIsChecked(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, quick.rounds)
 	require.Equal(t, 7, quick.cycles, "what is quick enough stays")
+}
+
+func TestTheDocumentNamesWhatCanBeMeasured(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	listed := regexp.MustCompile("(?m)^\\| `([a-z]+)` \\|").FindAllStringSubmatch(string(text), -1)
+	require.Len(t, listed, len(scenarios))
+	for i, s := range scenarios {
+		require.Equal(t, s.name, listed[i][1])
+	}
+	for _, only := range regexp.MustCompile(`-only ([a-z,]+)`).FindAllStringSubmatch(string(text), -1) {
+		_, err := parse([]string{"-only", only[1]})
+		require.NoError(t, err)
+	}
 }
 
 func TestOnlyTraceroomMustDeliverEverything(t *testing.T) {

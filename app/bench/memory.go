@@ -11,7 +11,7 @@ import (
 	"github.com/traceroom/traceroom/app/bench/stats"
 )
 
-// steady watches the server's memory at a rate that it can sustain for ever.
+// steady watches the server's memory at a rate that it can sustain.
 func (b *bench) steady(ctx context.Context) error {
 	if err := b.findSustained(ctx); err != nil {
 		return err
@@ -41,7 +41,7 @@ func (b *bench) steady(ctx context.Context) error {
 	return nil
 }
 
-// churn fills a room and empties it, again and again.
+// churn fills and empties a room repeatedly.
 func (b *bench) churn(ctx context.Context) error {
 	const members = 50
 	p := own("traceroom")

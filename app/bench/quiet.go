@@ -14,8 +14,8 @@ import (
 // noisy is how much of a core other programs may use before figures are doubtful.
 const noisy = 0.15
 
-// measureQuiet is lab.measure at a moment when other programs do little: it waits for one, and measures again when they
-// have come in between. All of this may take no longer than what is left of the patience; then it takes what there is.
+// measureQuiet is lab.measure while other programs are quiet: it waits until they are, and measures again if they were not during
+// the measurement. Waiting and repeating take from the option patience; when that is used up, the best outcome so far counts.
 func (b *bench) measureQuiet(ctx context.Context, p peers.Peer, plan load.Plan) (outcome, error) {
 	const most = 4 // repetitions
 	var best outcome
@@ -40,7 +40,7 @@ func (b *bench) measureQuiet(ctx context.Context, p peers.Peer, plan load.Plan) 
 	}
 }
 
-// awaitQuiet waits until the machine does little, as long as there is patience left.
+// awaitQuiet waits until the machine is quiet, at most as long as the option patience allows.
 func (b *bench) awaitQuiet(ctx context.Context) error {
 	const look = 200 * time.Millisecond
 	for b.opt.patience > 0 {
@@ -67,9 +67,9 @@ func (b *bench) awaitQuiet(ctx context.Context) error {
 	return nil
 }
 
-// doubt says so in the report if other programs disturbed what it shows.
+// doubt warns in the report if other programs disturbed the measurements.
 func (b *bench) doubt(s series) {
 	if busy := s.median(outcome.others); busy > noisy {
-		b.print("**The machine was not quiet: other programs used %s of a core, and the figures above are only a hint.**\n", percent(busy))
+		b.print("**The machine was not quiet: other programs used %s of a core. The figures above are only approximate.**\n", percent(busy))
 	}
 }

@@ -4,51 +4,31 @@ package main
 
 import (
 	"context"
-	"slices"
 
 	"github.com/traceroom/traceroom/app/bench/load"
-	"github.com/traceroom/traceroom/app/bench/stats"
 )
 
-// Of the comparison of messages with and without a ref.
+// Parameters of the scenario refs.
 const (
 	refsMembers = 200
 	refsLimit   = 2.0
 )
 
-// refs compares what a delivery costs in a room in which all members send, each message with a ref, with what it costs
-// without: a sender gets its own messages with their refs, so that no two members are sent the same bytes.
+// refs compares what a delivery costs with and without a ref in every message, in a room in which all members send. A sender gets
+// its own messages with their refs, so that no two members are sent the same bytes.
 func (b *bench) refs(ctx context.Context) error {
-	without, with := own("traceroom"), own("traceroom")
-	with.Dialect = load.ChatRefs
-	var runs [2]series
-	for round := range b.opt.rounds {
-		for i := range runs {
-			which := (i + round) % 2 // neither always comes after the other
-			p := without
-			if which == 1 {
-				p = with
-			}
-			b.say("refs: round %d of %d, %s", round+1, b.opt.rounds, p.Dialect)
-			o, err := b.measureQuiet(ctx, p, load.Plan{Do: "fanout", Rooms: 1, Members: refsMembers, Senders: refsMembers, Inflight: 1,
-				Ack: load.AckEcho, Warmup: b.opt.warmup, Measure: b.opt.window})
-			if err != nil {
-				return err
-			}
-			runs[which] = append(runs[which], o)
-		}
+	p := own("traceroom")
+	runs, err := compare(b.opt.rounds, func(round, variant int) (outcome, error) {
+		p.Dialect = []load.Dialect{load.Chat, load.ChatRefs}[variant]
+		b.say("refs: round %d of %d, %s", round+1, b.opt.rounds, p.Dialect)
+		return b.measureQuiet(ctx, p, load.Plan{Do: "fanout", Rooms: 1, Members: refsMembers, Senders: refsMembers, Inflight: 1,
+			Ack: load.AckEcho, Warmup: b.opt.warmup, Measure: b.opt.window})
+	})
+	if err != nil {
+		return err
 	}
-	ratio := stats.Median(stats.Ratios(runs[1].cost(), runs[0].cost()))
 	b.print("### Messages with a ref\n")
-	t := table{head: []string{"200 members, all sending", "CPU per delivery", "messages/s", "server CPU", "lost", "spans"}}
-	for i, name := range []string{"without a ref", "each with a ref"} {
-		s := runs[i]
-		t.add(name, figure(stats.Median(s.cost()))+" µs",
-			figure(s.median(func(o outcome) float64 { return float64(o.Messages) / o.Seconds })),
-			percent(s.median(func(o outcome) float64 { return o.ServerCPU.Seconds() / o.Seconds })), lost(s), spans(without, s))
-	}
-	b.table(t)
-	b.doubt(slices.Concat(runs[0], runs[1]))
+	ratio := b.printComparison(p, "200 members, all sending", [2]string{"without a ref", "each with a ref"}, runs)
 	b.print("With a ref / without: %s, at most %s: %s.\n", figure(ratio), figure(refsLimit), verdict(ratio <= refsLimit))
 	return nil
 }

@@ -18,10 +18,10 @@ import (
 	"github.com/traceroom/traceroom/app/bench/load"
 )
 
-// resultMark begins the line on which the clients' process answers.
+// resultMark begins the line with the result of the clients' process.
 const resultMark = "result: "
 
-// role runs what this program is when it starts itself. It reports false if args name no role.
+// role runs one of the processes for which this program starts itself. It reports false if args name none.
 func role(ctx context.Context, args []string) (known bool, err error) {
 	if len(args) == 0 {
 		return false, nil
@@ -47,7 +47,7 @@ func role(ctx context.Context, args []string) (known bool, err error) {
 	return false, nil
 }
 
-// serve serves h on a free port of the loopback interface until ctx ends.
+// serve serves h on a free port of the loopback interface until ctx is cancelled.
 func serve(ctx context.Context, h http.Handler) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,7 +67,7 @@ func loads(ctx context.Context, plan string) error {
 	if err := json.Unmarshal([]byte(plan), &p); err != nil {
 		return err
 	}
-	// The clients' garbage is little; collecting it less often keeps them out of the server's way.
+	// The clients make little garbage; collecting it less often disturbs the server less.
 	debug.SetGCPercent(1000)
 	res, err := load.Run(ctx, p)
 	if err != nil {

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 )
 
-// table is printed as Markdown whose source can be read as it is.
+// table is printed as Markdown that is aligned in the source too.
 type table struct {
 	head []string
 	rows [][]string
@@ -16,47 +16,22 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// WriteTo implements io.WriterTo. The first column is set left, all others right.
-func (t *table) WriteTo(w io.Writer) (int64, error) {
-	width := make([]int, len(t.head))
-	for _, row := range append([][]string{t.head}, t.rows...) {
-		for i, cell := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(cell), 3)
-		}
+// write prints the table. Rendered, the first column is aligned left and all others right.
+func (t *table) write(w io.Writer) error {
+	rule := make([]string, len(t.head))
+	for i := range rule {
+		rule[i] = "---:"
 	}
-	var b strings.Builder
-	line := func(row []string) {
-		for i := range t.head {
-			cell := ""
-			if i < len(row) {
-				cell = row[i]
-			}
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
-			if i == 0 {
-				b.WriteString("| " + cell + pad + " ")
-			} else {
-				b.WriteString("| " + pad + cell + " ")
-			}
-		}
-		b.WriteString("|\n")
+	rule[0] = "---"
+	tw := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
+	for _, row := range append([][]string{t.head, rule}, t.rows...) {
+		row = append(row, make([]string, len(t.head)-len(row))...)
+		fmt.Fprintln(tw, "| "+strings.Join(row, "\t| ")+"\t|")
 	}
-	line(t.head)
-	for i, n := range width {
-		if i == 0 {
-			b.WriteString("| " + strings.Repeat("-", n) + " ")
-		} else {
-			b.WriteString("| " + strings.Repeat("-", n-1) + ": ")
-		}
-	}
-	b.WriteString("|\n")
-	for _, row := range t.rows {
-		line(row)
-	}
-	n, err := io.WriteString(w, b.String())
-	return int64(n), err
+	return tw.Flush()
 }
 
-// figure writes v with three digits that mean something.
+// figure formats v with three significant digits; NaN is "-".
 func figure(v float64) string {
 	switch {
 	case v != v:

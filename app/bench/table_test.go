@@ -14,11 +14,10 @@ func TestTablesAreMarkdown(t *testing.T) {
 	tab.add("Traceroom", "12.3")
 	tab.add("short")
 	var b strings.Builder
-	_, err := tab.WriteTo(&b)
-	require.NoError(t, err)
+	require.NoError(t, tab.write(&b))
 	require.Equal(t, ""+
-		"| server    |   µs |\n"+
-		"| --------- | ---: |\n"+
+		"| server    | µs   |\n"+
+		"| ---       | ---: |\n"+
 		"| floor     | 1.90 |\n"+
 		"| Traceroom | 12.3 |\n"+
 		"| short     |      |\n", b.String())

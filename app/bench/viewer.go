@@ -18,14 +18,14 @@ import (
 	"github.com/traceroom/traceroom/app/bench/stats"
 )
 
-// How the cost of a viewer is measured.
+// Parameters of the scenario viewer.
 const (
 	viewerMembers = 200
 	viewerLimit   = 1.03
-	// viewerRounds is how many pairs there are for each round that was asked for. What is looked for is less than what
-	// two runs of the same differ by.
+	// viewerRounds is how many pairs are measured for each of -rounds: the expected difference is smaller than that between two
+	// equal runs.
 	viewerRounds = 3
-	// livePath is what the page's panel reads when it is opened: nothing narrows the list.
+	// livePath is what the page's panel reads when it is opened: all traces.
 	livePath = "/traces/live"
 )
 
@@ -33,19 +33,14 @@ const (
 func (b *bench) viewer(ctx context.Context) error {
 	p, plan := own("traceroom"), b.fanoutPlan(viewerMembers)
 	rounds := viewerRounds * b.opt.rounds
-	var runs [2]series // alone, watched
-	for round := range rounds {
-		for i := range runs {
-			watched := (i + round) % 2 // neither always comes after the other
-			b.say("viewer: round %d of %d, %d viewers", round+1, rounds, watched)
-			b.lab.watched = watched == 1
-			o, err := b.measureQuiet(ctx, p, plan)
-			b.lab.watched = false
-			if err != nil {
-				return err
-			}
-			runs[watched] = append(runs[watched], o)
-		}
+	runs, err := compare(rounds, func(round, watched int) (outcome, error) {
+		b.say("viewer: round %d of %d, %d viewers", round+1, rounds, watched)
+		b.lab.watched = watched == 1
+		defer func() { b.lab.watched = false }()
+		return b.measureQuiet(ctx, p, plan)
+	})
+	if err != nil {
+		return err
 	}
 	ratios := stats.Ratios(runs[1].cost(), runs[0].cost())
 	b.print("### A viewer of the live traces\n")
@@ -56,8 +51,8 @@ func (b *bench) viewer(ctx context.Context) error {
 		s := runs[i]
 		cost := s.cost()
 		t.add(name, precise(stats.Median(cost))+" µs", precise(slices.Min(cost))+" to "+precise(slices.Max(cost)),
-			figure(s.median(func(o outcome) float64 { return float64(o.Messages) / o.Seconds })),
-			percent(s.median(func(o outcome) float64 { return o.ServerCPU.Seconds() / o.Seconds })), percent(s.median(outcome.others)),
+			figure(s.median(outcome.messageRate)),
+			percent(s.median(outcome.serverLoad)), percent(s.median(outcome.others)),
 			lost(s), spans(p, s))
 	}
 	b.table(t)
@@ -69,19 +64,19 @@ func (b *bench) viewer(ctx context.Context) error {
 	return nil
 }
 
-// doubtful is how far the median of v may be from what endless rounds would show: its standard error, estimated from the
-// quartiles, which single disturbed rounds do not move.
+// doubtful returns the standard error of the median of v, estimated from the quartiles, which single disturbed rounds do not
+// change.
 func doubtful(v []float64) float64 {
-	const normal = 1.349 // the distance of the quartiles of the normal distribution, in standard deviations
+	const normal = 1.349 // distance between the quartiles of a normal distribution, in standard deviations
 	spread := (stats.Quantile(v, 0.75) - stats.Quantile(v, 0.25)) / normal
 	return 1.253 * spread / math.Sqrt(float64(len(v)))
 }
 
-// precise writes v with three digits behind the point.
+// precise formats v with three decimal places.
 func precise(v float64) string { return fmt.Sprintf("%.3f", v) }
 
-// watching starts a viewer of the server's live traces, in a process beside the clients. What it returns ends it, and
-// says if it saw nothing.
+// watching starts a viewer of the server's live traces, if l.watched, in a process on the clients' core. stop ends it, and fails
+// if it has seen nothing.
 func (l *lab) watching(ctx context.Context, addr string) (stop func() error, err error) {
 	if !l.watched {
 		return func() error { return nil }, nil
@@ -99,14 +94,14 @@ func (l *lab) watching(ctx context.Context, addr string) (stop func() error, err
 	}
 	return func() error {
 		v.Stop(grace)
-		// It says so when it ends; there is nothing to wait for.
+		// It has ended, so Await does not wait.
 		_, err := v.Await(ctx, after("saw "))
 		return err
 	}, nil
 }
 
-// watch reads a stream of live traces as the page does until ctx ends, and throws away what it reads. It says when the
-// stream has begun and, at the end, how many events there were; a stream that ends by itself is an error.
+// watch reads a stream of live traces, as the page does, until ctx is cancelled. It prints when the stream has begun and, at the
+// end, how many events there were. It fails if the stream ends by itself.
 func watch(ctx context.Context, url string, out io.Writer) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -46,7 +46,7 @@ func TestClusterStartsInOrder(t *testing.T) {
 	}
 }
 
-// The nodes are the chat in all but where they keep messages, and differ from each other in their names alone.
+// The nodes differ from the chat only in where they keep messages, and from each other only in their names.
 func TestNodesShareAllAndKeepNothing(t *testing.T) {
 	project, _ := clustered(t)
 	chat, first := project.Services["chat"], project.Services[clusterNodes[0]]
@@ -101,7 +101,7 @@ func TestClusterPinsImagesAndLimitsMemory(t *testing.T) {
 	require.LessOrEqual(t, int64(sum), int64(1<<30), "1 GiB for all that the profile adds")
 }
 
-// The balancer and Prometheus know the nodes that there are.
+// The balancer and Prometheus have exactly the nodes of the compose file.
 func TestNodesAreFound(t *testing.T) {
 	project, _ := clustered(t)
 	balancer := project.Services["balancer"]

@@ -36,7 +36,7 @@ func TestComposeStartsInOrder(t *testing.T) {
 			check := service.HealthCheck
 			require.NotNil(t, check, "%s says whether it is well", name)
 			require.Equal(t, "CMD", check.Test[0], "and needs no shell for it")
-			// A minute for everything, by the chain of those that wait for each other.
+			// Services that wait for each other must all start within a minute.
 			require.LessOrEqual(t, time.Duration(*check.StartPeriod), 40*time.Second)
 			require.LessOrEqual(t, time.Duration(*check.StartInterval), time.Second)
 		}
@@ -148,7 +148,7 @@ func TestPortsAreDistinct(t *testing.T) {
 	require.Equal(t, slices.Compact(slices.Clone(all)), all)
 }
 
-// .env.example says what the defaults are, of every variable that there is.
+// .env.example has every variable with its default.
 func TestEnvExample(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, ".env.example"))
 	require.NoError(t, err)

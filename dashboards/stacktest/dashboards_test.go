@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// dashboard is what of Grafana's classic dashboard JSON matters here.
+// dashboard is the part of Grafana's classic dashboard JSON that the tests need.
 type dashboard struct {
 	UID           string `json:"uid"`
 	Title         string
@@ -91,7 +91,7 @@ func dashboards(t *testing.T) map[string]*dashboard {
 		require.NoError(t, err)
 		var d dashboard
 		require.NoError(t, json.Unmarshal(text, &d), path)
-		// A dashboard that was saved as version 2 is a resource, and Grafana does not take it from a file.
+		// A dashboard saved in version 2 is a resource, which Grafana does not load from a file.
 		var resource map[string]any
 		require.NoError(t, json.Unmarshal(text, &resource))
 		require.NotContains(t, resource, "apiVersion", path)
@@ -190,7 +190,7 @@ func TestDashboardsAreWellFormed(t *testing.T) {
 	require.True(t, seen["traceroom-runtime"], "links lead to it")
 }
 
-// The story has exemplars where it speaks of time, and ways to Jaeger.
+// Panels that show latencies have exemplars and links to Jaeger.
 func TestDashboardLeadsToTraces(t *testing.T) {
 	exemplars, links := 0, 0
 	for _, p := range dashboards(t)["traceroom.json"].Panels {

@@ -1,7 +1,7 @@
 package stacktest
 
-// operations is every operation that the visit of visit_test.go and the load script bring about, by the name of its span,
-// with the span's kind as Jaeger tells it.
+// operations has every operation of the visit of visit_test.go and of the load script, by the name of its span, with the span's
+// kind as Jaeger shows it.
 var operations = []struct{ span, kind string }{
 	{"start", "internal"},
 

@@ -75,7 +75,7 @@ func TestASavedTraceOpensInJaeger(t *testing.T) {
 		post(t, receiver, saved)
 		message := received(t, j, id)
 		whole(t, message)
-		// With the connection that the message came by, its link leads somewhere in Jaeger too.
+		// Once Jaeger has the connection that the message came on, the link leads to it.
 		of, to := message.find("receive room/{room}").reference("FOLLOWS_FROM")
 		post(t, receiver, save(t, address, of))
 		connect := received(t, j, of).find("GET /ws/{room_id}/{client_id}")
@@ -85,7 +85,7 @@ func TestASavedTraceOpensInJaeger(t *testing.T) {
 	})
 }
 
-// save is what the page's link to save a trace leads to.
+// save returns what the page's link to save a trace downloads.
 func save(t *testing.T, address, id string) []byte {
 	t.Helper()
 	resp, err := http.Get(address + "/traces/" + id + ".otlp.json")
@@ -118,8 +118,8 @@ func received(t *testing.T, j jaeger, id string) (tr *trace) {
 	return tr
 }
 
-// whole holds a message's trace, as Jaeger tells it, against what it must have: the spans in their nesting, their kinds
-// and attributes, and the link to the connection.
+// whole checks a message's trace in Jaeger: its spans and their nesting, their kinds and attributes, and the link to the
+// connection.
 func whole(t *testing.T, message *trace) {
 	t.Helper()
 	require.Len(t, message.Spans, len(edges))

@@ -25,7 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// image is what the Dockerfile makes, as a directory.
+// image is the image that the Dockerfile makes, as a directory.
 type image struct {
 	root       string
 	env        map[string]string
@@ -105,7 +105,7 @@ func runBuild(t *testing.T, stage instructions.Stage, dir string) {
 	}
 }
 
-// copyContext copies what a builder would be sent of the repository.
+// copyContext copies the files of the repository that a builder gets.
 func copyContext(t *testing.T, source, to string) {
 	file, err := os.Open(filepath.Join(root, ".dockerignore"))
 	require.NoError(t, err)
@@ -178,7 +178,7 @@ func assemble(t *testing.T, stage instructions.Stage, build, dir string) image {
 			im.stop = c.Signal
 		}
 	}
-	// The directories above this one are the test's own: the image's user has to come through.
+	// The image's user must be able to pass the directories above this one, which belong to the test.
 	for d := dir; d != filepath.Dir(os.TempDir()) && d != "/"; d = filepath.Dir(d) {
 		if info, err := os.Stat(d); err == nil && info.Mode().Perm()&0o005 != 0o005 {
 			require.NoError(t, os.Chmod(d, info.Mode().Perm()|0o055))

@@ -18,8 +18,8 @@ import (
 const root = "../.."
 
 // network stands for the compose network on this machine. Every port that is named in a configuration becomes a free port
-// of the loopback, the same one wherever it is named; this takes that no two services use the same port, which
-// TestPortsAreDistinct sees to.
+// of the loopback, the same one wherever it is named. This requires that no two services use the same port, which
+// TestPortsAreDistinct checks.
 type network struct {
 	dir   string
 	ports map[string]string
@@ -29,7 +29,7 @@ func newNetwork(t *testing.T) *network {
 	return &network{dir: t.TempDir(), ports: make(map[string]string)}
 }
 
-// port is the free port that stands for the container's.
+// port returns the free port that replaces a container's port.
 func (n *network) port(t *testing.T, container string) string {
 	if n.ports[container] == "" {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -66,7 +66,7 @@ var (
 	everywhere = regexp.MustCompile(`^:(\d{4,5})$`)
 )
 
-// local is text with its addresses on this machine.
+// local returns text with its addresses replaced by those on this machine.
 func (n *network) local(t *testing.T, text string) string {
 	text = address.ReplaceAllStringFunc(text, func(s string) string {
 		return "127.0.0.1:" + n.port(t, address.FindStringSubmatch(s)[2])

@@ -33,7 +33,7 @@ type program struct {
 	err  error // how it ended; read it after done is closed
 }
 
-// start starts a program. It is ended with the test, and what it said is shown if the test failed.
+// start starts a program. It is stopped at the end of the test; its output is shown if the test failed.
 func start(t *testing.T, name string, cmd *exec.Cmd) *program {
 	p := &program{name: name, cmd: cmd, out: filepath.Join(t.TempDir(), name+".log"), done: make(chan struct{})}
 	out, err := os.Create(p.out)
@@ -54,7 +54,7 @@ func start(t *testing.T, name string, cmd *exec.Cmd) *program {
 	return p
 }
 
-// stop asks the program to end, as Docker does, and returns how it ended; after the grace it is killed.
+// stop sends SIGTERM to the program, as Docker does, kills it after the grace period, and returns how it ended.
 func (p *program) stop(grace time.Duration) error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -72,7 +72,7 @@ func (p *program) said() string {
 	return string(text)
 }
 
-// tail is the last of what the program said, without the trace log.
+// tail returns the last of the program's output, without the trace log.
 func (p *program) tail() string {
 	var lines []string
 	for line := range strings.Lines(p.said()) {
@@ -92,7 +92,7 @@ func (p *program) memory(t *testing.T) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// healthy runs the container's health check here: wget by asking, everything else as it is.
+// healthy runs the container's health check here. wget is replaced by an HTTP request.
 func healthy(ctx context.Context, c *container, programs map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -120,7 +120,7 @@ func healthy(ctx context.Context, c *container, programs map[string]string) erro
 	return nil
 }
 
-// eventually waits until check says nothing is wrong. What was wrong last fails the test.
+// eventually calls check until it returns no error. The last error fails the test.
 func eventually(t *testing.T, within time.Duration, what string, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(within)

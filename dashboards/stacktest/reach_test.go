@@ -9,13 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A health check asks where others ask: at the service's name. What listens on its container's loopback alone is not well.
+// Health checks use the service's name, as clients do: a program that listens only on its container's loopback is not healthy.
 func TestHealthChecksAskWhereOthersDo(t *testing.T) {
 	project, names := clustered(t)
 	host := regexp.MustCompile(`https?://([^:/]+)`)
 	for _, name := range append([]string{"jaeger", "prometheus", "grafana"}, names...) {
 		if slices.Contains(clusterNodes, name) {
-			continue // the chat asks itself, at the address that it is to listen on
+			continue // the chat checks itself, at the address that it listens on
 		}
 		check := project.Services[name].HealthCheck.Test
 		asked := ""
@@ -30,14 +30,14 @@ func TestHealthChecksAskWhereOthersDo(t *testing.T) {
 	}
 }
 
-// Jaeger listens for others because it is told to, not because an image happens to say so.
+// Jaeger listens on the network because the compose file says so, whatever the image says.
 func TestJaegerListensForOthers(t *testing.T) {
 	listen := compose(t).Services["jaeger"].Environment["JAEGER_LISTEN_HOST"]
 	require.NotNil(t, listen)
 	require.Equal(t, "0.0.0.0", *listen)
 }
 
-// Who has an older engine learns what is wrong with it from where the commands are.
+// Documents that have the commands say which versions they need and what an older engine prints.
 func TestDocumentsSayWhatTheStackRunsOn(t *testing.T) {
 	require.Contains(t, read(t, "docker-compose.yml"), "start_interval", "or else it runs on older ones")
 	for _, path := range []string{"README.md", "dashboards/README.md"} {

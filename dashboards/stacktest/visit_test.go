@@ -11,9 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// visit does everything once: makes a room, has two people in it of whom one says something, has a third come by
-// Socket.IO and a fourth post over HTTP, and deletes it under them.
-// It returns the id of the message's trace, as the other was told it.
+// visit does everything once: it creates a room with two members, one of whom sends a message, has a third join over Socket.IO
+// and a fourth post over HTTP, and deletes the room. It returns the message's trace id as the other member got it.
 func visit(t *testing.T, chat string) string {
 	call := func(method, path string, status int, body ...string) (answer struct{ ID string }) {
 		req, err := http.NewRequest(method, chat+path, strings.NewReader(strings.Join(body, "")))
@@ -54,7 +53,7 @@ func visit(t *testing.T, chat string) string {
 	call(http.MethodDelete, "/users/"+user.ID, http.StatusOK)
 	call(http.MethodDelete, "/chatrooms/"+chatroom.ID, http.StatusOK)
 
-	// Leaves by itself, while the other is sent away.
+	// One leaves by itself; the other is disconnected.
 	require.NoError(t, ben.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")))
 	until(t, ada, "user_left")
 	call(http.MethodDelete, "/rooms/kitchen", http.StatusOK)
@@ -80,7 +79,7 @@ func enterSocketIO(t *testing.T, chat, room, client string) *websocket.Conn {
 	return ws
 }
 
-// untilPacket reads packets up to one that begins so.
+// untilPacket reads packets up to one with this prefix.
 func untilPacket(t *testing.T, ws *websocket.Conn, prefix string) {
 	for {
 		_, p, err := ws.ReadMessage()

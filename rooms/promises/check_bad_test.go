@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A good history, of which each of the bad ones is a change: ann and bob are in a room, ann says three things, cyd joins,
-// bob is cut and resumes.
+// A good history; each bad one is a change of it. Ann and bob are in a room, ann sends three messages, cyd joins, bob is
+// disconnected and resumes.
 func good() []event {
 	say := func(n int64, text string) []event {
 		return []event{
@@ -46,7 +46,7 @@ func good() []event {
 	)
 }
 
-// find is the index of the first event of a kind of a connection with a number; a number of 0 stands for any.
+// find returns the index of the first event of this kind, connection and number; 0 stands for any number.
 func find(t *testing.T, events []event, k kind, conn int, seq int64) int {
 	t.Helper()
 	i := slices.IndexFunc(events, func(e event) bool { return e.Kind == k && e.Conn == conn && (seq == 0 || e.Seq == seq) })
@@ -66,7 +66,7 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 			return slices.Delete(list, i, i+1)
 		}
 	}
-	// after puts e behind the event that is named.
+	// after inserts e behind the event that the arguments name.
 	after := func(k kind, conn int, seq int64, e ...event) change {
 		return func(t *testing.T, list []event) []event {
 			return slices.Insert(list, find(t, list, k, conn, seq)+1, e...)
@@ -101,7 +101,7 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 
 	for name, test := range map[string]struct {
 		change change
-		want   string // in what is said to be broken
+		want   string // a part of the report
 	}{
 		"a message is not shown":                    {without(shown, 3, 3), "connection 3 was not shown 3"},
 		"a message in between is not shown":         {without(shown, 1, 2), "2 was not shown before it"},
@@ -146,7 +146,7 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 				return slices.Insert(list, i+1, event{Kind: stored, Room: "r", Gen: 7, Seq: 4, Text: "e"}, event{Kind: stored, Room: "r", Gen: 7, Seq: 5, Text: "d"})
 			}), "its connection sent it before"},
 		"a later message comes before an acknowledged one": {func(t *testing.T, list []event) []event {
-			// c is sent after b was acknowledged, and comes to be number 2 all the same.
+			// c is sent after b was acknowledged, but gets number 2.
 			list[find(t, list, stored, 0, 3)].Seq = 2
 			return list
 		}, "was sent after 2 was acknowledged, and comes before it"},
@@ -160,7 +160,7 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 	}
 }
 
-// What only looks like a broken promise is none.
+// These histories only look as if a promise were broken.
 func TestWhatIsNotPromised(t *testing.T) {
 	list := good()
 	i := find(t, list, stored, 0, 2)

@@ -5,34 +5,34 @@ import (
 	"slices"
 )
 
-// place is where a message stands: in which room and where in its order.
+// place is where a message is: the generation of its room, and its number.
 type place struct{ gen, seq int64 }
 
-// sending is what is known of a message by its text, which is unlike all others'. It may be sent again, with the same ref,
-// over other connections.
+// sending is what is known of a message. Its text, which no other message has, identifies it. It may be sent again, with the same
+// ref, on other connections.
 type sending struct {
 	room   string
 	ref    string
-	conns  []int           // that have sent it, in their order; fromHTTP among them
-	nth    int             // of its first connection's
+	conns  []int           // that have sent it, in order; may contain fromHTTP
+	nth    int             // its place among the messages of its first connection
 	after  place           // the newest acknowledged message of its room when it was first sent
 	stored map[int64]int64 // by generation, its number
 	acked  map[int]bool    // by connection
 	named  map[int]bool    // by connection: it was shown its own message, by its ref
-	// refused: its sender was told that it is not stored and never will be.
+	// refused says that its sender was told that it is not stored and never will be.
 	refused bool
 }
 
 // membership is what is known of a connection.
 type membership struct {
 	room      string
-	since     int64 // what it resumed after, of
+	since     int64 // the number that it resumed after, of generation sinceGen
 	sinceGen  int64
 	owed      map[int64]int64 // by generation, the newest message that was acknowledged before it asked to join
-	gen       int64           // of what it was shown; 0: nothing yet
+	gen       int64           // of the messages that it was shown; 0: none yet
 	at        int64           // the newest message that it was shown, or what it resumed after
 	left      int             // messages of its history that are still to be shown
-	reset     bool            // it was told that what it had is of another room
+	reset     bool            // it was told that what it had is of another epoch
 	cut       bool            // its history leaves out older messages
 	joined    bool
 	deleted   bool
@@ -41,7 +41,7 @@ type membership struct {
 	lastStore place
 }
 
-// checker goes through a history once.
+// checker checks a history, event by event.
 type checker struct {
 	at, conn int // of the event
 	broken   []broken
@@ -59,12 +59,12 @@ type checker struct {
 
 // check returns the promises that were not kept in a history:
 //
-//   - order: a room's messages have one order, the same for all, which is the order of their numbers; what one
-//     connection sent keeps its order, and what was sent after another message was acknowledged comes after it.
-//   - loss: what was acknowledged is stored, and who stayed or resumed has been shown all of it, at the latest when all
-//     has been well for a while; who joins is shown at once all that was acknowledged before.
-//   - repetition: nobody is shown anything twice, on one connection or over several, and nothing is stored twice.
-//   - nothing is shown that is not stored, of a room that was deleted least of all.
+//   - order: all clients see a room's messages in one order, that of their numbers. Messages of one connection keep their
+//     order, and a message that is sent after another was acknowledged comes after it.
+//   - loss: what was acknowledged is stored. Who stayed or resumed is shown all of it, at the latest when there has been no
+//     trouble for a while. Who joins is shown at once all that was acknowledged before.
+//   - repetition: nobody is shown a message twice, on one connection or over several, and none is stored twice.
+//   - nothing is shown that is not stored, or of a room that is deleted.
 func check(events []event) []broken {
 	c := &checker{
 		journal: make(map[place]string), newest: make(map[int64]int64), gens: make(map[string]int64), gone: make(map[int64]bool),
@@ -122,7 +122,7 @@ func (c *checker) event(e event) {
 			c.fail("told that generation %d was deleted, which it was not", m.gen)
 		}
 	case ended:
-		if m != nil { // it had not been cut before it could ask
+		if m != nil { // otherwise it was disconnected before it could join
 			m.ended = true
 		}
 	case kept:
@@ -183,7 +183,7 @@ func (c *checker) stored(e event) {
 	c.newest[e.Gen] = max(c.newest[e.Gen], e.Seq)
 	c.gens[s.room] = max(c.gens[s.room], e.Gen)
 	if len(s.conns) != 1 || c.conns[s.conns[0]] == nil {
-		return // it may have come by any of them
+		return // any of the connections may have brought it
 	}
 	m := c.conns[s.conns[0]]
 	if m.lastStore.gen == at.gen && int(m.lastStore.seq) > s.nth {
@@ -218,7 +218,7 @@ func (c *checker) shown(e event, m *membership) {
 	if mine && e.Ref == s.ref && s.ref != "" {
 		s.named[e.Conn] = true
 		if gen, at := c.position(m); len(s.conns) > 1 && e.Gen == gen && e.Seq <= at {
-			return // it is told what became of a message that it had been shown already
+			return // it is told that its repetition is a message that it has been shown already
 		}
 	}
 	if e.Ref != "" && (!mine || s.ref != e.Ref) {
@@ -270,7 +270,7 @@ func (c *checker) joined(e event, m *membership) {
 	}
 }
 
-// position is how far a connection has come; generation 0: that cannot be told.
+// position returns how far a connection has come. Generation 0 means that this is not known.
 func (c *checker) position(m *membership) (gen, at int64) {
 	switch {
 	case m.gen != 0:
@@ -283,7 +283,7 @@ func (c *checker) position(m *membership) (gen, at int64) {
 	return 0, 0
 }
 
-// missing is the first message after at, up to last, that is not erased; 0: there is none.
+// missing returns the first message after at, up to last, that is not erased; 0: there is none.
 func (c *checker) missing(at place, last int64) int64 {
 	for seq := at.seq + 1; seq <= last; seq++ {
 		if !c.erased[place{at.gen, seq}] {

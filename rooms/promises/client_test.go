@@ -11,38 +11,38 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// client is somebody who comes and goes, by one connection at a time, and resumes where it was. world.mu guards its fields.
+// client connects and disconnects, has one connection at a time, and resumes where it was. world.mu guards its fields.
 type client struct {
 	name, room string
 	conn       *conn // the newest; nil: there was none
 	since, gen int64 // the newest message that it was shown; since is fresh if there is none
 	epoch      string
-	unsure     []string // the texts that it has sent and not been acknowledged: they are sent again on the next connection
+	unsure     []string // texts that it has sent and that are not acknowledged: it sends them again on the next connection
 }
 
 // maxUnread is how many events wait for a client that does not read.
 const maxUnread = 24
 
-// conn is a client's connection to a node, and a rooms.Sink. What the client and the server do about it takes place in work,
-// one after the other. world.mu guards the fields below it.
+// conn is a client's connection to a node, and a rooms.Sink. What the client and the server do on it is done by work,
+// one thing after the other. world.mu guards the fields below it.
 type conn struct {
 	id     int
 	client *client
 	node   *node
 	world  *world
 	work   chan func()
-	member *rooms.Member // owned by work
+	member *rooms.Member // belongs to work
 
 	open    bool
 	stalled bool
-	leaving bool // ends when all that waits has been read
+	leaving bool // it ends when everything that waits has been read
 	unread  []*rooms.Bundle
 	weight  int
 }
 
 var _ rooms.Sink = (*conn)(nil)
 
-// told is what a connection is told, as it is written: one a line.
+// told is an event as it is written to a connection: one in a line.
 type told struct {
 	Kind      rooms.EventKind
 	Gen, Seq  int64
@@ -54,7 +54,7 @@ type told struct {
 	Epoch     string
 }
 
-// lines is a rooms.Format.
+// lines is the rooms.Format of these connections.
 type lines struct{}
 
 func (lines) Transport() string { return "websocket" }
@@ -96,7 +96,7 @@ func (c *conn) Push(b *rooms.Bundle) bool {
 	return true
 }
 
-// read has the client see b; world.mu is held.
+// read shows b to the client. world.mu is held.
 func (c *conn) read(b *rooms.Bundle) {
 	for line := range bytes.Lines(b.Bytes()) {
 		var l told
@@ -129,12 +129,12 @@ func (c *conn) see(l told) {
 	if l.Ref != "" {
 		c.client.unsure = slices.DeleteFunc(c.client.unsure, func(text string) bool { return text == l.Text })
 	}
-	if l.Gen != c.client.gen || l.Seq > c.client.since { // it is not what was sent again
+	if l.Gen != c.client.gen || l.Seq > c.client.since { // otherwise it is the answer to a repetition
 		c.client.since, c.client.gen = l.Seq, l.Gen
 	}
 }
 
-// Removed has a client that reads be told why; who does not is told when it reads again.
+// Removed tells the client why. A client that has stalled is told when it reads again.
 func (c *conn) Removed(_ *rooms.Member, why rooms.Removal) {
 	c.node.pass()
 	c.world.mu.Lock()
@@ -146,7 +146,7 @@ func (c *conn) Removed(_ *rooms.Member, why rooms.Removal) {
 	c.end()
 }
 
-// end cuts the connection: nothing that waits is read any more; world.mu is held.
+// end disconnects: nothing that waits is read any more. world.mu is held.
 func (c *conn) end() {
 	if !c.open {
 		return
@@ -160,7 +160,7 @@ func (c *conn) end() {
 	c.work <- c.leave
 }
 
-// stall has the client read nothing, or go on.
+// stall makes the client stop reading, or continue.
 func (c *conn) stall(is bool) {
 	c.stalled = is
 	if is || !c.open {
@@ -175,7 +175,7 @@ func (c *conn) stall(is bool) {
 	}
 }
 
-// live runs work until it is closed.
+// live does what comes in work, until work is closed.
 func (c *conn) live() {
 	for f := range c.work {
 		c.node.pass()
@@ -183,7 +183,7 @@ func (c *conn) live() {
 	}
 }
 
-// join and what follows are run by live.
+// join, and the methods that follow, are called by live.
 func (c *conn) join() {
 	w := c.world
 	w.mu.Lock()
@@ -222,7 +222,7 @@ func (c *conn) leave() {
 	}
 }
 
-// send says something new, and say something that may have been said before.
+// send sends a new message; say sends one that may have been sent before.
 func (c *conn) send() {
 	w := c.world
 	text := w.text()
@@ -256,7 +256,7 @@ func (n *node) send(id int, p rooms.Post) {
 	}
 	err := n.Send(context.Background(), p, func(m *rooms.Message, _ bool, err error) {
 		switch {
-		case !n.pass(): // nobody is told anything
+		case !n.pass(): // the node is dead, and nobody hears of the outcome
 		case err != nil:
 			refuse(err)
 		default:

@@ -17,7 +17,7 @@ import (
 	"github.com/traceroom/traceroom/rooms/store/storetest"
 )
 
-// disk is a database in memory that nodes share, each by a rooms.Store of its own. It outlives them.
+// disk is a database in memory that nodes share, each through its own rooms.Store. It outlives the nodes.
 type disk struct {
 	mu          sync.Mutex
 	rooms       map[string]*storedRoom
@@ -26,19 +26,19 @@ type disk struct {
 	byPlace     map[place]*rooms.Message
 	users       []rooms.User
 	refs        map[refKey]ref
-	id          string        // tells it from other disks
+	id          string        // distinguishes it from other disks
 	ahead       time.Duration // of the clock
-	// record is told what is stored and deleted, in its order. It may be nil.
+	// record gets the events of what is stored and deleted, in order; nil: none.
 	record *record
 }
 
-// storedRoom is a room and its messages, by number - 1; nil: deleted.
+// storedRoom is a room and its messages, at index number - 1; nil: the message is deleted.
 type storedRoom struct {
 	rooms.Room
 	messages []*rooms.Message
 }
 
-// ref is what is remembered of a message by its client's name for it.
+// ref is what is remembered of a message that its client gave a name.
 type (
 	refKey struct {
 		gen         int64
@@ -60,7 +60,7 @@ func newDisk(r *record) *disk {
 
 func (d *disk) now() time.Time { return time.Now().Add(d.ahead) }
 
-// sent is the message that the room has of a client by this ref, nil if none is remembered.
+// sent returns the message that a client has sent to the room with this ref; nil: none is remembered.
 func (d *disk) sent(r *storedRoom, client, name string) *rooms.Message {
 	if r == nil || name == "" {
 		return nil
@@ -77,7 +77,7 @@ func (d *disk) note(e event) {
 	}
 }
 
-// diskStore is one node's Store on a disk.
+// diskStore is the Store of one node on a disk.
 type diskStore struct {
 	*disk
 	closed chan struct{}
@@ -89,7 +89,7 @@ func (d *disk) open() *diskStore { return &diskStore{d, make(chan struct{})} }
 
 var errClosed = errors.New("the store is closed")
 
-// begin takes the lock, which the caller releases unless there is an error.
+// begin locks the disk. The caller unlocks it, unless there is an error.
 func (s *diskStore) begin(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -214,7 +214,7 @@ func (s *diskStore) Append(ctx context.Context, roomID string, drafts []rooms.Dr
 	return nil
 }
 
-// after is the messages above seq.
+// after returns the messages above seq.
 func (r *storedRoom) after(seq int64) (list []*rooms.Message) {
 	if r == nil {
 		return nil
@@ -227,11 +227,11 @@ func (r *storedRoom) after(seq int64) (list []*rooms.Message) {
 	return list
 }
 
-func (s *diskStore) After(ctx context.Context, roomID string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *diskStore) After(ctx context.Context, roomID string, seq int64, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	return s.Newest(ctx, roomID, seq, math.MaxInt, most)
 }
 
-func (s *diskStore) Newest(ctx context.Context, roomID string, seq int64, limit int, most rooms.Part) (list []*rooms.Message, more bool, err error) {
+func (s *diskStore) Newest(ctx context.Context, roomID string, seq int64, limit int, most rooms.ReadLimit) (list []*rooms.Message, more bool, err error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, false, err
 	}
@@ -351,7 +351,7 @@ func (s *diskStore) Close() error {
 	return nil
 }
 
-// TestDisk keeps the store of these tests honest.
+// TestDisk checks that the store of these tests is a rooms.Store like others.
 func TestDisk(t *testing.T) {
 	storetest.Suite{
 		New: func(*testing.T) func() rooms.Store {

@@ -14,8 +14,8 @@ import (
 	"github.com/traceroom/traceroom/rooms/store"
 )
 
-// file is an SQLite database in a file. A node that is killed leaves the file as it is at that moment: the next node gets a
-// copy of it, since one process cannot open it as another would.
+// file is an SQLite database in a file. A node that is killed leaves the file as it is at that moment. The next node gets a
+// copy of it, as this process cannot open the file again.
 type file struct {
 	t      *testing.T
 	record *record
@@ -33,13 +33,13 @@ func openFile(t *testing.T, r *record) database {
 
 func (f *file) shared() bool { return false }
 
-// path is the n-th copy of the database.
+// path returns the path of the n-th copy of the database.
 func (f *file) path(n int) string { return filepath.Join(f.dir, strconv.Itoa(n)+".db") }
 
 func (f *file) node() rooms.Store {
 	n := len(f.opened)
 	if n > 0 {
-		synctest.Wait() // until the dead node's store writes no more
+		synctest.Wait() // until the dead node's store has stopped writing
 		for _, suffix := range []string{"", "-wal"} {
 			content, err := os.ReadFile(f.path(n-1) + suffix)
 			if err == nil {
@@ -59,7 +59,7 @@ func (f *file) node() rooms.Store {
 }
 
 func (f *file) messages(room string) []*rooms.Message {
-	list, _, err := f.opened[len(f.opened)-1].After(context.Background(), room, 0, rooms.Part{Messages: 1 << 30})
+	list, _, err := f.opened[len(f.opened)-1].After(context.Background(), room, 0, rooms.ReadLimit{Messages: 1 << 30})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func (f *file) close() {
 	}
 }
 
-// written is a Store that writes down what it has stored and deleted, before its caller can tell anybody.
+// written is a Store that records what it has stored and deleted before it returns to its caller.
 type written struct {
 	rooms.Store
 	record *record
@@ -104,7 +104,7 @@ func (s *written) DeleteRoom(ctx context.Context, id string) (int64, error) {
 	return gen, err
 }
 
-// DeleteMessage writes it down first: others may miss the message at once.
+// DeleteMessage records it first: others may find the message gone at once.
 func (s *written) DeleteMessage(ctx context.Context, id string) error {
 	if m, err := s.Message(ctx, id); err == nil {
 		s.record.add(event{Kind: erased, Room: m.RoomID, Gen: m.Generation, Seq: m.Seq})

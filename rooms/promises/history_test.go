@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// kind says what an event is.
+// kind is what an event is about.
 type kind string
 
 const (
@@ -20,11 +20,11 @@ const (
 	history  kind  = "history" // it was handed a history of Seq messages, which are shown next
 	shown    kind  = "shown"   // it was shown a message
 	joined   kind  = "joined"  // it was told that it has joined
-	deleted  kind  = "deleted" // it was told that its room is no more
+	deleted  kind  = "deleted" // it was told that its room is deleted
 	ended    kind  = "ended"   // it has ended
 	kept     kind  = "kept"    // at the end: the store holds a message
-	quiet    kind  = "quiet"   // the end: all is well again, and has been for a while
-	fromHTTP       = 0         // the connection of what is sent without one
+	quiet    kind  = "quiet"   // the end: there has been no trouble for a while
+	fromHTTP       = 0         // the connection of messages that are sent without one
 	fresh    int64 = -1        // the since of a connection that does not resume
 )
 
@@ -36,8 +36,8 @@ type event struct {
 	Gen, Seq  int64
 	Text, Ref string
 	Since     int64 // joining: the newest message that the client was shown, or fresh; Gen is the generation it was of
-	Reset     bool  // history: it does not follow on what the client has
-	Whole     bool  // history: nothing that the room holds after Since is left out; joined: it has read all that it was sent
+	Reset     bool  // history: it does not continue what the client has
+	Whole     bool  // history: no message after Since is left out; joined: the client has read all that it was sent
 }
 
 func (e event) String() string {
@@ -51,7 +51,7 @@ func (e event) String() string {
 	return s
 }
 
-// record is the events of one run, in the order in which they happened. Its methods may be called from any goroutine.
+// record holds the events of a run, in the order in which they happened. Its methods may be called from any goroutine.
 type record struct {
 	mu     sync.Mutex
 	events []event
@@ -71,13 +71,13 @@ func (r *record) all() []event {
 
 // broken is a promise that was not kept.
 type broken struct {
-	At   int // which event shows it
+	At   int // index of the event that shows it
 	Conn int
 	What string
 }
 
-// report is broken promises and the events that led to them: what happened in the store, and to the connections that are
-// concerned. Events of a kind that follow each other are put together.
+// report returns the text of broken promises and of the events that led to them: those of the store, and of the connections
+// concerned. Consecutive events of one kind are put together.
 func report(events []event, list []broken) string {
 	what := make(map[int][]string)
 	concerned := make(map[int]bool)

@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// rapid's flags say how many plans are checked, and whether it keeps those that fail in testdata, which it does when told
-// -rapid.nofailfile=false.
+// The number of plans is set by rapid's flag -rapid.checks. With -rapid.nofailfile=false rapid keeps plans that fail in
+// testdata.
 func TestMain(m *testing.M) {
 	usual := flag.Lookup("rapid.checks").Value.String()
 	set("rapid.nofailfile", "true")
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// asked: -rapid.checks was given.
+// asked says that -rapid.checks was given.
 var asked bool
 
 func set(name, value string) {
@@ -31,12 +31,13 @@ func set(name, value string) {
 	}
 }
 
-// soakEnv is for how long plans are checked, as time.ParseDuration has it; otherwise a fixed number is.
+// soakEnv names the variable that says for how long plans are checked, in the form of time.ParseDuration; if it is not set, a fixed
+// number of plans is checked.
 const soakEnv = "SOAK"
 
 var durations = []time.Duration{time.Millisecond, 15 * time.Millisecond, 60 * time.Millisecond, 400 * time.Millisecond, 3 * time.Second, 12 * time.Second}
 
-// ops are what may happen, as often as each is to be drawn.
+// ops returns what may happen, each as often as its weight.
 func ops(nodes int) (list []op) {
 	for o, n := range map[op]int{
 		connect: 14, send: 14, hangUp: 3, post: 4, stall: 3, remove: 2, erase: 2, kill: 2, pause: 3, away: 3, rest: 4, cutOff: 6,
@@ -51,11 +52,11 @@ func ops(nodes int) (list []op) {
 	return list
 }
 
-// posts is how many messages are posted at once: now and then more than a history holds, seldom more than can be resumed after.
+// posts is how many messages are posted at once: sometimes more than HistoryLength, seldom more than MaxResume.
 var posts = append(slices.Repeat([]int{1, 2, 3, 30, 130}, 10), 1050)
 
 func commands(nodes int) *rapid.Generator[command] {
-	// Sorted by likelihood, as a failing run is reduced towards the first.
+	// The most frequent come first, as rapid reduces a failing plan towards the first.
 	some := []op{connect, send}
 	for _, o := range []op{connect, send, cutOff, rest, post, hangUp, pause, away, stall, kill, remove, erase} {
 		for _, other := range ops(nodes) {
@@ -106,17 +107,17 @@ func plans(nodes int) *rapid.Generator[plan] {
 			p.Lost = rapid.SampledFrom([]int{0, 10, 50}).Draw(t, "lost")
 			p.Twice = rapid.SampledFrom([]int{0, 20}).Draw(t, "twice")
 		}
-		// As many again, and more, are drawn on average.
+		// On average at least twice as many are drawn.
 		least := rapid.SampledFrom([]int{1, 8, 20}).Draw(t, "least commands")
 		p.Commands = rapid.SliceOfN(commands(nodes), least, -1).Draw(t, "commands")
 		return p
 	})
 }
 
-// repeats is how often a plan is run to see it fail again: the goroutines of a run do not take the same turns each time.
+// repeats is how often a plan is run to see it fail again: the order in which goroutines run is not the same each time.
 const repeats = 10
 
-// checkPlans checks generated plans for so many nodes.
+// checkPlans checks generated plans for least to most nodes.
 func checkPlans(t *testing.T, checks, least, most int, open func(*testing.T, *record) database) {
 	if !asked {
 		set("rapid.checks", fmt.Sprint(checks))
@@ -138,7 +139,7 @@ func checkPlans(t *testing.T, checks, least, most int, open func(*testing.T, *re
 				continue
 			}
 			times = repeats
-			// One of the broken promises is reported: the others may follow from it.
+			// Only the first broken promise is reported: the others may follow from it.
 			rt.Fatalf("%s\n%s\n%s", list[0].What, p, report(events, list[:1]))
 		}
 	}
@@ -156,7 +157,7 @@ func TestSeveralNodesKeepTheirPromises(t *testing.T) { checkPlans(t, 600, 2, 3, 
 
 func TestANodeKeepsItsPromisesThroughRestarts(t *testing.T) { checkPlans(t, 50, 1, 1, openFile) }
 
-// requireKept runs a plan, which once broke a promise, some times.
+// requireKept runs a plan several times that once broke a promise.
 func requireKept(t *testing.T, p plan) {
 	t.Helper()
 	for range repeats {
@@ -167,7 +168,7 @@ func requireKept(t *testing.T, p plan) {
 	}
 }
 
-// A client resumes at the head on a node that has not been told of the newest message yet.
+// A client that has the newest message resumes on a node that has not been told of it yet.
 func TestAResumedClientIsNotShownWhatTheNodeCatchesUpOn(t *testing.T) {
 	requireKept(t, plan{Nodes: 2, Rooms: 1, Clients: 2, Lateness: 60 * time.Millisecond, Commands: []command{
 		{Op: send, Client: 0, N: 1, Then: time.Millisecond},

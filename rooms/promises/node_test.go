@@ -12,28 +12,28 @@ import (
 	"github.com/traceroom/traceroom/rooms/relay"
 )
 
-// node is a Hub with the ways from it to the store, to the other nodes and to its clients, all of which can be troubled.
+// node is a Hub with its connections to the store, to the other nodes and to its clients, all of which can fail.
 type node struct {
 	*rooms.Hub
 	world *world
-	store rooms.Store // without trouble
+	store rooms.Store // without failures
 	local relay.Local
 	dead  atomic.Bool
 	calls sync.WaitGroup // of the store, under way
 
 	mu     sync.Mutex
-	paused chan struct{} // closed when the node goes on; nil: it is not paused
-	cutOff bool          // no hint reaches another node or comes from one
+	paused chan struct{} // closed when the node continues; nil: it is not paused
+	cutOff bool          // no event goes to another node or comes from one
 	away   outage
 }
 
-// outage is how a store that is away fails.
+// outage is how a store fails.
 type outage int
 
 const (
 	wellStore  outage = iota
 	refusing          // nothing is done
-	answerLost        // it is done, and the caller learns of an error
+	answerLost        // it is done, and the caller gets an error
 )
 
 var (
@@ -41,7 +41,7 @@ var (
 	errDead = errors.New("the node is dead")
 )
 
-// pass stands still while the node is paused. It reports false when the node is dead.
+// pass waits while the node is paused. It reports false if the node is dead.
 func (n *node) pass() bool {
 	for {
 		n.mu.Lock()
@@ -83,14 +83,14 @@ func (n *node) setAway(is outage) {
 	n.away = is
 }
 
-// reachable reports whether hints pass the node's end of the network.
+// reachable reports whether the node can send and receive events.
 func (n *node) reachable() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return !n.cutOff && !n.dead.Load()
 }
 
-// kill ends the node without a word. It returns when the store is not in use any more.
+// kill ends the node without telling anybody. It returns when the node does not use the store any more.
 func (n *node) kill() {
 	n.dead.Store(true)
 	n.goOn()
@@ -98,13 +98,13 @@ func (n *node) kill() {
 	n.calls.Wait()
 }
 
-// troubled is a node's Store.
+// troubled is the Store of a node, with failures.
 type troubled struct {
 	rooms.Store
 	node *node
 }
 
-// call has f use the store, with all that can go wrong before and after it.
+// call calls f, which uses the store, with all failures that can happen before and after it.
 func (s troubled) call(ctx context.Context, f func() error) error {
 	n := s.node
 	if err := s.travel(ctx); err != nil {
@@ -120,7 +120,7 @@ func (s troubled) call(ctx context.Context, f func() error) error {
 	err := f()
 	n.calls.Done()
 	if !n.world.db.shared() {
-		// A store in the process itself answers when it is done.
+		// A store in the same process always answers.
 		if !n.pass() {
 			return errDead
 		}
@@ -135,7 +135,7 @@ func (s troubled) call(ctx context.Context, f func() error) error {
 	return err
 }
 
-// travel is the way to the store or back.
+// travel takes the time of the way to the store, or back.
 func (s troubled) travel(ctx context.Context) error {
 	if !s.node.pass() {
 		return errDead
@@ -173,7 +173,7 @@ func (s troubled) Heads(ctx context.Context, ids []string) (heads map[string]roo
 	return heads, n, err
 }
 
-// Append works on copies: a call that fails late must not have written to the caller's messages.
+// Append works on copies: a call that fails late must not have changed the caller's messages.
 func (s troubled) Append(ctx context.Context, id string, drafts []rooms.Draft) error {
 	copies := make([]rooms.Draft, len(drafts))
 	for i, d := range drafts {
@@ -189,12 +189,12 @@ func (s troubled) Append(ctx context.Context, id string, drafts []rooms.Draft) e
 	return err
 }
 
-func (s troubled) After(ctx context.Context, id string, seq int64, most rooms.Part) (list []*rooms.Message, more bool, err error) {
+func (s troubled) After(ctx context.Context, id string, seq int64, most rooms.ReadLimit) (list []*rooms.Message, more bool, err error) {
 	err = s.call(ctx, func() (err error) { list, more, err = s.Store.After(ctx, id, seq, most); return err })
 	return list, more, err
 }
 
-func (s troubled) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.Part) (list []*rooms.Message, more bool, err error) {
+func (s troubled) Newest(ctx context.Context, id string, seq int64, limit int, most rooms.ReadLimit) (list []*rooms.Message, more bool, err error) {
 	err = s.call(ctx, func() (err error) { list, more, err = s.Store.Newest(ctx, id, seq, limit, most); return err })
 	return list, more, err
 }
@@ -203,7 +203,7 @@ func (s troubled) DeleteMessage(ctx context.Context, id string) error {
 	return s.call(ctx, func() error { return s.Store.DeleteMessage(ctx, id) })
 }
 
-// way is a node's Relay.
+// way is the Relay of a node.
 type way struct{ node *node }
 
 func (w way) Publish(ctx context.Context, ev *rooms.Event) error {
@@ -233,14 +233,14 @@ func (w way) Subscribe(ctx context.Context, id string, handle func(context.Conte
 
 func (w way) Close() error { return nil }
 
-// attendance is who is in which room, by generation, for the Presences of all nodes.
+// attendance is which clients are in which rooms, by generation, for all nodes.
 type attendance struct {
 	mu    sync.Mutex
 	rooms map[int64]map[string]int
 	turns map[int64]int64
 }
 
-// share is a node's Presence.
+// share is the Presence of a node.
 type share struct {
 	*attendance
 	told func(rooms.Change)
@@ -287,7 +287,7 @@ func (s *share) Forget(generation int64) {
 func (s *share) Fill(context.Context, []rooms.Room) error { return nil }
 func (s *share) Close(context.Context) error              { return nil }
 
-// dice are random numbers that a run can be repeated with.
+// dice are random numbers, the same each time that a run is repeated.
 type dice struct {
 	mu sync.Mutex
 	*rand.Rand
@@ -299,12 +299,12 @@ func (d *dice) below(n int) int {
 	return d.IntN(n)
 }
 
-// latency is how long a way to the store takes. No two things happen at the same moment.
+// latency returns how long a way to the store takes. No two results are equal.
 func (w *world) latency() time.Duration {
 	return 50*time.Microsecond + time.Duration(w.dice.below(int(w.plan.Slowness)+1))
 }
 
-// fate is after how long each copy of a hint arrives on another node; none: it is lost.
+// fate returns after how long each copy of an event arrives on another node; none: it is lost.
 func (w *world) fate() []time.Duration {
 	soon := func() time.Duration { return 50*time.Microsecond + time.Duration(w.dice.below(int(w.plan.Lateness)+1)) }
 	switch roll := w.dice.below(100); {

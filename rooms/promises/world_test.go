@@ -13,21 +13,21 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// op is what a command has happen.
+// op is what a command does.
 type op string
 
 const (
-	connect op = "connect" // a client connects to a node, resuming; what connection it had is cut
+	connect op = "connect" // a client connects to a node and resumes; an older connection is cut
 	hangUp  op = "hang up" // its connection is cut
 	send    op = "send"    // it sends N messages
 	post    op = "post"    // somebody posts N messages to a room on a node, without a connection
-	stall   op = "stall"   // it stops reading, or goes on
+	stall   op = "stall"   // it stops reading, or continues
 	remove  op = "remove"  // a node is asked to delete a room
 	erase   op = "erase"   // a node is asked to delete a room's newest message
-	kill    op = "kill"    // a node is killed; it is there again when somebody connects to it
-	pause   op = "pause"   // a node stands still for a time
-	cutOff  op = "cut off" // a node hears of no other for a time
-	away    op = "away"    // a node's store fails for a time
+	kill    op = "kill"    // a node is killed; it starts again when a client connects to it
+	pause   op = "pause"   // a node stands still for a while
+	cutOff  op = "cut off" // a node gets no events of others for a while
+	away    op = "away"    // a node's store fails for a while
 	rest    op = "rest"
 )
 
@@ -37,8 +37,8 @@ type command struct {
 	Node, Client, Room int
 	N                  int
 	For                time.Duration // pause, cutOff, away
-	Flag               bool          // cutOff: the node knows when it is over; away: answers are lost
-	// Then is what passes before the next command: 0 nothing, quietly: until all that happens at once has happened, or a time.
+	Flag               bool          // cutOff: the node notices when it is over; away: calls succeed, but their answers are lost
+	// Then is how long to wait before the next command: 0: not at all; quietly: until all goroutines wait; or a time.
 	Then time.Duration
 }
 
@@ -49,17 +49,17 @@ func (c command) String() string {
 		c.Op, c.Node, c.Client, c.Room, c.N, c.For, c.Flag, c.Then)
 }
 
-// plan is all that decides a run.
+// plan is what decides a run.
 type plan struct {
 	Nodes, Rooms, Clients int
 	Seed                  uint64
 	Slowness              time.Duration // of the store
-	Lateness              time.Duration // of hints between nodes
-	Lost, Twice           int           // hints in a hundred
-	Commands              []command     // after all clients have connected, by turns to each node
+	Lateness              time.Duration // of events between nodes
+	Lost, Twice           int           // events in a hundred
+	Commands              []command     // after all clients have connected, each to the next node
 }
 
-// String is the plan as Go source, to be kept in a test.
+// String returns the plan as Go source, to be kept in a test.
 func (p plan) String() string {
 	s := fmt.Sprintf("plan{Nodes: %d, Rooms: %d, Clients: %d, Seed: %d, Slowness: %d, Lateness: %d, Lost: %d, Twice: %d, Commands: []command{\n",
 		p.Nodes, p.Rooms, p.Clients, p.Seed, p.Slowness, p.Lateness, p.Lost, p.Twice)
@@ -69,13 +69,13 @@ func (p plan) String() string {
 	return s + "}}"
 }
 
-// database is where the nodes keep what they are told.
+// database is the database of all nodes.
 type database interface {
-	// node returns a new node's Store, after what nodes that are dead have left.
+	// node returns the Store of a new node. It holds what dead nodes have stored.
 	node() rooms.Store
 	// shared reports whether several nodes may use it at once.
 	shared() bool
-	// messages is all that it holds of a room.
+	// messages returns all messages of a room.
 	messages(room string) []*rooms.Message
 	close()
 }
@@ -89,7 +89,7 @@ func (d *disk) messages(room string) []*rooms.Message {
 	return d.rooms[room].after(0)
 }
 
-// world is a run: nodes, clients and what is known of them. A bubble's first goroutine carries out the commands.
+// world is the nodes and clients of a run. The first goroutine of the bubble carries out the commands.
 //
 // mu guards the clients, connections and nodes. It is never held while a Hub is called.
 type world struct {
@@ -108,7 +108,7 @@ type world struct {
 	dead    []*node
 }
 
-// run carries out a plan in a bubble, beginning with all clients in their rooms, and returns what happened.
+// run carries out a plan in a bubble, after all clients have joined their rooms, and returns what happened.
 func run(t *testing.T, p plan, open func(*testing.T, *record) database) (events []event) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &record{}
@@ -143,12 +143,12 @@ func run(t *testing.T, p plan, open func(*testing.T, *record) database) (events 
 	return events
 }
 
-// text is one that nobody has said.
+// text returns a text that nobody has sent.
 func (w *world) text() string { return fmt.Sprint("text", w.texts.Add(1)) }
 
 func roomID(i int) string { return fmt.Sprint("room", i) }
 
-// start starts a node in place i, where there is none or a dead one.
+// start starts node i, which does not exist or is dead.
 func (w *world) start(t *testing.T, i int) *node {
 	n := &node{world: w, store: w.db.node()}
 	cfg := rooms.Config{Store: troubled{n.store, n}, Relay: way{n}}
@@ -168,7 +168,7 @@ func (w *world) start(t *testing.T, i int) *node {
 	return n
 }
 
-// others is the nodes beside n.
+// others returns all nodes but n.
 func (w *world) others(n *node) (list []*node) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -180,7 +180,7 @@ func (w *world) others(n *node) (list []*node) {
 	return list
 }
 
-// alive is the node in place i, which is started if it was killed.
+// alive returns node i, which it starts if it is dead.
 func (w *world) alive(t *testing.T, i int) *node {
 	if n := w.nodes[i]; !n.dead.Load() {
 		return n
@@ -266,7 +266,7 @@ func (w *world) do(t *testing.T, c command) {
 	}
 }
 
-// on has a node do something for somebody who is not a client.
+// on calls f on a node, for somebody who is not a client.
 func (w *world) on(n *node, f func()) {
 	w.tasks.Go(func() {
 		if n.pass() {
@@ -275,11 +275,11 @@ func (w *world) on(n *node, f func()) {
 	})
 }
 
-// calm is how long all has been well at the end of a run: more than any trouble of a plan lasts, and then than a node needs
-// to look at the store and to read from it.
+// calm is how long there is no trouble at the end of a run: longer than any trouble lasts that a plan has begun, and than a node then
+// needs to compare itself with the store and to catch up.
 const calm = 40 * time.Second
 
-// end has all be well, writes down what there is, and ends all that runs.
+// end ends all trouble, records what the store holds, and ends all that runs.
 func (w *world) end(t *testing.T) {
 	for _, n := range w.nodes {
 		n.goOn()

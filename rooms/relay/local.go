@@ -8,10 +8,10 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// Handler is what is called with a room's events.
+// Handler handles the events of a room. It must not block.
 type Handler = func(ctx context.Context, ev *rooms.Event)
 
-// Local is the Relay of a single node. The zero value is ready for use, from any goroutine.
+// Local is the Relay of a single node. The zero value is ready to use. Its methods may be called from any goroutine.
 type Local struct {
 	mu       sync.RWMutex // guards handlers; never held while a handler runs
 	handlers map[string][]*Handler
@@ -19,7 +19,7 @@ type Local struct {
 
 var _ rooms.Relay = (*Local)(nil)
 
-// Publish implements rooms.Relay. It returns nil.
+// Publish implements rooms.Relay. The error is nil.
 func (l *Local) Publish(ctx context.Context, ev *rooms.Event) error {
 	l.mu.RLock()
 	handlers := l.handlers[ev.RoomID]
@@ -30,7 +30,7 @@ func (l *Local) Publish(ctx context.Context, ev *rooms.Event) error {
 	return nil
 }
 
-// Subscribe implements rooms.Relay. It does not fail. A Publish that is under way when cancel is called may still call
+// Subscribe implements rooms.Relay. The error is nil. A Publish that is under way when cancel is called may still call
 // handle.
 func (l *Local) Subscribe(_ context.Context, roomID string, handle Handler) (func(), error) {
 	h := &handle
@@ -39,7 +39,7 @@ func (l *Local) Subscribe(_ context.Context, roomID string, handle Handler) (fun
 	if l.handlers == nil {
 		l.handlers = make(map[string][]*Handler)
 	}
-	// A new slice each time: Publish reads the old one without the lock.
+	// Each change makes a new slice, as Publish reads the old one without the lock.
 	l.handlers[roomID] = append(slices.Clone(l.handlers[roomID]), h)
 	return func() {
 		l.mu.Lock()

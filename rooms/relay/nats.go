@@ -15,57 +15,55 @@ import (
 )
 
 const (
-	// maxOutgoing is how many events wait to be handed to NATS, and maxIncoming how many that came from it wait to be
-	// handed to their rooms. What does not fit is lost, which rooms make good from the store.
+	// maxOutgoing is how many events may wait to be sent to NATS, and maxIncoming how many from NATS may wait for their rooms. Further
+	// ones are lost; rooms read what they miss from the store.
 	maxOutgoing = 4096
 	maxIncoming = 1 << 16
-	// reconnectBuffer is how many bytes of events are kept while NATS is away.
+	// reconnectBuffer is how many bytes of events are kept while NATS cannot be reached.
 	reconnectBuffer = 4 << 20
 
 	connectTimeout = 2 * time.Second
 	connectPause   = 250 * time.Millisecond
-	// A connection on which nothing comes back for three pings is given up.
+	// A connection on which three pings are not answered is given up.
 	pingEvery = 2 * time.Second
-	// writeTimeout bounds how long a write to NATS, or its answer after a reconnect, may take, and settle how long Subscribe and
-	// Close wait for NATS.
+	// writeTimeout bounds a write to NATS, and the answer of NATS after a reconnect; flushTimeout is how long Subscribe and Close wait
+	// for NATS.
 	writeTimeout = 2 * time.Second
-	settle       = 500 * time.Millisecond
+	flushTimeout = 500 * time.Millisecond
 )
 
-// NATSOptions are what OpenNATS needs to know. URL and Space are required.
+// NATSOptions configure OpenNATS. URL, Space and the callbacks are required. The callbacks may be called from any goroutine, and must
+// not block.
 type NATSOptions struct {
-	// URL is that of a server, or of several, separated by commas: nats://HOST:PORT, with user and password or a token if
-	// need be.
+	// URL is nats://HOST:PORT, if need be with user and password or a token, or several of them with commas between.
 	URL string
-	// Space keeps the events of nodes that share a Store apart from those of others on the same NATS: 1 or more of
+	// Space is the same for all nodes that share a Store, and differs from that of others on the same NATS: 1 or more of
 	// A-Z a-z 0-9 _ -
 	Space string
 	// Node names this node to NATS.
 	Node string
 	// Wait is how long to wait for NATS to answer; 0: one attempt.
 	Wait time.Duration
-	// Lost is called when the connection is lost, and Regained when it is there again. Regained is also called when
-	// events had to be dropped: rooms should look into the store either way. They must not block.
+	// Lost is called when the connection is lost, and Regained when it exists again, or when events from NATS had to be dropped.
+	// After Regained rooms should be compared with the store, as they may have missed events.
 	Lost     func(error)
 	Regained func(dropped bool)
-	// Failed is called when an event that Publish took could not be sent, or one that came could not be read. It must
-	// not block.
+	// Failed is called when an event that Publish has taken could not be sent, or one from NATS could not be read.
 	Failed func(error)
 }
 
-// NATS is the Relay of many nodes: a subject for each room, subscribed to while the room has somebody to tell on this
-// node.
+// NATS is the Relay of many nodes. Each room has a subject, to which a node subscribes while it has handlers for the room. The methods
+// may be called from any goroutine.
 //
-// mu guards subscribed and closed, and is not held while a handler runs. One goroutine hands events to NATS, so that a
-// Publish never waits for the network; another hands those that come to the rooms. Both are started by OpenNATS and ended
-// by Close.
+// One goroutine sends events to NATS, so that Publish never waits for the network; another hands events from NATS to the rooms.
+// OpenNATS starts both, Close ends them. mu guards subscribed and closed, and is not held while a handler runs.
 type NATS struct {
 	opts    NATSOptions
 	conn    *nats.Conn
 	local   Local
 	prefix  string
-	out     chan *nats.Msg
-	in      chan *nats.Msg // NATS sends to it; never closed
+	out     chan *nats.Msg // to be sent
+	in      chan *nats.Msg // from NATS; never closed
 	stop    chan struct{}  // closed by Close
 	running sync.WaitGroup
 
@@ -74,15 +72,16 @@ type NATS struct {
 	closed     bool
 }
 
+// subscription is to the subject of a room.
 type subscription struct {
-	handlers int
+	handlers int // at least 1
 	sub      *nats.Subscription
 }
 
 var _ rooms.Relay = (*NATS)(nil)
 
-// OpenNATS connects to NATS. The connection is made again for ever if it is lost. An error is one line and has no
-// password.
+// OpenNATS connects to NATS. If the connection is lost later, it is made again, however long that takes. The error is one line
+// and contains no password.
 func OpenNATS(ctx context.Context, opts NATSOptions) (*NATS, error) {
 	n := &NATS{
 		opts: opts, prefix: "traceroom." + opts.Space + ".room.",
@@ -97,7 +96,7 @@ func OpenNATS(ctx context.Context, opts NATSOptions) (*NATS, error) {
 	return n, nil
 }
 
-// connect tries to connect until it succeeds, or Wait has passed, or an answer says that waiting will not help.
+// connect tries to connect until it succeeds, or for as long as Wait, or until NATS gives an answer that will not change.
 func (n *NATS) connect(ctx context.Context) error {
 	for _, one := range strings.Split(n.opts.URL, ",") {
 		if u, err := url.Parse(strings.TrimSpace(one)); err != nil || u.Host == "" {
@@ -113,7 +112,7 @@ func (n *NATS) connect(ctx context.Context) error {
 			nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2),
 			nats.FlusherTimeout(writeTimeout), nats.ReconnectOnFlusherError(),
 			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-				if err != nil { // it is nil when we close the connection
+				if err != nil { // it is nil if Close has closed the connection
 					n.opts.Lost(err)
 				}
 			}),
@@ -143,11 +142,12 @@ func (n *NATS) connect(ctx context.Context) error {
 	}
 }
 
-// subject is that of a room. Ids may have dots in any place, which have a meaning to NATS; ~ is in no id.
+// subject returns the subject of a room. Dots, which may be anywhere in an id, mean something to NATS; no id contains ~.
 func (n *NATS) subject(roomID string) string {
 	return n.prefix + strings.ReplaceAll(roomID, ".", "~")
 }
 
+// roomID is the reverse of subject.
 func (n *NATS) roomID(subject string) string {
 	return strings.ReplaceAll(strings.TrimPrefix(subject, n.prefix), "~", ".")
 }
@@ -157,8 +157,7 @@ var (
 	errClosed = errors.New("relay: closed")
 )
 
-// Publish implements rooms.Relay. It does not wait for NATS: what it could not be told later is told by
-// NATSOptions.Failed.
+// Publish implements rooms.Relay. It does not wait for NATS: if the event cannot be sent later, NATSOptions.Failed is called.
 func (n *NATS) Publish(ctx context.Context, ev *rooms.Event) error {
 	_ = n.local.Publish(ctx, ev) // does not fail
 	msg := &nats.Msg{Subject: n.subject(ev.RoomID), Data: appendEvent(make([]byte, 0, 256), ev, time.Now())}
@@ -181,23 +180,23 @@ func (n *NATS) Publish(ctx context.Context, ev *rooms.Event) error {
 	}
 }
 
-// The headers of trace context (https://www.w3.org/TR/trace-context/), in small letters: NATS minds the case.
+// The headers of trace context (https://www.w3.org/TR/trace-context/), in lower case: NATS distinguishes upper and lower case.
 const (
 	headerParent = "traceparent"
 	headerState  = "tracestate"
 )
 
-// send hands events to NATS until Close, and then those that still wait.
+// send sends events to NATS until Close, and then those that still wait.
 func (n *NATS) send() {
 	for {
 		select {
 		case msg := <-n.out:
-			n.tell(msg)
+			n.sendOne(msg)
 		case <-n.stop:
 			for {
 				select {
 				case msg := <-n.out:
-					n.tell(msg)
+					n.sendOne(msg)
 				default:
 					return
 				}
@@ -206,13 +205,13 @@ func (n *NATS) send() {
 	}
 }
 
-func (n *NATS) tell(msg *nats.Msg) {
+func (n *NATS) sendOne(msg *nats.Msg) {
 	if err := n.conn.PublishMsg(msg); err != nil {
 		n.opts.Failed(fmt.Errorf("relay: publish: %w", err))
 	}
 }
 
-// receive hands what comes to the rooms.
+// receive hands events from NATS to the rooms, until Close.
 func (n *NATS) receive() {
 	for {
 		select {
@@ -231,6 +230,7 @@ func (n *NATS) receive() {
 	}
 }
 
+// header returns the value of a header, or "" if there is none.
 func header(msg *nats.Msg, name string) string {
 	if values := msg.Header[name]; len(values) > 0 {
 		return values[0]
@@ -238,29 +238,29 @@ func header(msg *nats.Msg, name string) string {
 	return ""
 }
 
-// Subscribe implements rooms.Relay. When it returns, what other nodes publish from then on arrives, unless NATS is away
-// or slow to answer.
+// Subscribe implements rooms.Relay. After it has returned, what other nodes publish arrives, unless NATS cannot be reached or
+// answers slowly.
 func (n *NATS) Subscribe(ctx context.Context, roomID string, handle Handler) (func(), error) {
-	if err := n.open(roomID); err != nil {
+	if err := n.addHandler(roomID); err != nil {
 		return nil, err
 	}
 	unhandle, _ := n.local.Subscribe(ctx, roomID, handle) // does not fail
 	if n.conn.IsConnected() {
-		ctx, cancel := context.WithTimeout(ctx, settle)
-		_ = n.conn.FlushWithContext(ctx) // what is missed without an answer is read from the store
+		ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+		_ = n.conn.FlushWithContext(ctx) // if NATS does not answer, rooms read what they miss from the store
 		cancel()
 	}
 	var once sync.Once
 	return func() {
 		once.Do(func() {
 			unhandle()
-			n.close(roomID)
+			n.removeHandler(roomID)
 		})
 	}, nil
 }
 
-// open subscribes to the room's subject for one more handler.
-func (n *NATS) open(roomID string) error {
+// addHandler counts one more handler of a room, and subscribes to its subject for the first one.
+func (n *NATS) addHandler(roomID string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -278,21 +278,21 @@ func (n *NATS) open(roomID string) error {
 	return nil
 }
 
-// close takes one handler away.
-func (n *NATS) close(roomID string) {
+// removeHandler counts off one handler of a room, and ends the subscription with the last one.
+func (n *NATS) removeHandler(roomID string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.subscribed[roomID]
 	if s == nil {
-		return // closed altogether
+		return // the NATS was closed
 	}
 	if s.handlers--; s.handlers == 0 {
 		delete(n.subscribed, roomID)
-		_ = s.sub.Unsubscribe() // fails only where there is no connection any more
+		_ = s.sub.Unsubscribe() // fails only without a connection
 	}
 }
 
-// Close implements rooms.Relay: what was published before is handed to NATS, unless it is away.
+// Close implements rooms.Relay. It sends what was published before, unless NATS cannot be reached. It may be called again.
 func (n *NATS) Close() error {
 	n.mu.Lock()
 	closed := n.closed
@@ -305,7 +305,7 @@ func (n *NATS) Close() error {
 	close(n.stop)
 	n.running.Wait()
 	if n.conn.IsConnected() {
-		_ = n.conn.FlushTimeout(settle)
+		_ = n.conn.FlushTimeout(flushTimeout)
 	}
 	n.conn.Close()
 	return n.local.Close()

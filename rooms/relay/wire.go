@@ -8,16 +8,16 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// wireVersion is the first byte of an event between nodes. Fields may be added at the end within a version, as what
-// follows the known ones is not read; anything else takes a new version, which nodes of the old one pass over: an event
-// is a hint, and they read what it said from the store.
+// wireVersion is the first byte of an event between nodes. A version may be extended by fields at the end, which older nodes do not
+// read. Any other change needs a new version. Nodes ignore events of versions that they do not know, and read from the store what
+// they miss.
 const wireVersion = 1
 
-// errWire: what came is no event that this version can read.
+// errWire: the bytes are not an event that this version can read.
 var errWire = errors.New("relay: not an event")
 
-// appendEvent appends ev as it goes between nodes: version, kind, and the fields in order, numbers as varints and strings
-// behind their length. The room's id is in the subject and the trace context in headers.
+// appendEvent appends ev, encoded for other nodes, to dst: the version, the kind, and the fields in order; numbers as varints,
+// strings with their length before them. The room's id is in the subject, the trace context in headers.
 func appendEvent(dst []byte, ev *rooms.Event, sent time.Time) []byte {
 	dst = append(dst, wireVersion, byte(ev.Kind))
 	dst = binary.AppendVarint(dst, sent.UnixMicro())
@@ -53,7 +53,7 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, s...)
 }
 
-// parseEvent reads what appendEvent wrote. It keeps nothing of p.
+// parseEvent is the reverse of appendEvent. The result does not refer to p.
 func parseEvent(roomID string, p []byte) (*rooms.Event, error) {
 	r := reader{p: p}
 	if r.byte() != wireVersion {
@@ -91,18 +91,18 @@ func parseEvent(roomID string, p []byte) (*rooms.Event, error) {
 	return ev, nil
 }
 
-// maxAge is how old an event of another node may be by the clocks. What is older was behind a clock that was set, or that is
-// another: nothing waits for so long on its way.
+// maxAge is how old an event of another node may be. No event takes longer: one that seems to was measured by clocks that differ, or
+// that were set meanwhile.
 const maxAge = 30 * time.Second
 
-// received is when ev, which another node received and sent, was received, by this node's clock, which shows now. The clocks
-// of other machines are not trusted: what is not possible by them counts as no time.
+// received returns when another node received ev, by this node's clock, which shows now. The clocks of other machines are not
+// trusted: a duration that is impossible counts as zero.
 func received(ev *rooms.Event, now time.Time) time.Time {
 	if ev.Received.IsZero() {
 		return ev.Received
 	}
 	var age time.Duration
-	for _, part := range []time.Duration{ev.Relayed.Sub(ev.Received), now.Sub(ev.Relayed)} { // there, and on the way
+	for _, part := range []time.Duration{ev.Relayed.Sub(ev.Received), now.Sub(ev.Relayed)} { // on the other node, and on the way
 		if part > 0 && part <= maxAge {
 			age += part
 		}
@@ -110,7 +110,7 @@ func received(ev *rooms.Event, now time.Time) time.Time {
 	return now.Add(-age)
 }
 
-// reader reads fields until one is not there; then all that follow are zero.
+// reader reads fields. If one is missing, it sets failed, and that field and all later ones are zero.
 type reader struct {
 	p      []byte
 	failed bool

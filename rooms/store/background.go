@@ -5,18 +5,19 @@ import (
 	"time"
 )
 
-// retryAfter is how long background work rests after a failure.
+// retryAfter is how long background work waits after a failure.
 const retryAfter = 5 * time.Second
 
-// background does work that no caller waits for, step by step, in a goroutine of its own.
+// background does work that no caller waits for, step by step, in a goroutine of its own. wake and stop may be called from any
+// goroutine, also if the *background is nil.
 type background struct {
-	due   chan struct{} // one token: there is work
+	due   chan struct{} // receives when there is work; capacity 1
 	end   context.CancelFunc
-	ended chan struct{} // closed by the goroutine
+	ended chan struct{} // closed when the goroutine ends
 }
 
-// startBackground starts the goroutine, which stop ends. Once woken it waits for the delay and then calls step, which
-// does a little and reports whether there may be more. After an error it tries again later.
+// startBackground starts the goroutine. After each wake it waits for delay and calls step, again and again while step reports that
+// there may be more work. Errors are handed to failed, and step is called again after retryAfter.
 func startBackground(delay time.Duration, step func(context.Context) (more bool, err error), failed func(error)) *background {
 	ctx, end := context.WithCancel(context.Background())
 	b := &background{due: make(chan struct{}, 1), end: end, ended: make(chan struct{})}
@@ -64,7 +65,7 @@ func (b *background) run(ctx context.Context, delay time.Duration, step func(con
 	}
 }
 
-// wake says that there is work. It does not block. b may be nil.
+// wake says that there is work. It does not block.
 func (b *background) wake() {
 	if b == nil {
 		return
@@ -75,7 +76,7 @@ func (b *background) wake() {
 	}
 }
 
-// stop ends the goroutine and waits for it. b may be nil.
+// stop ends the goroutine and waits for it.
 func (b *background) stop() {
 	if b != nil {
 		b.end()

@@ -19,14 +19,14 @@ import (
 	"github.com/traceroom/traceroom/rooms/store/storetest"
 )
 
-// cpu is what this process has used.
+// cpu returns the CPU time that this process has used.
 func cpu() time.Duration {
 	var usage syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// BenchmarkAppend is one room's appends one after the other: what a message costs, by how many come at once.
+// BenchmarkAppend measures appends of one room, one after the other, each of 1, 8 or 64 messages.
 func BenchmarkAppend(b *testing.B) {
 	for _, synchronous := range []string{"normal", "full"} {
 		for _, size := range []int{1, 8, 64} {
@@ -40,7 +40,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkAppendRefs is BenchmarkAppend with a ref for each message, which is new, or with one of each batch that is not.
+// BenchmarkAppendRefs is BenchmarkAppend with a ref for each message: all new, or one in each append taken.
 func BenchmarkAppendRefs(b *testing.B) {
 	for _, size := range []int{1, 8, 64} {
 		n := 0
@@ -90,7 +90,7 @@ func benchAppend(b *testing.B, s rooms.Store, room string, size int, name func(i
 	b.ReportMetric(float64(slowest.Microseconds()), "slowest-µs")
 }
 
-// BenchmarkAppendRooms is 64 rooms that append a message each at the same time.
+// BenchmarkAppendRooms measures 64 rooms that append a message each at the same time.
 func BenchmarkAppendRooms(b *testing.B) {
 	benchRooms(b, "sqlite://"+filepath.Join(b.TempDir(), "bench.db"))
 }
@@ -122,7 +122,7 @@ func benchRooms(b *testing.B, url string) {
 	b.ReportMetric(float64(b.N)/float64(batches.Load()), "messages/batch")
 }
 
-// BenchmarkNewest is what a join reads: the newest 100 of 100,000 messages.
+// BenchmarkNewest measures what a join reads: the newest 100 of 100,000 messages.
 func BenchmarkNewest(b *testing.B) {
 	s := open(b, "sqlite://"+filepath.Join(b.TempDir(), "bench.db"))
 	defer s.Close()
@@ -133,7 +133,7 @@ func BenchmarkNewest(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		messages, _, err := s.Newest(b.Context(), "general", 0, 100, rooms.Part{Messages: 256, Bytes: 64 << 10})
+		messages, _, err := s.Newest(b.Context(), "general", 0, 100, rooms.ReadLimit{Messages: 256, Bytes: 64 << 10})
 		require.NoError(b, err)
 		require.Len(b, messages, 100)
 	}

@@ -2,7 +2,7 @@ package store
 
 import "syscall"
 
-// bootID names the operating system's run: it changes with every start of it, and with nothing else. Empty: not known.
+// bootID returns a name for the current run of the operating system, which every start changes. Empty: not known.
 func bootID() string {
 	id, err := syscall.Sysctl("kern.bootsessionuuid")
 	if err != nil {

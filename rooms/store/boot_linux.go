@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// bootID names the operating system's run: it changes with every start of it, and with nothing else. Empty: not known.
+// bootID returns a name for the current run of the operating system, which every start changes. Empty: not known.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

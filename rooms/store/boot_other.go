@@ -2,5 +2,5 @@
 
 package store
 
-// bootID names the operating system's run. Here it is not known.
+// bootID returns an empty name: the current run of the operating system is not known.
 func bootID() string { return "" }

@@ -10,27 +10,26 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// ErrClaimed is returned by OpenClaim when another process has a claim to the database that does not go with this one.
+// ErrClaimed is returned by OpenClaim when another process has a claim to the database that excludes this one.
 var ErrClaimed = errors.New("another process uses the database")
 
-// ClaimOptions are what OpenClaim is told. The zero value is usable.
+// ClaimOptions are optional: the zero value is usable. The callbacks are called by one goroutine at a time, and must not block.
 type ClaimOptions struct {
-	Shared  bool          // with others who say so too: nodes that tell each other what happens
-	Wait    time.Duration // how long to wait for those whose claim does not go with this one; 0: one attempt
-	Waiting func()        // is called once when it has to wait
-	Every   time.Duration // how often to see whether the claim still stands, and to renew it if not; 0: 2 s
-	// Lost is called when the claim is lost and cannot be renewed at once, and again when that has another reason than before;
-	// Regained when it has been renewed. They must not block.
+	Shared  bool          // allows other shared claims: of nodes that tell each other of their events
+	Wait    time.Duration // how long to wait for claims that exclude this one; 0: one attempt
+	Waiting func()        // called once if it has to wait
+	Every   time.Duration // how often the claim is checked, and renewed if it was lost; 0: 2 s
+	// Lost is called when the claim was lost and could not be renewed at once, and again when the reason changes. Regained is called
+	// when it has been renewed after that.
 	Lost     func(error)
 	Regained func()
 }
 
-// Claim says that a process uses a PostgreSQL database, alone or together with others. It stands for as long as its connection,
-// so it ends with the process, however that ends. When the connection is lost, as when PostgreSQL is started anew, the claim is
-// renewed, unless another process has come first: that is told, and tried again. The claim keeps a mistake from going unnoticed;
-// nothing depends on it.
+// Claim marks a PostgreSQL database as used by this process, alone or shared. It exists as long as its connection, so it ends with
+// the process, however that ends. If the connection is lost, as when PostgreSQL restarts, the claim is renewed; if another process
+// has come first, that is reported, and tried again. A claim makes a wrong configuration visible; nothing else depends on it.
 //
-// conn is owned by the goroutine that OpenClaim starts and Close ends.
+// conn belongs to the goroutine that OpenClaim starts and Close ends.
 type Claim struct {
 	opts   ClaimOptions
 	config *pgx.ConnConfig
@@ -39,8 +38,8 @@ type Claim struct {
 	ended  sync.WaitGroup
 }
 
-// OpenClaim claims the database of s, which was opened by Open. It returns ErrClaimed if others use it in a way that does not go
-// with this one; any other error means that PostgreSQL could not be asked. Close must be called, before that of s.
+// OpenClaim claims the database of s, which was opened by Open. It returns ErrClaimed if another process has a claim that excludes
+// this one; any other error means that PostgreSQL could not be asked. Close must be called, before s is closed.
 func OpenClaim(ctx context.Context, s rooms.Store, opts ClaimOptions) (*Claim, error) {
 	db, ok := s.(*postgresStore)
 	if !ok {
@@ -63,11 +62,11 @@ func OpenClaim(ctx context.Context, s rooms.Store, opts ClaimOptions) (*Claim, e
 		return nil, err
 	}
 	ctx, c.end = context.WithCancel(context.Background())
-	c.ended.Go(func() { c.keep(ctx) })
+	c.ended.Go(func() { c.run(ctx) })
 	return c, nil
 }
 
-// wait claims the database as soon as others let it, for as long as may be.
+// wait tries to claim the database until it succeeds, or for as long as Wait.
 func (c *Claim) wait(ctx context.Context) error {
 	until := time.Now().Add(c.opts.Wait)
 	for waits := false; ; waits = true {
@@ -88,14 +87,14 @@ func (c *Claim) wait(ctx context.Context) error {
 
 const (
 	claimRetry = 100 * time.Millisecond
-	// The lock is the database's own: its number means something to this program only. A connection whose other end has gone
-	// without a word is ended after some 20 s, as otherwise the claim would stand for two hours.
+	// An advisory lock belongs to one database; its number means something to this program only. With these settings PostgreSQL
+	// ends a connection whose other end has disappeared after some 20 s, instead of two hours.
 	sqlClaim = `SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
 	set_config('tcp_keepalives_count', '2', false), CASE WHEN $1 THEN pg_try_advisory_lock_shared($2) ELSE pg_try_advisory_lock($2) END`
 	claimNumber = int64(0x7472616365726f6f)
 )
 
-// claim tries once. It has a connection then if it succeeds.
+// claim tries once to claim the database. If it succeeds, it has set conn.
 func (c *Claim) claim(ctx context.Context) error {
 	ctx, cancel := bound(ctx)
 	defer cancel()
@@ -115,15 +114,15 @@ func (c *Claim) claim(ctx context.Context) error {
 	return nil
 }
 
-// keep sees to it that the claim stands, until Close.
-func (c *Claim) keep(ctx context.Context) {
+// run checks and renews the claim until Close.
+func (c *Claim) run(ctx context.Context) {
 	tick := time.NewTicker(c.opts.Every)
 	defer tick.Stop()
-	var told error // what Lost was told last
+	var reported error // to Lost; nil: the claim exists
 	for failures := 0; ; {
 		select {
 		case <-ctx.Done():
-			c.drop()
+			c.disconnect()
 			return
 		case <-tick.C:
 		}
@@ -131,21 +130,21 @@ func (c *Claim) keep(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 		case err == nil:
-			if told != nil {
+			if reported != nil {
 				c.opts.Regained()
 			}
-			failures, told = 0, nil
-		// The lock that went with a connection may be there for a moment longer.
+			failures, reported = 0, nil
+		// The lock of a lost connection may exist a moment longer.
 		case failures == 0:
 			failures++
-		case told == nil || errors.Is(err, ErrClaimed) != errors.Is(told, ErrClaimed):
-			told = err
+		case reported == nil || errors.Is(err, ErrClaimed) != errors.Is(reported, ErrClaimed):
+			reported = err
 			c.opts.Lost(err)
 		}
 	}
 }
 
-// renew looks whether the claim stands, and claims the database anew if not.
+// renew checks the claim, and claims the database anew if it was lost.
 func (c *Claim) renew(ctx context.Context) error {
 	if c.conn != nil {
 		bounded, cancel := bound(ctx)
@@ -154,13 +153,13 @@ func (c *Claim) renew(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		c.drop()
+		c.disconnect()
 	}
 	return c.claim(ctx)
 }
 
-// drop ends the connection.
-func (c *Claim) drop() {
+// disconnect closes the connection, if there is one.
+func (c *Claim) disconnect() {
 	if c.conn == nil {
 		return
 	}
@@ -170,7 +169,7 @@ func (c *Claim) drop() {
 	c.conn = nil
 }
 
-// Close gives the claim up.
+// Close ends the claim. It must be called once.
 func (c *Claim) Close() {
 	c.end()
 	c.ended.Wait()

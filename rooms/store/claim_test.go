@@ -36,7 +36,7 @@ func TestAClaimGoesOnlyWithThoseThatShare(t *testing.T) {
 	_, err = claim(false)
 	require.ErrorIs(t, err, ErrClaimed)
 
-	// Who may wait gets it when the last of the others has gone.
+	// A process that may wait gets the claim when the last of the others has ended.
 	waits := make(chan struct{})
 	go func() {
 		<-waits
@@ -52,7 +52,7 @@ func TestAClaimGoesOnlyWithThoseThatShare(t *testing.T) {
 	require.Error(t, err)
 }
 
-// A claim outlives its connection. If another comes first meanwhile, that is told, and the claim stands again when the other goes.
+// A lost connection does not end a claim. If another process comes first, that is reported, and the claim is renewed when the other ends.
 func TestAClaimIsRenewed(t *testing.T) {
 	server := pgtest.Start(t)
 	s := open(t, server.Database(t)).(*postgresStore)
@@ -80,7 +80,7 @@ func TestAClaimIsRenewed(t *testing.T) {
 	_, err = OpenClaim(t.Context(), s, ClaimOptions{Shared: true})
 	require.ErrorIs(t, err, ErrClaimed)
 
-	// Who waits in the database gets the lock as soon as the connection that has it ends.
+	// A process that waits for the lock gets it as soon as the connection that has it ends.
 	rival, err := s.pool.Acquire(t.Context())
 	require.NoError(t, err)
 	defer rival.Release()

@@ -10,61 +10,60 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// Bounds of the line and of one transaction. A transaction takes calls until it has this many messages.
 const (
-	maxWaiting = 4096
-	maxBatch   = 1024
+	maxWaiting = 4096 // calls that wait for a transaction; others wait for a place
+	maxBatch   = 1024 // messages after which a transaction takes no further calls
 )
 
 var errClosed = errors.New("store: closed")
 
-// group gathers appends that arrive together into shared transactions. It has no goroutine of its own: a call gets in
-// line, and whichever waiting call finds a turn free commits all that is in the line, its own call among it, while the
-// others wait for their results. A lone call is so committed in its own goroutine, with no hand-over.
+// group puts calls of Append that come together into shared transactions. It has no goroutine of its own: a call enters the
+// queue, and any waiting call that gets a permit commits what is in the queue, itself among it, while the others wait
+// for their outcome. So a call that comes alone commits in its own goroutine, without a hand-over to another.
 //
-// Lock order: life, then a turn, then whatever commit takes. Each call's done is sent to once by the turn that took
-// the call; it is never closed.
+// append may be called from any goroutine. Lock order: closing, then a permit, then what commit locks.
 type group struct {
-	line   chan *call
-	turns  chan *turn // those that are free
-	commit func(ctx context.Context, calls []*call)
-	spare  sync.Pool // of *call
+	queue   chan *call
+	permits chan *permit // those that are not in use
+	commit  func(ctx context.Context, calls []*call)
+	spare   sync.Pool // of *call: saves 3 of 16 allocations an append (BenchmarkAppend)
 
-	life   sync.RWMutex // held for reading by every call; guards closed
-	closed bool
+	closing sync.RWMutex // held for reading by each call; guards closed
+	closed  bool
 }
 
-// turn is the right to commit, with the memory it takes.
-type turn struct{ calls []*call }
+// permit is the right to commit. calls is the memory for it.
+type permit struct{ calls []*call }
 
-// call is one Append on its way. Between being put in line and its done, whoever moves state to taken owns the rest.
+// call is one Append. While it is in the queue, whoever moves state from waiting on owns its other fields; done hands them back.
 type call struct {
 	roomID  string
 	drafts  []rooms.Draft
-	err     error    // set by commit
-	repeats []repeat // commit's
-	done    chan error
+	err     error      // set by commit
+	repeats []repeat   // set by commit
+	done    chan error // receives once, from the permit that took the call; capacity 1
 	state   atomic.Int32
 }
 
+// States of a call.
 const (
-	waiting int32 = iota
-	taken
-	withdrawn // by its caller; whoever finds it in line discards it
+	waiting   int32 = iota
+	taken           // by a transaction
+	withdrawn       // by its caller; whoever finds it in the queue discards it
 )
 
-// newGroup returns a group with this many transactions at once. commit sets err of each call; it is told the context
-// of one of the callers, for its values alone.
-func newGroup(turns int, commit func(context.Context, []*call)) *group {
-	g := &group{line: make(chan *call, maxWaiting), turns: make(chan *turn, turns), commit: commit}
+// newGroup returns a group that runs as many transactions at once as there are permits. commit must set err of each call. Its ctx
+// has the values of one of the callers' and does not end.
+func newGroup(permits int, commit func(context.Context, []*call)) *group {
+	g := &group{queue: make(chan *call, maxWaiting), permits: make(chan *permit, permits), commit: commit}
 	g.spare.New = func() any { return &call{done: make(chan error, 1)} }
-	for range turns {
-		g.turns <- &turn{}
+	for range permits {
+		g.permits <- &permit{}
 	}
 	return g
 }
 
-// append waits until the drafts are committed or have failed. If ctx ends while they are still in line they are
+// append waits until the drafts are committed or have failed. If ctx ends while they are still in the queue, they are
 // withdrawn; once a transaction has taken them, its outcome is theirs.
 func (g *group) append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
 	if len(drafts) == 0 {
@@ -73,8 +72,8 @@ func (g *group) append(ctx context.Context, roomID string, drafts []rooms.Draft)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	g.life.RLock()
-	defer g.life.RUnlock()
+	g.closing.RLock()
+	defer g.closing.RUnlock()
 	if g.closed {
 		return errClosed
 	}
@@ -83,7 +82,7 @@ func (g *group) append(ctx context.Context, roomID string, drafts []rooms.Draft)
 	c.roomID, c.drafts = roomID, drafts
 	c.state.Store(waiting)
 	select {
-	case g.line <- c:
+	case g.queue <- c:
 	case <-ctx.Done():
 		g.release(c)
 		return ctx.Err()
@@ -92,12 +91,13 @@ func (g *group) append(ctx context.Context, roomID string, drafts []rooms.Draft)
 	case err := <-c.done:
 		g.release(c)
 		return err
-	case t := <-g.turns:
+	case p := <-g.permits:
+		// Other rooms add their calls: without it, 3 messages in a transaction instead of 34 (BenchmarkAppendRooms).
 		runtime.Gosched()
 		for c.state.Load() == waiting {
-			g.run(ctx, t)
+			g.run(ctx, p)
 		}
-		g.turns <- t
+		g.permits <- p
 	case <-ctx.Done():
 		if c.state.CompareAndSwap(waiting, withdrawn) {
 			return ctx.Err()
@@ -108,14 +108,14 @@ func (g *group) append(ctx context.Context, roomID string, drafts []rooms.Draft)
 	return err
 }
 
-// run commits what is in line, up to a transaction's bound.
-func (g *group) run(ctx context.Context, t *turn) {
-	t.calls = t.calls[:0]
+// run commits what is in the queue, as far as one transaction takes it.
+func (g *group) run(ctx context.Context, p *permit) {
+	p.calls = p.calls[:0]
 	for messages := 0; messages < maxBatch; {
 		select {
-		case c := <-g.line:
+		case c := <-g.queue:
 			if c.state.CompareAndSwap(waiting, taken) {
-				t.calls = append(t.calls, c)
+				p.calls = append(p.calls, c)
 				messages += len(c.drafts)
 			} else {
 				g.release(c)
@@ -125,20 +125,20 @@ func (g *group) run(ctx context.Context, t *turn) {
 		}
 		break
 	}
-	if len(t.calls) == 0 {
+	if len(p.calls) == 0 {
 		return
 	}
-	g.commit(context.WithoutCancel(ctx), t.calls)
-	for i, c := range t.calls {
-		t.calls[i] = nil
+	g.commit(context.WithoutCancel(ctx), p.calls)
+	for i, c := range p.calls {
+		p.calls[i] = nil
 		c.done <- c.err
 	}
 }
 
-// close lets the calls under way finish; later ones get errClosed. It is false if the group was closed before.
+// close waits for the calls under way; later ones get errClosed. It reports false if the group was closed before.
 func (g *group) close() bool {
-	g.life.Lock()
-	defer g.life.Unlock()
+	g.closing.Lock()
+	defer g.closing.Unlock()
 	was := g.closed
 	g.closed = true
 	return !was

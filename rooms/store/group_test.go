@@ -8,9 +8,9 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// TestGroupInLine follows calls that wait while a transaction is under way: one that is withdrawn, one that ends too
-// late for that, and the rest, which share the next transaction.
-func TestGroupInLine(t *testing.T) {
+// TestGroupQueue has calls wait while a transaction is under way: one is withdrawn, one ends too late for that, and the others
+// share the next transaction.
+func TestGroupQueue(t *testing.T) {
 	began := make(chan []string)
 	finish := make(chan struct{})
 	g := newGroup(1, func(ctx context.Context, calls []*call) {
@@ -30,9 +30,9 @@ func TestGroupInLine(t *testing.T) {
 	drafts := make([]rooms.Draft, 1)
 	start := func(ctx context.Context, id string) <-chan error {
 		result := make(chan error, 1)
-		before := len(g.line)
+		before := len(g.queue)
 		go func() { result <- g.append(ctx, id, drafts) }()
-		require.Eventually(t, func() bool { return len(g.line) == before+1 || id == "first" }, waitFor, tick)
+		require.Eventually(t, func() bool { return len(g.queue) == before+1 || id == "first" }, waitFor, tick)
 		return result
 	}
 
@@ -61,11 +61,11 @@ func TestGroupInLine(t *testing.T) {
 	require.ErrorIs(t, g.append(t.Context(), "late", drafts), errClosed)
 }
 
-// TestGroupFullLine has a call find no place in line until its context ends.
-func TestGroupFullLine(t *testing.T) {
+// TestGroupFullQueue has a call wait for a place in the queue until its context ends.
+func TestGroupFullQueue(t *testing.T) {
 	g := newGroup(0, nil)
 	for range maxWaiting {
-		g.line <- &call{}
+		g.queue <- &call{}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), tick)
 	defer cancel()

@@ -7,10 +7,10 @@ import (
 	"fmt"
 )
 
-// begin finds out which life of the database this is (see the table life), and has the disk say so before anything is
-// appended. If the database was not closed, and the operating system has been started since, the newest messages may be
-// lost: this is another life.
-func (s *sqliteStore) begin(ctx context.Context) error {
+// beginLife reads which life of the database this is (see the table life), and marks it as open on the disk before anything
+// is appended. If the database was not closed, and the operating system has been started since, the newest messages may be
+// lost: a new life begins.
+func (s *sqliteStore) beginLife(ctx context.Context) error {
 	return s.write(ctx, func(ctx context.Context, conn *sql.Conn) error {
 		var id string
 		var lives int64
@@ -18,13 +18,13 @@ func (s *sqliteStore) begin(ctx context.Context) error {
 		if err := conn.QueryRowContext(ctx, `SELECT id, lives, boot FROM life`).Scan(&id, &lives, &boot); err != nil {
 			return err
 		}
-		// Where every transaction waits for the disk, there is nothing to lose.
+		// If every transaction waits for the disk, nothing can be lost.
 		now := sql.NullString{String: s.opts.bootID(), Valid: !s.full}
 		lost := boot.Valid && (boot.String == "" || boot.String != s.opts.bootID())
 		if lost {
 			lives++
 		}
-		s.numbering = numbering(fmt.Sprintf("%s.%d.", id, lives))
+		s.epochPrefix = epochPrefix(fmt.Sprintf("%s.%d.", id, lives))
 		if !lost && boot == now {
 			return nil
 		}
@@ -32,8 +32,8 @@ func (s *sqliteStore) begin(ctx context.Context) error {
 	})
 }
 
-// end has the disk say that nothing can be lost. Nothing may be written behind it.
-func (s *sqliteStore) end() error {
+// endLife notes on the disk that all messages are there. Nothing may be written after it.
+func (s *sqliteStore) endLife() error {
 	if s.full {
 		return nil
 	}
@@ -42,8 +42,8 @@ func (s *sqliteStore) end() error {
 	})
 }
 
-// durably executes a statement and waits until it, and all before it, is on the disk: it is in the WAL behind what has not
-// been moved into the database yet.
+// durably executes a statement and waits until its effect is on the disk, and with it that of all statements before it, which
+// come before it in the WAL.
 func (s *sqliteStore) durably(ctx context.Context, conn *sql.Conn, query string, args ...any) error {
 	if s.full {
 		_, err := conn.ExecContext(ctx, query, args...)

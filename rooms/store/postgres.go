@@ -23,29 +23,29 @@ const (
 	// postgresTimeout bounds every operation, so that none hangs while PostgreSQL is away.
 	postgresTimeout = 5 * time.Second
 	// postgresConns is how many connections a node opens at most, unless the URL has pool_max_conns, and
-	// postgresTurns how many of them append.
-	postgresConns = 16
-	postgresTurns = 4
-	// closePatience is how long Close waits for the appends that are under way, and then for the connections to close.
-	closePatience = 500 * time.Millisecond
+	// postgresAppends how many of them append at once.
+	postgresConns   = 16
+	postgresAppends = 4
+	// closeWait is how long Close waits for the appends that are under way, and then again for the connections to close.
+	closeWait = 500 * time.Millisecond
 )
 
-// postgresStore is rooms.Store on PostgreSQL. Any number of nodes may share a database: a room's sequence numbers are
-// given out under the lock of its row, which is held until the commit, so that they become visible in their order.
+// postgresStore is rooms.Store on PostgreSQL. Any number of nodes may share a database: an append takes its sequence numbers while it
+// holds the lock of the room's row, up to the commit, so that messages become visible in the order of their numbers.
 //
-// Each append is one round trip, whatever it takes: no lock is held while PostgreSQL waits for a node, and a node that
-// stalls stalls no other.
+// Each append is one round trip, so no lock is held while PostgreSQL waits for a node: a node that stands still does not hold up
+// others.
 //
 // Lock order in the database: rooms in the order of their ids, then messages.
 type postgresStore struct {
 	*group
-	numbering
+	epochPrefix
 	opts      Options
 	pool      *pgxpool.Pool
-	sweeper   *background
-	forgetter *background
+	sweeper   *background // removes the messages of deleted rooms
+	forgetter *background // removes old refs
 
-	appending context.Context // ends when Close gives up the appends that are under way
+	appending context.Context // is cancelled when Close gives up the appends that are under way
 	giveUp    context.CancelFunc
 }
 
@@ -67,8 +67,8 @@ func openPostgres(ctx context.Context, databaseURL string, opts Options) (_ room
 	}
 	for name, value := range map[string]string{
 		"application_name": "traceroom",
-		// Messages are read along their key. Where most rooms are small, PostgreSQL expects to find few in a large one as
-		// well, and would rather read and sort them all.
+		// Messages are to be read along their key. If most rooms are small, PostgreSQL expects few messages in a large one too,
+		// and would read and sort all of them instead.
 		"enable_sort": "off",
 	} {
 		if config.ConnConfig.RuntimeParams[name] == "" {
@@ -76,7 +76,7 @@ func openPostgres(ctx context.Context, databaseURL string, opts Options) (_ room
 		}
 	}
 	config.ConnConfig.Tracer = opts.Tracer
-	// A commit that is answered is on the disk, whatever the server's configuration says.
+	// A commit that is acknowledged is on the disk, also if the server is configured otherwise.
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`)
 		return err
@@ -98,10 +98,10 @@ func openPostgres(ctx context.Context, databaseURL string, opts Options) (_ room
 	}
 	s := &postgresStore{opts: opts, pool: pool}
 	s.appending, s.giveUp = context.WithCancel(context.Background())
-	if err := pool.QueryRow(ctx, `SELECT left(id, 8) || '.' FROM cluster`).Scan(&s.numbering); err != nil {
+	if err := pool.QueryRow(ctx, `SELECT left(id, 8) || '.' FROM cluster`).Scan(&s.epochPrefix); err != nil {
 		return nil, oneLine(err)
 	}
-	s.group = newGroup(min(postgresTurns, max(1, int(config.MaxConns)/2)), s.commit)
+	s.group = newGroup(min(postgresAppends, max(1, int(config.MaxConns)/2)), s.commit)
 	s.sweeper = startBackground(0, s.sweep, opts.Failed)
 	s.forgetter = startBackground(forgetEvery, s.forget, opts.Failed)
 	s.sweeper.wake() // an earlier process may have left something
@@ -109,8 +109,8 @@ func openPostgres(ctx context.Context, databaseURL string, opts Options) (_ room
 	return s, nil
 }
 
-// ambiguous reports whether what comes before the parameters has an @ that does not end the user's name and password: a part
-// of them would be taken for the host or the database, and be told in errors.
+// ambiguous reports whether the URL has an @ before its parameters that does not end the user's name and password: a part of
+// the password would be taken for the host or the database, and be quoted in errors.
 func ambiguous(databaseURL string) bool {
 	_, place, _ := strings.Cut(databaseURL, "://")
 	place, _, _ = strings.Cut(place, "?")
@@ -118,11 +118,11 @@ func ambiguous(databaseURL string) bool {
 	return strings.Count(authority, "@") > 1 || strings.Contains(path, "@")
 }
 
-// quoted is what an error quotes of what it is about.
+// quoted matches what an error quotes.
 var quoted = regexp.MustCompile(`"[^"]*"?`)
 
-// unparsable says what is wrong with a URL that pgx cannot parse, without quoting it or parts of it: it may be so malformed
-// that nobody can tell where the password is.
+// unparsable returns an error that says what is wrong with a URL that pgx cannot parse, and quotes no part of it: if the URL is
+// malformed, any part may be the password.
 func unparsable(err error) error {
 	text := err.Error()
 	if i := strings.LastIndex(text, "`: "); i >= 0 {
@@ -131,7 +131,7 @@ func unparsable(err error) error {
 	return oneLine(&wrapped{"cannot parse the URL: " + quoted.ReplaceAllString(text, `"…"`), err})
 }
 
-// oneLine makes an error that a start shows its user one line.
+// oneLine returns err with a text of one line, as it is shown to whoever starts the program.
 func oneLine(err error) error {
 	text := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", " ")), " ")
 	return &wrapped{text, err}
@@ -146,7 +146,7 @@ type wrapped struct {
 func (w *wrapped) Error() string { return w.text }
 func (w *wrapped) Unwrap() error { return w.err }
 
-// awaitPostgres tries to connect until it succeeds, or wait has passed, or an answer says that waiting will not help.
+// awaitPostgres tries to connect until it succeeds, or for as long as wait, or until PostgreSQL gives an answer that will not change.
 func awaitPostgres(ctx context.Context, pool *pgxpool.Pool, wait time.Duration) error {
 	until := time.Now().Add(wait)
 	for {
@@ -174,7 +174,7 @@ func awaitPostgres(ctx context.Context, pool *pgxpool.Pool, wait time.Duration) 
 	}
 }
 
-// migratePostgres brings the schema up to date; nodes that start together do so one after the other.
+// migratePostgres brings the schema up to date. Nodes that start together do it one after the other.
 func migratePostgres(ctx context.Context, pool *pgxpool.Pool) error {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
 	if err != nil {
@@ -185,7 +185,7 @@ func migratePostgres(ctx context.Context, pool *pgxpool.Pool) error {
 	return migrate(ctx, db, goose.DialectPostgres, "postgres", goose.WithSessionLocker(locker))
 }
 
-// bound gives ctx the time that an operation may take.
+// bound bounds ctx by the time that an operation may take.
 func bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, postgresTimeout)
 }
@@ -204,10 +204,10 @@ func (s *postgresStore) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close implements rooms.Store. It takes about twice closePatience at most: a PostgreSQL that does not answer is left as
-// it is, and what became of the messages that it was sent is not known.
+// Close implements rooms.Store. It takes about twice closeWait at most. If PostgreSQL does not answer, its connections are left to
+// time out, and whether the last messages were stored is not known.
 func (s *postgresStore) Close() error {
-	hurry := time.AfterFunc(closePatience, s.giveUp)
+	hurry := time.AfterFunc(closeWait, s.giveUp)
 	first := s.group.close()
 	hurry.Stop()
 	if !first {
@@ -220,13 +220,13 @@ func (s *postgresStore) Close() error {
 	go func() { s.pool.Close(); close(closed) }()
 	select {
 	case <-closed:
-	case <-time.After(closePatience):
+	case <-time.After(closeWait):
 		s.opts.Failed(errors.New("PostgreSQL does not answer; its connections are left to time out"))
 	}
 	return nil
 }
 
-// exec runs a statement and says how many rows it changed.
+// exec executes a statement and returns how many rows it changed.
 func (s *postgresStore) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	ctx, cancel := bound(ctx)
 	defer cancel()

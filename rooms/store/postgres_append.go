@@ -15,21 +15,21 @@ import (
 )
 
 const (
-	// attemptTimeout bounds one attempt at a transaction, which leaves some of postgresTimeout to find out what became
-	// of it, in tries settlePause apart.
+	// attemptTimeout bounds one attempt at a transaction. The rest of postgresTimeout is for finding out whether it was stored, every
+	// settlePause.
 	attemptTimeout = 3 * time.Second
 	settlePause    = 50 * time.Millisecond
 
 	uniqueViolation = "23505"
 )
 
-// errUnknown: the connection was lost before PostgreSQL answered, and it could not be asked since.
+// errUnknown: the connection was lost before PostgreSQL answered, and PostgreSQL could not be asked afterwards.
 var errUnknown = errors.New("whether it was stored is not known")
 
-// unknown is errUnknown because of err, as clients are told it.
+// unknown returns the error for clients if errUnknown is because of err.
 func unknown(err error) error { return rooms.NotKnown(fmt.Errorf("%w: %w", errUnknown, err)) }
 
-// Append implements rooms.Store. It takes no longer than postgresTimeout, or twice that if the line was stuck.
+// Append implements rooms.Store. It takes at most postgresTimeout, or twice that if it had to wait for a transaction before.
 func (s *postgresStore) Append(ctx context.Context, roomID string, drafts []rooms.Draft) error {
 	return s.group.append(ctx, roomID, drafts)
 }
@@ -40,18 +40,18 @@ func (s *postgresStore) commit(ctx context.Context, calls []*call) {
 	defer cancel()
 	defer context.AfterFunc(s.appending, cancel)()
 	for _, c := range calls {
-		c.begin()
+		c.reset()
 		for _, d := range c.drafts {
-			d.Message.ID = rooms.NewID() // by which settle knows it
+			d.Message.ID = rooms.NewID() // by which settle recognises it
 		}
 	}
 	err := s.store(ctx, calls)
-	for isSent(err) && ctx.Err() == nil {
-		// Other nodes may store under a ref while it is looked for.
-		if err = s.repeats(ctx, calls); err == nil {
+	for isRefTaken(err) && ctx.Err() == nil {
+		// Another node may store a message under a ref between the search and the next attempt.
+		if err = s.findRepeats(ctx, calls); err == nil {
 			err = s.store(ctx, calls)
 		} else {
-			err = fmt.Errorf("%w: %w", errNotAsked, err) // to store them
+			err = fmt.Errorf("%w: %w", errNotAsked, err)
 		}
 	}
 	switch {
@@ -59,8 +59,7 @@ func (s *postgresStore) commit(ctx context.Context, calls []*call) {
 	case !refused(err):
 		s.settle(ctx, calls, err)
 	case len(calls) > 1 && isOfData(err):
-		// One of the calls brings what cannot be stored, such as a text that PostgreSQL does not take. The others shall
-		// not suffer.
+		// One of the calls has what cannot be stored, such as a text that PostgreSQL refuses. The others must not suffer.
 		for i := range calls {
 			s.commit(ctx, calls[i:i+1])
 		}
@@ -69,9 +68,9 @@ func (s *postgresStore) commit(ctx context.Context, calls []*call) {
 	}
 }
 
-// settle finds out what became of a transaction that no answer came to, and does it again if it has not happened. It
-// may still be on its way then: the messages' ids keep it and the next one from both succeeding, and if it was the first
-// to arrive, the next look finds it.
+// settle finds out whether a transaction was committed to which there was no answer, and tries it again if it was not. The first
+// attempt may still be on its way then: as ids are unique, only one of the two can succeed, and if that is the first, findStored
+// finds its messages the next time.
 func (s *postgresStore) settle(ctx context.Context, calls []*call, err error) {
 	for {
 		select {
@@ -80,8 +79,8 @@ func (s *postgresStore) settle(ctx context.Context, calls []*call, err error) {
 			return
 		case <-time.After(settlePause):
 		}
-		missing, lookErr := s.look(ctx, calls)
-		if lookErr != nil {
+		missing, findErr := s.findStored(ctx, calls)
+		if findErr != nil {
 			continue
 		}
 		if calls = missing; len(calls) == 0 {
@@ -90,8 +89,8 @@ func (s *postgresStore) settle(ctx context.Context, calls []*call, err error) {
 		switch err = s.store(ctx, calls); {
 		case err == nil:
 			return
-		case isSent(err):
-			_ = s.repeats(ctx, calls) // the next attempt finds out again
+		case isRefTaken(err):
+			_ = s.findRepeats(ctx, calls) // after an error the next attempt fails again
 		case refused(err) && !isUniqueViolation(err):
 			fail(calls, err)
 			return
@@ -99,13 +98,14 @@ func (s *postgresStore) settle(ctx context.Context, calls []*call, err error) {
 	}
 }
 
+// fail sets the calls' errors.
 func fail(calls []*call, err error) {
 	for _, c := range calls {
 		c.err = fmt.Errorf("store: append: %w", err)
 	}
 }
 
-// refused reports whether err says that the transaction did not and will not happen: PostgreSQL answered with an
+// refused reports whether err means that the transaction has not been committed and will not be: PostgreSQL answered with an
 // error, or was never asked.
 func refused(err error) bool {
 	var answer *pgconn.PgError
@@ -115,17 +115,17 @@ func refused(err error) bool {
 	return errors.Is(err, errNotAsked) || pgconn.SafeToRetry(err)
 }
 
-// errNotAsked: there is no connection to PostgreSQL.
+// errNotAsked: the transaction was not sent to PostgreSQL.
 var errNotAsked = errors.New("PostgreSQL cannot be reached")
 
-// isOfData reports whether err is about what was to be stored: a data exception or a violated constraint.
+// isOfData reports whether PostgreSQL refused the data: a data exception, or a violated constraint.
 func isOfData(err error) bool {
 	var answer *pgconn.PgError
 	return errors.As(err, &answer) && (strings.HasPrefix(answer.Code, "22") || strings.HasPrefix(answer.Code, "23"))
 }
 
-// isSent reports whether err says that the room has a message under one of the refs.
-func isSent(err error) bool {
+// isRefTaken reports whether err means that a room has a message of the client under one of the refs.
+func isRefTaken(err error) bool {
 	var answer *pgconn.PgError
 	return errors.As(err, &answer) && answer.Code == uniqueViolation && answer.TableName == "message_refs"
 }
@@ -135,20 +135,22 @@ func isUniqueViolation(err error) bool {
 	return errors.As(err, &answer) && answer.Code == uniqueViolation
 }
 
-// columns is what an append sends: the rooms with the number of their new messages, and the messages by columns.
+// columns are the arguments of an append: the rooms with the number of their new messages, and the messages by column.
 type columns struct {
 	rooms                                        []string
 	counts                                       []int64
 	room, id, client, text, parent, trace, state []string
 	ref                                          []string
-	refs                                         bool    // there are any
-	back                                         []int64 // how far from the room's new last_seq
+	refs                                         bool    // ref has any
+	back                                         []int64 // distance from the room's new last_seq
 	reply                                        []bool
 	created, updated                             []int64
 }
 
+// columnsPool keeps columns for later appends. That saves 48 of 204 allocations an append of 8 messages (BenchmarkPostgres).
 var columnsPool = sync.Pool{New: func() any { return new(columns) }}
 
+// reset empties c and lets go of the messages.
 func (c *columns) reset() {
 	for _, s := range []*[]string{&c.rooms, &c.room, &c.id, &c.client, &c.text, &c.parent, &c.trace, &c.state, &c.ref} {
 		clear(*s)
@@ -158,6 +160,7 @@ func (c *columns) reset() {
 	c.refs = false
 }
 
+// add adds a call's new drafts.
 func (c *columns) add(call *call) {
 	left := int64(call.left())
 	c.rooms = append(c.rooms, call.roomID)
@@ -210,8 +213,8 @@ SELECT id, number, last_seq FROM room`
 )` + sqlAppended
 )
 
-// store is one attempt at the transaction: all calls' drafts or none, but those for rooms that do not exist. If it
-// returns nil, the calls' errors are set.
+// store is one attempt at the transaction: all calls' drafts or none, except those for rooms that do not exist. If it
+// returns nil, it has set the calls' errors.
 func (s *postgresStore) store(ctx context.Context, calls []*call) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
@@ -271,13 +274,13 @@ func (s *postgresStore) store(ctx context.Context, calls []*call) error {
 				d.Message.Generation, d.Message.Seq = head.Generation, seq
 			}
 		}
-		call.finish()
+		call.copyFirsts()
 	}
 	s.committed(messages, c.refs)
 	return nil
 }
 
-// committed tells of a transaction of this many messages.
+// committed reports a transaction of this many messages.
 func (s *postgresStore) committed(messages int, refs bool) {
 	if messages > 0 {
 		s.opts.BatchCommitted(messages)
@@ -287,10 +290,10 @@ func (s *postgresStore) committed(messages int, refs bool) {
 	}
 }
 
-const sqlLook = `SELECT m.id, m.room, m.seq FROM messages m JOIN rooms r ON r.number = m.room WHERE m.id = ANY ($1)`
+const sqlFindStored = `SELECT m.id, m.room, m.seq FROM messages m JOIN rooms r ON r.number = m.room WHERE m.id = ANY ($1)`
 
-// look settles the calls whose drafts are stored and returns the others.
-func (s *postgresStore) look(ctx context.Context, calls []*call) (missing []*call, err error) {
+// findStored finds the calls whose drafts are stored, completes them, and returns the others.
+func (s *postgresStore) findStored(ctx context.Context, calls []*call) (missing []*call, err error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	var ids []string
@@ -302,7 +305,7 @@ func (s *postgresStore) look(ctx context.Context, calls []*call) (missing []*cal
 	stored := make(map[string]rooms.Head)
 	var id string
 	var place rooms.Head
-	rows, _ := s.pool.Query(ctx, sqlLook, ids) // the error is in rows too
+	rows, _ := s.pool.Query(ctx, sqlFindStored, ids) // the error is in rows too
 	_, err = pgx.ForEachRow(rows, []any{&id, &place.Generation, &place.LastSeq}, func() error {
 		stored[id] = place
 		return nil
@@ -326,7 +329,7 @@ func (s *postgresStore) look(ctx context.Context, calls []*call) (missing []*cal
 				refs = refs || d.Ref != ""
 			}
 		}
-		c.finish()
+		c.copyFirsts()
 	}
 	s.committed(messages, refs)
 	return missing, nil

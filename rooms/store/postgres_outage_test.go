@@ -19,15 +19,15 @@ import (
 	"github.com/traceroom/traceroom/rooms/store/storetest"
 )
 
-// exchange is a request on its way. answered is sent to when PostgreSQL has said something to
-// it, and closed when it no longer can.
+// exchange is a request on its way. answered receives when PostgreSQL has sent something in answer, and is closed when it
+// cannot any more.
 type exchange struct {
 	request        []byte
 	client, server net.Conn
 	answered       <-chan struct{}
 }
 
-// proxy stands between a store and PostgreSQL, and does to one append, known by its text, what a network can do.
+// proxy stands between a store and PostgreSQL, and lets one append, which it knows by its text, fail as a network can.
 type proxy struct {
 	listener net.Listener
 	server   string
@@ -131,13 +131,13 @@ func (p *proxy) harmAppend(text string, harm func(exchange)) {
 	p.marker, p.harm = []byte(text), harm
 }
 
-// via is url through the proxy.
+// via returns url with the address of the proxy.
 func (p *proxy) via(url string) string {
 	return strings.Replace(url, p.server, p.listener.Addr().String(), 1)
 }
 
-// TestPostgresLostAnswer loses the connection in the middle of an append, at each moment that makes a difference.
-// The append must tell the truth, and its messages must be stored once.
+// TestPostgresLostAnswer loses the connection during an append, at each moment that makes a difference.
+// The append must return the truth, and its messages must be stored once.
 func TestPostgresLostAnswer(t *testing.T) {
 	server := pgtest.Start(t)
 	var url string
@@ -224,8 +224,8 @@ func TestPostgresLostAnswer(t *testing.T) {
 	}
 }
 
-// TestPostgresOutages stops and crashes PostgreSQL under writers. What was acknowledged must be stored, once and in
-// order, what was refused must not be, and the store must recover by itself.
+// TestPostgresOutages stops and crashes PostgreSQL while others write. What was acknowledged must be stored, once and in
+// order; what was refused must not be; and the store must recover by itself.
 func TestPostgresOutages(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database(t)
@@ -302,7 +302,7 @@ func TestPostgresOutages(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// TestPostgresSilence has PostgreSQL take an append and say nothing.
+// TestPostgresSilence has PostgreSQL take an append and not answer.
 func TestPostgresSilence(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database(t)

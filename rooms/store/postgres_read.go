@@ -14,18 +14,18 @@ const (
 	pgColumns = `SELECT r.id, m.room, m.seq, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
 	m.traceparent, m.tracestate, m.id`
 	pgMessage = pgColumns + ` FROM messages m JOIN rooms r ON r.number = m.room`
-	// The room is looked up once, so that the messages are read along their key. What a part does not take is left out but for
-	// the row behind it: all that a query finds is sent. The length of a text is known without reading it.
+	// The room is looked up once, so that PostgreSQL reads the messages along their key. It sends all rows that a query finds: so
+	// the query leaves out what the part has no place for, except for one row, which says that there is more. The length of a text is
+	// known without reading the text.
 	pgMessages = `SELECT $1, m.room, m.seq, m.client_id, m.text, m.is_reply, m.parent_id, m.created_at, m.updated_at,
 	m.traceparent, m.tracestate, m.id
 	FROM (SELECT m.*, row_number() OVER w AS nth, sum(octet_length(m.text)) OVER w - octet_length(m.text) AS before FROM (
 		SELECT * FROM messages m WHERE m.room = (SELECT number FROM rooms WHERE id = $1) AND m.seq > $2 AND NOT m.deleted`
 	pgPart = ` ORDER BY m.seq LIMIT $3) m WINDOW w AS (ORDER BY m.seq ROWS UNBOUNDED PRECEDING)) m
 	WHERE m.nth <= 2 OR m.before <= $4 ORDER BY m.seq`
-	// The newest begin behind the row that has as many above it.
+	// The row before the first of the newest has as many rows above it as there may be.
 	pgNewest = ` AND m.seq > coalesce((SELECT o.seq FROM messages o
 		WHERE o.room = (SELECT number FROM rooms WHERE id = $1) AND o.seq > $2 AND NOT o.deleted ORDER BY o.seq DESC OFFSET $5 LIMIT 1), 0)`
-	pgUser = `SELECT id, name, handle, created_at, updated_at FROM users`
 )
 
 // Room implements rooms.Store.
@@ -62,24 +62,25 @@ func (s *postgresStore) Heads(ctx context.Context, ids []string) (map[string]roo
 }
 
 // After implements rooms.Store.
-func (s *postgresStore) After(ctx context.Context, roomID string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *postgresStore) After(ctx context.Context, roomID string, seq int64, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	return s.collectPart(ctx, pgMessages+pgPart, most, roomID, seq, rowsOf(most), bytesOf(most))
 }
 
 // Newest implements rooms.Store.
-func (s *postgresStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *postgresStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	return s.collectPart(ctx, pgMessages+pgNewest+pgPart, most, roomID, seq, rowsOf(most), bytesOf(most), max(newest, 0))
 }
 
-// bytesOf is the bound of a part's bytes as a query takes it.
-func bytesOf(most rooms.Part) int64 {
+// bytesOf returns the bound of a part's bytes as an argument.
+func bytesOf(most rooms.ReadLimit) int64 {
 	if most.Bytes <= 0 {
 		return math.MaxInt64
 	}
 	return int64(most.Bytes)
 }
 
-func (s *postgresStore) collectPart(ctx context.Context, query string, most rooms.Part, args ...any) ([]*rooms.Message, bool, error) {
+// collectPart returns the messages of a query, as many as most allows.
+func (s *postgresStore) collectPart(ctx context.Context, query string, most rooms.ReadLimit, args ...any) ([]*rooms.Message, bool, error) {
 	ctx, cancel := bound(ctx)
 	defer cancel()
 	rows, err := s.pool.Query(ctx, query, args...)
@@ -102,17 +103,7 @@ func (s *postgresStore) Sent(ctx context.Context, roomID, clientID, ref string) 
 		WHERE r.id = $1 AND f.client_id = $2 AND f.ref = $3 AND f.created_at > `+pgForgotten, roomID, clientID, ref)
 }
 
-// User implements rooms.Store.
-func (s *postgresStore) User(ctx context.Context, id string) (rooms.User, error) {
-	return oneOf(ctx, s, scanUser, rooms.NotFound("user", "id", id), pgUser+` WHERE id = $1`, id)
-}
-
-// Users implements rooms.Store.
-func (s *postgresStore) Users(ctx context.Context) ([]rooms.User, error) {
-	return collectPostgres(ctx, s, scanUser, pgUser+` ORDER BY created_at, id`)
-}
-
-// collectPostgres is the rows of a query.
+// collectPostgres returns all rows of a query.
 func collectPostgres[T any](ctx context.Context, s *postgresStore, scan func(row) (T, error), query string, args ...any) ([]T, error) {
 	ctx, cancel := bound(ctx)
 	defer cancel()
@@ -123,7 +114,7 @@ func collectPostgres[T any](ctx context.Context, s *postgresStore, scan func(row
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (T, error) { return scan(r) })
 }
 
-// oneOf is the one row of a query, or missing.
+// oneOf returns the one row of a query, or missing if there is none.
 func oneOf[T any](ctx context.Context, s *postgresStore, scan func(row) (T, error), missing *rooms.Error, query string, args ...any) (T, error) {
 	ctx, cancel := bound(ctx)
 	defer cancel()

@@ -7,7 +7,7 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// Refs are dated by PostgreSQL's clock, which all nodes share.
+// The age of refs is measured by PostgreSQL's clock, which all nodes share.
 const (
 	pgForgotten = `clock_timestamp() - interval '10 minutes'` // rooms.RefAge
 	pgForget    = `DELETE FROM message_refs f USING unnest($1::text[], $2::text[], $3::text[]) AS k (room, client_id, ref), rooms r
@@ -18,9 +18,9 @@ const (
 	JOIN messages m ON m.room = f.room AND m.seq = f.seq`
 )
 
-// repeats finds those among the calls' drafts that are repetitions, and forgets refs of theirs that are too old. An
-// attempt at storing them of which no answer came may have succeeded since: what it stored is no repetition.
-func (s *postgresStore) repeats(ctx context.Context, calls []*call) error {
+// findRepeats marks the drafts of the calls that are repetitions, and removes refs of the others that are too old. An earlier attempt
+// at the same drafts, to which there was no answer, may have succeeded: what it stored makes no draft a repetition.
+func (s *postgresStore) findRepeats(ctx context.Context, calls []*call) error {
 	own := make(map[string]bool)
 	for _, c := range calls {
 		for _, d := range c.drafts {
@@ -40,11 +40,11 @@ func (s *postgresStore) repeats(ctx context.Context, calls []*call) error {
 			delete(known, key)
 		}
 	}
-	findRepeats(calls, known)
+	markRepeats(calls, known)
 	return nil
 }
 
-// known is the messages that are there under these refs.
+// known returns the messages that are stored under these refs.
 func (s *postgresStore) known(ctx context.Context, roomIDs, clients, refs []string) (map[refKey]*rooms.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
@@ -65,7 +65,7 @@ func (s *postgresStore) known(ctx context.Context, roomIDs, clients, refs []stri
 	return known, s.pool.SendBatch(ctx, &b).Close()
 }
 
-// forget removes some refs that are too old, and reports whether there may be more.
+// forget removes some refs that are too old. It reports whether there may be more.
 func (s *postgresStore) forget(ctx context.Context) (more bool, err error) {
 	const rows = 1000
 	removed, err := s.exec(ctx, `DELETE FROM message_refs WHERE (room, client_id, ref) IN

@@ -52,8 +52,8 @@ func TestPostgresSweep(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// TestPostgresReadsAlongTheKey reads a little of a room that is far larger than the others, which PostgreSQL, going by
-// what rooms hold on average, would rather read whole.
+// TestPostgresReadsAlongTheKey reads a little of a room that is far larger than the others. PostgreSQL, which knows the average size
+// of rooms, would read all of it.
 func TestPostgresReadsAlongTheKey(t *testing.T) {
 	server := pgtest.Start(t)
 	s := open(t, server.Database(t)).(*postgresStore)
@@ -76,7 +76,7 @@ func TestPostgresReadsAlongTheKey(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// TestPostgresBadText has a call bring what only PostgreSQL cannot store.
+// TestPostgresBadText appends a text that only PostgreSQL cannot store.
 func TestPostgresBadText(t *testing.T) {
 	server := pgtest.Start(t)
 	s := open(t, server.Database(t)).(*postgresStore)
@@ -95,7 +95,7 @@ func TestPostgresBadText(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// tracer notes what it is told of, by a value of the context.
+// tracer notes the calls that it gets, by a value of their context.
 type tracer struct {
 	mu   sync.Mutex
 	seen map[any][]string
@@ -117,7 +117,7 @@ func (tr *tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Tra
 
 func (tr *tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// TestPostgresTracer checks that a tracer sees an append in the context of who waits for it.
+// TestPostgresTracer checks that a tracer is called with the context of a caller of Append.
 func TestPostgresTracer(t *testing.T) {
 	server := pgtest.Start(t)
 	tr := &tracer{seen: make(map[any][]string)}
@@ -130,7 +130,7 @@ func TestPostgresTracer(t *testing.T) {
 	require.Equal(t, []string{sqlAppend}, tr.seen["append"])
 }
 
-// TestPostgresCloseWhileItIsSilent closes a store whose PostgreSQL has stopped to answer in the middle of an append.
+// TestPostgresCloseWhileItIsSilent closes a store whose PostgreSQL has stopped answering during an append.
 func TestPostgresCloseWhileItIsSilent(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database(t)
@@ -144,18 +144,18 @@ func TestPostgresCloseWhileItIsSilent(t *testing.T) {
 	go func() {
 		appended <- s.Append(context.Background(), "a", []rooms.Draft{{Ctx: context.Background(), Message: &rooms.Message{RoomID: "a", ClientID: "c", Text: "in doubt"}}})
 	}()
-	turns := s.(*postgresStore).group.turns
-	require.Eventually(t, func() bool { return len(turns) == cap(turns)-1 }, waitFor, tick)
+	permits := s.(*postgresStore).group.permits
+	require.Eventually(t, func() bool { return len(permits) == cap(permits)-1 }, waitFor, tick)
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
 	select {
 	case err := <-closed:
 		require.NoError(t, err)
-	case <-time.After(waitFor): // the driver alone waits 15 s for an answer
+	case <-time.After(waitFor): // the driver would wait 15 s for an answer
 		t.Fatal("Close waits for PostgreSQL")
 	}
 	require.ErrorIs(t, <-appended, rooms.ErrUnavailable)
-	for err := range failed { // what nobody waits for fails as well
+	for err := range failed { // background work fails as well
 		if strings.Contains(err.Error(), "does not answer") {
 			return
 		}

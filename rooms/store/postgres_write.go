@@ -24,8 +24,8 @@ func (s *postgresStore) CreateRoom(ctx context.Context, room rooms.Room) (rooms.
 	}
 }
 
-// DeleteRoom implements rooms.Store. The room is gone at once; its messages, which nothing finds any more, are removed
-// a few at a time.
+// DeleteRoom implements rooms.Store. The room is gone at once. Its messages, which no read finds any more, are removed a few at a
+// time.
 func (s *postgresStore) DeleteRoom(ctx context.Context, id string) (int64, error) {
 	number, err := oneOf(ctx, s, func(r row) (number int64, err error) { err = r.Scan(&number); return number, err },
 		rooms.NotFound("room", "room_id", id), `WITH gone AS (DELETE FROM rooms WHERE id = $1 RETURNING number)
@@ -37,7 +37,7 @@ func (s *postgresStore) DeleteRoom(ctx context.Context, id string) (int64, error
 	return number, nil
 }
 
-// sweep removes some messages of a deleted room, and reports whether there may be more. Nodes share the rooms out.
+// sweep removes some messages of a deleted room. It reports whether there may be more. Nodes that sweep together take different rooms.
 func (s *postgresStore) sweep(ctx context.Context) (more bool, err error) {
 	ctx, cancel := bound(ctx)
 	defer cancel()
@@ -75,31 +75,6 @@ func (s *postgresStore) DeleteMessage(ctx context.Context, id string) error {
 	}
 	if n == 0 {
 		return rooms.NotFound("message", "id", id)
-	}
-	return nil
-}
-
-// CreateUser implements rooms.Store.
-func (s *postgresStore) CreateUser(ctx context.Context, u rooms.User) error {
-	n, err := s.exec(ctx, `INSERT INTO users (id, name, handle, created_at, updated_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
-		u.ID, u.Name, u.Handle, u.CreatedAt.UnixMilli(), u.UpdatedAt.UnixMilli())
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		return handleTaken(u)
-	}
-	return nil
-}
-
-// DeleteUser implements rooms.Store.
-func (s *postgresStore) DeleteUser(ctx context.Context, id string) error {
-	n, err := s.exec(ctx, `DELETE FROM users WHERE id = $1`, id)
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		return rooms.NotFound("user", "id", id)
 	}
 	return nil
 }

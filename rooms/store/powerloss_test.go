@@ -17,7 +17,8 @@ import (
 	"github.com/traceroom/traceroom/rooms/store/storetest"
 )
 
-// losses is how often the power fails in a test, and soakEnv for how long it does instead, as time.ParseDuration has it.
+// losses is how often the power fails in a test. If the variable that soakEnv names is set, the test goes on for that long instead, in
+// the form of time.ParseDuration.
 const (
 	losses  = 25
 	soakEnv = "SOAK"
@@ -26,7 +27,7 @@ const (
 func TestPowerLossSynchronousFull(t *testing.T)   { testPowerLoss(t, "full") }
 func TestPowerLossSynchronousNormal(t *testing.T) { testPowerLoss(t, "normal") }
 
-// deed is what a store had done when the recording had after operations, begun when it had before.
+// deed is something that a store did: it began when the recording had before operations, and ended when it had after.
 type deed struct {
 	before, after int
 	room          string
@@ -34,9 +35,9 @@ type deed struct {
 	texts         []string
 }
 
-// testPowerLoss records what a store does to its file, and has the power fail at random moments of it: what is left can be
-// opened, holds all transactions up to one and nothing of those after it. That one is, with synchronous=full, the last that was
-// acknowledged or a later one, with synchronous=normal the last that was followed by a checkpoint or a later one.
+// testPowerLoss records what a store does to its file, and lets the power fail at random moments. What is left must open, and hold all
+// transactions up to one of them and nothing of those after it. With synchronous=full that is the last that was acknowledged, or a
+// later one; with synchronous=normal the last before the last checkpoint, or a later one.
 func testPowerLoss(t *testing.T, synchronous string) {
 	var soak time.Duration
 	if s := os.Getenv(soakEnv); s != "" {
@@ -52,7 +53,7 @@ func testPowerLoss(t *testing.T, synchronous string) {
 			n := opened + random.IntN(r.len()-opened+1)
 			dir := t.TempDir()
 			require.NoError(t, r.crash(random, n, dir))
-			// What was done before certain has to be there.
+			// What was done before operation certain must be there.
 			certain := n
 			if synchronous == "normal" {
 				certain = r.synced("chat.db-wal", n)
@@ -66,7 +67,7 @@ func testPowerLoss(t *testing.T, synchronous string) {
 	}
 }
 
-// recordDeeds has a store work on a file. opened is how many operations it took to open it.
+// recordDeeds has a store work on a file. opened is how many operations opening it took.
 func recordDeeds(t *testing.T, random *rand.Rand, synchronous string) (r *recording, deeds []deed, opened int) {
 	dir := t.TempDir()
 	r = record(dir)
@@ -74,7 +75,7 @@ func recordDeeds(t *testing.T, random *rand.Rand, synchronous string) (r *record
 		Options{vfs: recorderVFS, Failed: func(err error) { t.Errorf("in the background: %v", err) }})
 	require.NoError(t, err)
 	sqlite := s.(*sqliteStore)
-	sqlite.checkpointer.stop() // the test has it run when it likes
+	sqlite.checkpointer.stop() // the test runs it itself
 	sqlite.checkpointer = nil
 	create := func(id string) {
 		_, _, err := s.CreateRoom(t.Context(), rooms.Room{ID: id, Name: id})
@@ -84,7 +85,7 @@ func recordDeeds(t *testing.T, random *rand.Rand, synchronous string) (r *record
 	for _, id := range names {
 		create(id)
 	}
-	// Whatever was done to open it and to make the rooms is on the disk.
+	// Everything that was done to open the file and to create the rooms is on the disk.
 	_, err = sqlite.checkpoint(t.Context())
 	require.NoError(t, err)
 	opened = r.len()
@@ -121,8 +122,8 @@ func recordDeeds(t *testing.T, random *rand.Rand, synchronous string) (r *record
 	return r, deeds, opened
 }
 
-// requirePrefix sees to it that the database holds what was done up to some deed, which had begun before operation n, and that
-// none is missing that had been done before operation certain.
+// requirePrefix checks that the database holds what was done up to some deed that had begun before operation n, and that no deed is
+// missing that had ended before operation certain.
 func requirePrefix(t *testing.T, path string, deeds []deed, n, certain int, what string) {
 	t.Helper()
 	s, err := Open(t.Context(), "sqlite://"+path, Options{Failed: func(err error) { t.Errorf("%s: in the background: %v", what, err) }})
@@ -143,7 +144,7 @@ func requirePrefix(t *testing.T, path string, deeds []deed, n, certain int, what
 		}
 		got[room.ID] = content.String()
 	}
-	// The deeds are gone through, and what there would be after each is compared.
+	// Compare the database with what there should be after each deed.
 	least := 0
 	for i, d := range deeds {
 		if d.after <= certain {
@@ -165,14 +166,14 @@ func requirePrefix(t *testing.T, path string, deeds []deed, n, certain int, what
 			fmt.Fprintln(want[d.room], id, d.texts[k])
 		}
 	}
-	// It goes on where it was.
+	// The store continues where it was.
 	for _, room := range list {
 		m := storetest.Append(t, s, room.ID, "more")[0]
 		require.Equal(t, room.LastSeq+1, m.Seq, what)
 	}
 }
 
-// alike reports whether rooms hold the same. One that is missing has just been deleted.
+// alike reports whether rooms hold the same. A room that is missing has just been deleted.
 func alike(want map[string]*strings.Builder, got map[string]string) bool {
 	for id, content := range want {
 		if content.String() != got[id] {

@@ -6,77 +6,77 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/traceroom/traceroom/rooms"
 )
 
 const (
-	// leaseTime is how long a node that says nothing is taken to live, by PostgreSQL's clock, and leaseRenewal how often
-	// it says something, and looks for others that do not: their clients leave within the sum of the two, and a little.
+	// A node that has not renewed its lease for leaseTime, by PostgreSQL's clock, is dead. Every leaseRenewal a node renews its own
+	// and looks for those that have expired: so the clients of a dead node leave after little more than the sum of the two.
 	leaseTime    = 8 * time.Second
 	leaseRenewal = 2 * time.Second
-	// presenceBatch is how many clients' comings and goings share a transaction, and presenceRetry how long to wait
-	// after one that failed.
+	// presenceBatch is how many changes share a transaction, and presenceRetry how long to wait after one that failed.
 	presenceBatch = 1000
 	presenceRetry = 250 * time.Millisecond
 )
 
-// PresenceOptions are what OpenPresence may be told. The zero value is usable.
+// PresenceOptions are optional: the zero value is usable.
 type PresenceOptions struct {
-	Node   string        // names the node to who looks into the database
-	Lease  time.Duration // instead of 8 s
-	Renew  time.Duration // instead of 2 s
-	Failed func(error)   // is called when the database could not be told or asked; that is tried again. It must not block.
+	Node   string        // names the node to whoever looks into the database
+	Lease  time.Duration // 0: 8 s
+	Renew  time.Duration // 0: 2 s
+	Failed func(error)   // called when the database could not be read or written; that is tried again. It must not block.
 }
 
-// Presence is rooms.Presence in PostgreSQL. A node says that it lives by renewing a lease; whoever finds one that has
-// expired takes back what that node said and tells the rooms. Which client is the first or the last of its kind is
+// Presence is rooms.Presence in PostgreSQL. A node shows that it is alive by renewing a lease. A node that finds an expired lease of
+// another removes that node's clients and tells the rooms. Whether a connection is a client's first, or its last, on all nodes is
 // decided under the lock of the room's row in attendance.
 //
-// What the node wants to be known is in entries; one goroutine, started by Watch and ended by Close, sees to it that the
-// database says the same, whatever it takes: after a failure it tries again, after the lease was lost, because the node or
-// the way to the database stood still, it begins anew, and with every renewal it counts.
+// entries holds what the database should say of this node's clients. One goroutine, started by Watch and ended by Close, writes
+// the differences: after a failure it tries again; if the lease was lost, because the node or the network stood still, it writes
+// all entries anew; and with each renewal it compares the number of rows.
 //
-// mu guards entries, line and what they point to; the goroutine owns the fields behind it.
+// mu guards entries, pending and the entries themselves. The fields behind them belong to the goroutine.
 //
 // Lock order in the database: nodes, rooms, attendance, participants.
 type Presence struct {
-	opts PresenceOptions
-	pool *pgxpool.Pool
-	told func(rooms.Change)
+	opts   PresenceOptions
+	pool   *pgxpool.Pool
+	notify func(rooms.Change) // set by Watch
 
-	wake chan struct{} // one token: there is something in the line
+	wake chan struct{} // receives when there are pending entries; capacity 1
 	stop chan struct{} // closed by Close
 	once sync.Once     // Close
 	done sync.WaitGroup
 
 	mu      sync.Mutex
 	entries map[int64]map[string]*entry // by room and client
-	line    []*entry                    // those of which the database may not say what is wanted; each once
+	pending []*entry                    // entries that the database may not agree with, each once
 
-	number  int64     // this node's; 0: it has none now
-	renewed time.Time // when the lease was last renewed
-	patient time.Time // until when others' leases are not heeded
+	number   int64     // of this node; 0: it has none now
+	renewed  time.Time // when the lease was last renewed
+	reapFrom time.Time // until then expired leases of others are left alone
 }
 
 // entry is a client in a room on this node.
 type entry struct {
 	rooms.Participant
-	ctx    context.Context
-	wanted bool // the client is there
-	stored bool // the database says so
-	unsure bool // what became of the last change is not known
-	lined  bool // it is in the line
-	void   bool // there is no such room any more
-	// counted is closed when the database says what is wanted, or the entry is void; nil: nobody waits.
+	ctx     context.Context
+	present bool // the client is in the room
+	stored  bool // the database says that it is
+	unsure  bool // whether the last change was stored is not known
+	pending bool // it is in Presence.pending
+	void    bool // the room does not exist any more
+	// counted is closed when the database agrees, or the entry is void; nil: nobody waits.
 	counted chan struct{}
 }
 
 var _ rooms.Presence = (*Presence)(nil)
 
-// OpenPresence makes this node one of those that share a PostgreSQL database. s was opened by Open. Close must be called
-// before that of s.
+// OpenPresence registers this node as one of those that share a PostgreSQL database. s was opened by Open. Close must be called
+// before s is closed. An error means that PostgreSQL could not be asked, or that s is not on PostgreSQL.
 func OpenPresence(ctx context.Context, s rooms.Store, opts PresenceOptions) (*Presence, error) {
 	db, ok := s.(*postgresStore)
 	if !ok {
@@ -101,7 +101,7 @@ func OpenPresence(ctx context.Context, s rooms.Store, opts PresenceOptions) (*Pr
 	return p, nil
 }
 
-// Space names the database among others: nodes with the same belong together.
+// Space returns a name for the database: nodes with the same name share a database.
 func (p *Presence) Space(ctx context.Context) (string, error) {
 	ctx, cancel := bound(ctx)
 	defer cancel()
@@ -111,21 +111,22 @@ func (p *Presence) Space(ctx context.Context) (string, error) {
 }
 
 // Watch implements rooms.Presence.
-func (p *Presence) Watch(told func(rooms.Change)) {
-	p.told = told
-	p.done.Go(p.keep)
+func (p *Presence) Watch(notify func(rooms.Change)) {
+	p.notify = notify
+	p.done.Go(p.run)
 }
 
 // Enter implements rooms.Presence.
 func (p *Presence) Enter(ctx context.Context, who rooms.Participant) <-chan struct{} {
-	return p.want(ctx, who, true)
+	return p.set(ctx, who, true)
 }
 
 // Exit implements rooms.Presence.
-func (p *Presence) Exit(ctx context.Context, who rooms.Participant) { p.want(ctx, who, false) }
+func (p *Presence) Exit(ctx context.Context, who rooms.Participant) { p.set(ctx, who, false) }
 
-// want notes what is wanted. The client is there when what it returns is closed, if that is what is wanted.
-func (p *Presence) want(ctx context.Context, who rooms.Participant, there bool) <-chan struct{} {
+// set notes whether a client is in a room. The channel that it returns is closed when the database says that the client is there;
+// nil: nobody waits for that.
+func (p *Presence) set(ctx context.Context, who rooms.Participant, present bool) <-chan struct{} {
 	p.mu.Lock()
 	clients := p.entries[who.Generation]
 	if clients == nil {
@@ -137,47 +138,48 @@ func (p *Presence) want(ctx context.Context, who rooms.Participant, there bool) 
 		e = &entry{}
 		clients[who.ClientID] = e
 	}
-	e.Participant, e.ctx, e.wanted = who, context.WithoutCancel(ctx), there
-	if there && e.counted == nil {
+	e.Participant, e.ctx, e.present = who, context.WithoutCancel(ctx), present
+	if present && e.counted == nil {
 		e.counted = make(chan struct{})
 	}
 	counted := e.counted
 	p.enqueue(e)
 	p.mu.Unlock()
-	p.hurry()
+	p.wakeUp()
 	return counted
 }
 
-// count has who waits for e go on; mu is held.
-func (e *entry) count() {
+// endWait tells those that wait for e. mu is held.
+func (e *entry) endWait() {
 	if e.counted != nil {
 		close(e.counted)
 		e.counted = nil
 	}
 }
 
-// enqueue puts e into the line; mu is held.
+// enqueue makes e pending. mu is held.
 func (p *Presence) enqueue(e *entry) {
-	if !e.lined {
-		e.lined = true
-		p.line = append(p.line, e)
+	if !e.pending {
+		e.pending = true
+		p.pending = append(p.pending, e)
 	}
 }
 
-func (p *Presence) hurry() {
+// wakeUp has the goroutine write the pending entries.
+func (p *Presence) wakeUp() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
 	}
 }
 
-// Forget implements rooms.Presence. The room's rows went with the room.
+// Forget implements rooms.Presence. The database has deleted the room's rows together with the room.
 func (p *Presence) Forget(generation int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.entries[generation] {
 		e.void = true
-		e.count()
+		e.endWait()
 	}
 	delete(p.entries, generation)
 }
@@ -191,23 +193,17 @@ func (p *Presence) Fill(ctx context.Context, list []rooms.Room) error {
 	for i := range list {
 		places[list[i].Generation], numbers[i] = i, list[i].Generation
 	}
-	rows, err := p.pool.Query(ctx, `SELECT room, participants FROM attendance WHERE room = ANY ($1)`, numbers)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var number int64
-		var n int
-		if err := rows.Scan(&number, &n); err != nil {
-			return err
-		}
+	var number int64
+	var n int
+	rows, _ := p.pool.Query(ctx, `SELECT room, participants FROM attendance WHERE room = ANY ($1)`, numbers) // the error is in rows too
+	_, err := pgx.ForEachRow(rows, []any{&number, &n}, func() error {
 		list[places[number]].Participants = n
-	}
-	return rows.Err()
+		return nil
+	})
+	return err
 }
 
-// Close implements rooms.Presence: this node is no more.
+// Close implements rooms.Presence. Calls after the first do nothing.
 func (p *Presence) Close(ctx context.Context) error {
 	var err error
 	p.once.Do(func() {
@@ -218,8 +214,8 @@ func (p *Presence) Close(ctx context.Context) error {
 	return err
 }
 
-// keep has the database say what is wanted, until Close.
-func (p *Presence) keep() {
+// run renews the lease and writes pending entries until Close.
+func (p *Presence) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	p.done.Go(func() { <-p.stop; cancel() })
@@ -246,12 +242,12 @@ func (p *Presence) keep() {
 		case <-p.stop:
 			return
 		case <-time.After(presenceRetry):
-			p.hurry()
+			p.wakeUp()
 		}
 	}
 }
 
-// register gives the node a number and has all that it wants to be known said again.
+// register gives the node a number, and makes all entries pending.
 func (p *Presence) register(ctx context.Context) error {
 	bounded, cancel := bound(ctx)
 	defer cancel()
@@ -270,16 +266,16 @@ func (p *Presence) register(ctx context.Context) error {
 			p.enqueue(e)
 		}
 	}
-	p.hurry()
+	p.wakeUp()
 	return nil
 }
 
-// alive notes that the lease is renewed. When that took long, others may have had the same trouble: they get time to
-// renew theirs before they are taken for dead.
+// alive notes that the lease is renewed. If the last renewal is long ago, others may have had the same trouble: they get time to
+// renew their leases before they are taken for dead.
 func (p *Presence) alive() {
 	now := time.Now()
 	if now.Sub(p.renewed) > p.opts.Lease/2 {
-		p.patient = now.Add(p.opts.Lease)
+		p.reapFrom = now.Add(p.opts.Lease)
 	}
 	p.renewed = now
 }
@@ -289,46 +285,35 @@ UPDATE nodes SET expires_at = clock_timestamp() + $2 * interval '1 second' WHERE
 RETURNING (SELECT count(*) FROM participants WHERE node = $1),
 	(SELECT count(*) FROM nodes WHERE expires_at < now() AND number <> $1)`
 
-// renew renews the lease and looks whether all is as it should be.
+// renew renews the lease, compares the number of this node's rows, and removes nodes that are dead.
 func (p *Presence) renew(ctx context.Context) error {
 	if p.number == 0 {
 		return p.register(ctx)
 	}
 	bounded, cancel := bound(ctx)
 	defer cancel()
-	rows, err := p.pool.Query(bounded, sqlRenew, p.number, p.opts.Lease.Seconds())
+	var stored, expired int
+	err := p.pool.QueryRow(bounded, sqlRenew, p.number, p.opts.Lease.Seconds()).Scan(&stored, &expired)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p.register(ctx) // the lease was lost
+	}
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	var stored, expired int
-	if !rows.Next() {
-		if err := rows.Err(); err != nil {
-			return err
-		}
-		return p.register(ctx) // the lease was lost
-	}
-	if err := rows.Scan(&stored, &expired); err != nil {
-		return err
-	}
-	rows.Close()
-	if err := rows.Err(); err != nil {
-		return err
-	}
 	p.alive()
-	if stored != p.stored() {
-		if err := p.recount(ctx); err != nil {
+	if stored != p.storedEntries() {
+		if err := p.compare(ctx); err != nil {
 			return err
 		}
 	}
-	if expired > 0 && time.Now().After(p.patient) {
+	if expired > 0 && time.Now().After(p.reapFrom) {
 		return p.reap(ctx, p.number)
 	}
 	return nil
 }
 
-// stored is how many rows the database should have of this node.
-func (p *Presence) stored() (n int) {
+// storedEntries returns how many rows the database should have of this node.
+func (p *Presence) storedEntries() (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, clients := range p.entries {
@@ -341,29 +326,20 @@ func (p *Presence) stored() (n int) {
 	return n
 }
 
-// recount compares entry by entry what the database says with what is believed.
-func (p *Presence) recount(ctx context.Context) error {
+// compare compares each entry with the database, and makes those pending that differ.
+func (p *Presence) compare(ctx context.Context) error {
 	bounded, cancel := bound(ctx)
 	defer cancel()
-	rows, err := p.pool.Query(bounded, `SELECT p.room, r.id, p.client_id FROM participants p JOIN rooms r ON r.number = p.room WHERE p.node = $1`, p.number)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
 	type key struct {
 		room   int64
 		client string
 	}
-	found := make(map[key]string)
-	for rows.Next() {
-		var k key
-		var id string
-		if err := rows.Scan(&k.room, &id, &k.client); err != nil {
-			return err
-		}
-		found[k] = id
-	}
-	if err := rows.Err(); err != nil {
+	found := make(map[key]string) // ids of rooms
+	var k key
+	var id string
+	rows, _ := p.pool.Query(bounded, // the error is in rows too
+		`SELECT p.room, r.id, p.client_id FROM participants p JOIN rooms r ON r.number = p.room WHERE p.node = $1`, p.number)
+	if _, err := pgx.ForEachRow(rows, []any{&k.room, &id, &k.client}, func() error { found[k] = id; return nil }); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -372,7 +348,7 @@ func (p *Presence) recount(ctx context.Context) error {
 		for client, e := range clients {
 			_, e.stored = found[key{room, client}]
 			delete(found, key{room, client})
-			if e.stored != e.wanted {
+			if e.stored != e.present {
 				p.enqueue(e)
 			}
 		}
@@ -386,11 +362,11 @@ func (p *Presence) recount(ctx context.Context) error {
 		p.entries[k.room][k.client] = e
 		p.enqueue(e)
 	}
-	p.hurry()
+	p.wakeUp()
 	return nil
 }
 
-// isLost reports whether err says that the node's row is no more.
+// isLost reports whether err means that the row of this node does not exist any more.
 func isLost(err error) bool {
 	var answer *pgconn.PgError
 	return errors.As(err, &answer) && answer.Code == "23503" // foreign_key_violation

@@ -35,7 +35,7 @@ func TestPostgresPresence(t *testing.T) {
 						require.NoError(t, s.Close())
 					},
 					Stall: func() {
-						// Should it renew its lease in between, it was not dead yet.
+						// If it renews its lease in between, it was not dead yet.
 						for number, gone := p.number, false; !gone; {
 							ctx := context.Background()
 							_, err := p.pool.Exec(ctx, `UPDATE nodes SET expires_at = '-infinity' WHERE number = $1`, number)
@@ -55,7 +55,7 @@ func TestPostgresPresence(t *testing.T) {
 	}.Run(t)
 }
 
-// TestPresenceIsMadeGood has rows appear and vanish behind the node's back, as a crash of PostgreSQL could have it.
+// TestPresenceIsMadeGood has rows appear and disappear without the node, as a crash of PostgreSQL could cause.
 func TestPresenceIsMadeGood(t *testing.T) {
 	server := pgtest.Start(t)
 	s := open(t, server.Database(t)).(*postgresStore)
@@ -90,8 +90,8 @@ func TestPresenceIsMadeGood(t *testing.T) {
 	require.Eventually(t, func() bool { return slices.Equal(want, clients()) }, waitFor, tick)
 }
 
-// TestPresenceForgetsWhoLeftARoomThatWasGone has a client enter a room that is deleted, and leave before the node has heard of
-// it: a room that nobody is in is not heard of any more.
+// TestPresenceForgetsWhoLeftARoomThatWasGone has a client enter a room that is deleted, and leave before the node has heard of the
+// deletion: the node hears nothing of a room that nobody is in.
 func TestPresenceForgetsWhoLeftARoomThatWasGone(t *testing.T) {
 	server := pgtest.Start(t)
 	s := open(t, server.Database(t)).(*postgresStore)
@@ -111,7 +111,7 @@ func TestPresenceForgetsWhoLeftARoomThatWasGone(t *testing.T) {
 		defer p.mu.Unlock()
 		return len(p.entries)
 	}
-	// Once the node has found that the room is gone before the client leaves, and once it may not have.
+	// Once the node finds that the room is deleted before the client leaves, and once it may not have.
 	<-p.Enter(t.Context(), who)
 	require.Equal(t, 1, kept(), "it is there until it leaves")
 	p.Exit(t.Context(), who)
@@ -125,7 +125,7 @@ func TestPresenceForgetsWhoLeftARoomThatWasGone(t *testing.T) {
 func TestPresenceOutlivesConnections(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database(t)
-	// What either does in the background may lose its connection too.
+	// The background work of either may lose its connection too.
 	unheard := func() rooms.Store {
 		s, err := Open(t.Context(), url, Options{})
 		require.NoError(t, err)

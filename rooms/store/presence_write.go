@@ -8,18 +8,18 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// What is lost of these transactions in a crash of PostgreSQL is found by counting: they need not wait for the disk.
+// These transactions need not wait for the disk: what a crash of PostgreSQL takes of them is found when rows are counted.
 const sqlNoWait = `SELECT set_config('synchronous_commit', 'off', true)`
 
 const (
 	sqlLockNode = `SELECT number FROM nodes WHERE number = $1 FOR KEY SHARE`
-	// A room that is there now cannot go before the transaction ends.
+	// Rooms that exist now cannot be deleted before the transaction ends.
 	sqlAttend = `
 WITH present AS (SELECT number FROM rooms WHERE number = ANY ($1::bigint[]) ORDER BY number FOR KEY SHARE)
 INSERT INTO attendance (room) SELECT number FROM present ORDER BY number ON CONFLICT DO NOTHING`
 	sqlLockAttendance = `SELECT room FROM attendance WHERE room = ANY ($1::bigint[]) ORDER BY room FOR UPDATE`
-	// A client turns up, or is gone, if no other node speaks for it. Of an unsure change that has happened already it is
-	// only asked what came of it.
+	// A client has come or gone if it is on no other node. An unsure change may have been made already: then only its result is
+	// read.
 	sqlParticipants = `
 WITH coming AS (
 	SELECT c.* FROM unnest($2::bigint[], $3::text[], $4::boolean[]) AS c (room, client_id, unsure) JOIN attendance USING (room)
@@ -48,7 +48,7 @@ WITH coming AS (
 SELECT t.room, t.client_id, t.by, t.done, c.participants, c.turn FROM turned t JOIN counted c USING (room)`
 )
 
-// flush has the database say what is wanted of those in the line.
+// flush writes the pending entries.
 func (p *Presence) flush(ctx context.Context) error {
 	for p.number != 0 {
 		batch, more := p.take()
@@ -60,51 +60,51 @@ func (p *Presence) flush(ctx context.Context) error {
 		}
 		err := p.write(ctx, batch)
 		if isLost(err) {
-			p.put(batch, false)
+			p.putBack(batch, false)
 			return p.register(ctx)
 		}
 		if err != nil {
-			p.put(batch, !refused(err))
+			p.putBack(batch, !refused(err))
 			return err
 		}
 	}
-	return nil // it is being seen to
+	return nil // without a number, all entries are pending until the node is registered
 }
 
-// change is an entry on its way into the database, as it was wanted when it was taken from the line.
+// change is an entry that is being written, as it was when it was taken.
 type change struct {
-	entry  *entry
-	who    rooms.Participant
-	ctx    context.Context
-	there  bool
-	unsure bool
+	entry   *entry
+	who     rooms.Participant
+	ctx     context.Context
+	present bool
+	unsure  bool
 }
 
-// take takes a batch from the line. more says that there is something left in it.
+// take takes a batch of the pending entries. more reports that others are left.
 func (p *Presence) take() (batch []change, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := min(len(p.line), presenceBatch)
-	for _, e := range p.line[:n] {
-		e.lined = false
+	n := min(len(p.pending), presenceBatch)
+	for _, e := range p.pending[:n] {
+		e.pending = false
 		switch {
 		case e.void:
-			e.count()
-			p.drop(e)
-		case e.wanted == e.stored && !e.unsure:
-			e.count()
-			p.drop(e)
+			e.endWait()
+			p.dropIfGone(e)
+		case e.present == e.stored && !e.unsure:
+			e.endWait()
+			p.dropIfGone(e)
 		default:
-			batch = append(batch, change{e, e.Participant, e.ctx, e.wanted, e.unsure})
+			batch = append(batch, change{e, e.Participant, e.ctx, e.present, e.unsure})
 		}
 	}
-	p.line = append(p.line[:0], p.line[n:]...)
-	clear(p.line[len(p.line):cap(p.line)])
-	return batch, len(p.line) > 0
+	p.pending = append(p.pending[:0], p.pending[n:]...)
+	clear(p.pending[len(p.pending):cap(p.pending)])
+	return batch, len(p.pending) > 0
 }
 
-// put puts a batch that failed back into the line.
-func (p *Presence) put(batch []change, unsure bool) {
+// putBack makes a batch pending again whose transaction has failed. unsure says that it may have been committed.
+func (p *Presence) putBack(batch []change, unsure bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range batch {
@@ -113,9 +113,9 @@ func (p *Presence) put(batch []change, unsure bool) {
 	}
 }
 
-// drop forgets an entry that says nothing any more: the client is gone, and so is its row in the database. mu is held.
-func (p *Presence) drop(e *entry) {
-	if e.wanted || (e.stored || e.unsure) && !e.void {
+// dropIfGone forgets an entry if the client has left and has no row in the database. mu is held.
+func (p *Presence) dropIfGone(e *entry) {
+	if e.present || (e.stored || e.unsure) && !e.void {
 		return
 	}
 	clients := p.entries[e.Generation]
@@ -128,17 +128,17 @@ func (p *Presence) drop(e *entry) {
 	}
 }
 
-// turned is a client that has turned up or is gone, as the database has it.
+// turned is a client that has come or gone, as the database says.
 type turned struct {
 	room         int64
 	client       string
-	by           int // 1 or -1
-	done         bool
-	participants int // after all of the batch
-	turn         int64
+	by           int   // 1: come; -1: gone
+	done         bool  // by this transaction, not by an earlier one that was unsure
+	participants int   // after all changes of the transaction
+	turn         int64 // after all changes of the transaction
 }
 
-// write stores a batch in one transaction and one round trip, and tells what came of it.
+// write stores a batch in one transaction and one round trip, and calls notify with the changes.
 func (p *Presence) write(ctx context.Context, batch []change) error {
 	ctx, cancel := bound(ctx)
 	defer cancel()
@@ -159,7 +159,7 @@ func (p *Presence) write(ctx context.Context, batch []change) error {
 		}
 		byKey[g][c.who.ClientID] = c
 		to := &out
-		if c.there {
+		if c.present {
 			to = &in
 		}
 		to.rooms = append(to.rooms, g)
@@ -167,7 +167,7 @@ func (p *Presence) write(ctx context.Context, batch []change) error {
 		to.unsure = append(to.unsure, c.unsure)
 	}
 
-	present := make(map[int64]bool, len(numbers))
+	exists := make(map[int64]bool, len(numbers)) // rooms
 	var all []turned
 	var b pgx.Batch
 	b.Queue(sqlNoWait)
@@ -177,7 +177,7 @@ func (p *Presence) write(ctx context.Context, batch []change) error {
 	}
 	b.Queue(sqlLockAttendance, numbers).Query(func(rows pgx.Rows) error {
 		var number int64
-		_, err := pgx.ForEachRow(rows, []any{&number}, func() error { present[number] = true; return nil })
+		_, err := pgx.ForEachRow(rows, []any{&number}, func() error { exists[number] = true; return nil })
 		return err
 	})
 	b.Queue(sqlParticipants, p.number, in.rooms, in.clients, in.unsure, out.rooms, out.clients, out.unsure).Query(func(rows pgx.Rows) (err error) {
@@ -191,26 +191,27 @@ func (p *Presence) write(ctx context.Context, batch []change) error {
 	p.mu.Lock()
 	for i := range batch {
 		c := &batch[i]
-		c.entry.stored, c.entry.unsure = c.there, false
-		c.entry.void = c.entry.void || !present[c.who.Generation]
-		if c.entry.wanted != c.entry.stored {
+		c.entry.stored, c.entry.unsure = c.present, false
+		c.entry.void = c.entry.void || !exists[c.who.Generation]
+		if c.entry.present != c.entry.stored {
 			p.enqueue(c.entry) // it has changed since
 		} else {
-			c.entry.count()
-			p.drop(c.entry)
+			c.entry.endWait()
+			p.dropIfGone(c.entry)
 		}
 	}
-	if len(p.line) > 0 {
-		p.hurry()
+	if len(p.pending) > 0 {
+		p.wakeUp()
 	}
 	p.mu.Unlock()
-	p.tell(all, func(t turned) rooms.Change {
+	p.notifyAll(all, func(t turned) rooms.Change {
 		c := byKey[t.room][t.client]
 		return rooms.Change{Ctx: c.ctx, Participant: c.who}
 	})
 	return nil
 }
 
+// collectTurned reads the result of sqlParticipants.
 func collectTurned(rows pgx.Rows) (all []turned, err error) {
 	var t turned
 	_, err = pgx.ForEachRow(rows, []any{&t.room, &t.client, &t.by, &t.done, &t.participants, &t.turn}, func() error {
@@ -220,9 +221,9 @@ func collectTurned(rows pgx.Rows) (all []turned, err error) {
 	return all, err
 }
 
-// tell tells of all that one transaction changed. It counted the changes of a room together: those before the last are
-// counted back from there.
-func (p *Presence) tell(all []turned, of func(turned) rooms.Change) {
+// notifyAll calls notify with the changes of one transaction. The database has counted the changes of a room together: the numbers
+// of those before the last are counted back from there.
+func (p *Presence) notifyAll(all []turned, of func(turned) rooms.Change) {
 	after := make(map[int64]turned, 1)
 	for i := len(all) - 1; i >= 0; i-- {
 		t := &all[i]
@@ -237,11 +238,11 @@ func (p *Presence) tell(all []turned, of func(turned) rooms.Change) {
 	for _, t := range all {
 		c := of(t)
 		c.Entered, c.Participants, c.Turn = t.by > 0, t.participants, t.turn
-		p.told(c)
+		p.notify(c)
 	}
 }
 
-// A node is dead when its lease has expired by the transaction's time: that no renewal can change once its row is locked.
+// A node is dead if its lease has expired at the time of the transaction; when its row is locked, it cannot renew it any more.
 const (
 	sqlDead     = `n.expires_at < now() AND n.number <> $1`
 	sqlLockDead = `SELECT number FROM nodes n WHERE ` + sqlDead + ` ORDER BY number FOR UPDATE`
@@ -265,7 +266,7 @@ FROM turned t JOIN counted c USING (room) JOIN rooms r ON r.number = t.room`
 	sqlBury = `DELETE FROM nodes n WHERE ` + sqlDead
 )
 
-// reap takes back what nodes have said that are dead, and tells who has gone with them. The node named lives.
+// reap removes dead nodes and their clients, and calls notify with the clients that have gone. It leaves the node living alone.
 func (p *Presence) reap(ctx context.Context, living int64) error {
 	ctx, cancel := bound(ctx)
 	defer cancel()
@@ -290,7 +291,7 @@ func (p *Presence) reap(ctx context.Context, living int64) error {
 		return err
 	}
 	now := time.Now()
-	p.tell(all, func(t turned) rooms.Change {
+	p.notifyAll(all, func(t turned) rooms.Change {
 		return rooms.Change{Ctx: context.Background(), Participant: rooms.Participant{
 			RoomID: ids[t.room], Generation: t.room, ClientID: t.client, At: now,
 		}}
@@ -298,14 +299,14 @@ func (p *Presence) reap(ctx context.Context, living int64) error {
 	return nil
 }
 
-// retire says that this node is dead.
+// retire makes this node a dead one and removes it.
 func (p *Presence) retire(ctx context.Context) error {
 	if p.number == 0 {
 		return nil
 	}
 	bounded, cancel := bound(ctx)
 	defer cancel()
-	if p.told == nil { // it has said nothing
+	if p.notify == nil { // it has no clients
 		_, err := p.pool.Exec(bounded, `DELETE FROM nodes WHERE number = $1`, p.number)
 		return err
 	}

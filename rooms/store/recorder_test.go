@@ -14,8 +14,8 @@ import (
 	codes "modernc.org/sqlite/lib"
 )
 
-// recorderVFS is the name of the file layer that writes down what SQLite does to files in folders that are recorded. It is
-// unix-excl in all else.
+// recorderVFS is the name of the file layer that records what SQLite does to files in recorded folders. Otherwise it is
+// unix-excl.
 const recorderVFS = "recorder"
 
 // diskOp is a change of a file, or a sync.
@@ -36,7 +36,7 @@ const (
 	diskDelete
 )
 
-// recording is what was done to the files of a folder. Its methods may be called from any goroutine.
+// recording is the operations on the files of a folder. Its methods may be called from any goroutine.
 type recording struct {
 	dir string
 	mu  sync.Mutex
@@ -49,14 +49,14 @@ func (r *recording) add(op diskOp) {
 	r.ops = append(r.ops, op)
 }
 
-// len is how many operations there are.
+// len returns how many operations there are.
 func (r *recording) len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.ops)
 }
 
-// synced is the operation up to which all that was done to a file was certainly on the disk when the first n had been done.
+// synced returns the operation up to which all operations on a file were certainly on the disk after the first n.
 func (r *recording) synced(file string, n int) (upTo int) {
 	for _, op := range r.ops[:n] {
 		if op.kind == diskSync && op.file == file {
@@ -66,11 +66,11 @@ func (r *recording) synced(file string, n int) (upTo int) {
 	return upTo
 }
 
-// sectorSize is what a disk writes whole.
+// sectorSize is how many bytes a disk writes as a whole.
 const sectorSize = 512
 
-// crash writes to a folder what a disk may hold after a power failure, when the first n operations had been done. What was
-// synced is there; of the rest each write may be, in whole, in part or not at all.
+// crash writes to a folder what a disk may hold after a power failure that comes after the first n operations. What was
+// synced is there; each other write may be there in whole, in part or not at all.
 func (r *recording) crash(random *rand.Rand, n int, dir string) error {
 	synced := make(map[string]int)
 	for _, op := range r.ops[:n] {
@@ -78,7 +78,7 @@ func (r *recording) crash(random *rand.Rand, n int, dir string) error {
 			synced[op.file] = max(synced[op.file], op.upTo)
 		}
 	}
-	// Disks differ: some have lost nothing, some all, some have written in order up to a moment, some as they pleased.
+	// Disks differ: they have lost nothing, or everything, or have written in order up to some moment, or in any order.
 	mood := random.IntN(5)
 	moment := random.IntN(n + 1)
 	files := make(map[string][]byte)
@@ -97,7 +97,7 @@ func (r *recording) crash(random *rand.Rand, n int, dir string) error {
 		}
 		switch {
 		case op.kind == diskSync:
-		case op.kind == diskDelete: // SQLite has the folder synced, or does not rely on it
+		case op.kind == diskDelete: // SQLite syncs the folder, or does not depend on it
 			delete(files, op.file)
 		case !keep:
 		case op.kind == diskTruncate:
@@ -125,7 +125,7 @@ func (r *recording) crash(random *rand.Rand, n int, dir string) error {
 	return nil
 }
 
-// recorder is what recorderVFS knows.
+// recorder is the state of recorderVFS.
 var recorder struct {
 	once sync.Once
 	real uintptr // the VFS unix-excl
@@ -133,7 +133,7 @@ var recorder struct {
 	mu      sync.Mutex
 	folders map[string]*recording
 	files   map[uintptr]recordedFile // by SQLite's sqlite3_file
-	tables  map[uintptr]uintptr      // from a VFS's methods to those that record
+	tables  map[uintptr]uintptr      // from methods of a VFS to those that record
 }
 
 type recordedFile struct {
@@ -142,7 +142,7 @@ type recordedFile struct {
 	methods uintptr // without recording
 }
 
-// record begins to record what is done to files in dir by way of recorderVFS.
+// record begins to record what recorderVFS does to files in dir.
 func record(dir string) *recording {
 	recorder.once.Do(registerRecorder)
 	r := &recording{dir: dir}
@@ -152,10 +152,10 @@ func record(dir string) *recording {
 	return r
 }
 
-// pointer is the memory that SQLite's number for it stands for: never Go's.
+// pointer returns the memory at an address of SQLite's: it is never Go's.
 func pointer[T any](p uintptr) *T { return *(**T)(unsafe.Pointer(&p)) }
 
-// function is the Go function that SQLite's number for it stands for, and number the other way about. f must be a function
+// function returns the Go function that a number of SQLite's stands for, and number is the reverse. f must be a function
 // of the package.
 func function[F any](p uintptr) F { return *(*F)(unsafe.Pointer(&struct{ uintptr }{p})) }
 func number[F any](f F) uintptr   { return *(*uintptr)(unsafe.Pointer(&f)) }
@@ -173,7 +173,7 @@ func registerRecorder() {
 	recorder.folders = make(map[string]*recording)
 	recorder.files = make(map[uintptr]recordedFile)
 	recorder.tables = make(map[uintptr]uintptr)
-	tls := libc.NewTLS() // for as long as the process lives
+	tls := libc.NewTLS() // until the process ends
 	name, err := libc.CString("unix-excl")
 	if err != nil {
 		panic(err)
@@ -238,7 +238,7 @@ func recordTruncate(tls *libc.TLS, file uintptr, size int64) int32 {
 	return function[truncateFunc](methods.FxTruncate)(tls, file, size)
 }
 
-// recordSync does not have the disk waited for: what counts is that it was asked for.
+// recordSync does not wait for the disk: only that the sync was asked for matters.
 func recordSync(_ *libc.TLS, file uintptr, _ int32) int32 {
 	f, _ := recorded(file)
 	n := f.to.len()

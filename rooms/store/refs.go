@@ -5,15 +5,15 @@ import "github.com/traceroom/traceroom/rooms"
 // refKey is what a message is remembered by.
 type refKey struct{ room, client, ref string }
 
-// repeat is a draft that is not stored, and the message that is there already, or is about to be.
+// repeat is a draft that is not stored, and the message that it repeats, which is stored already or comes before it.
 type repeat struct {
 	draft *rooms.Draft
 	first *rooms.Message
 }
 
-// findRepeats marks the drafts that are repetitions: of what is known to be stored, or of a draft before them. It returns
-// how many of the calls' drafts are left.
-func findRepeats(calls []*call, known map[refKey]*rooms.Message) (left int) {
+// markRepeats marks the drafts of the calls that are repetitions: of a known message, which is stored, or of a draft before them. It
+// returns how many of the calls' drafts are to be stored.
+func markRepeats(calls []*call, known map[refKey]*rooms.Message) (left int) {
 	first := make(map[refKey]*rooms.Message)
 	for _, c := range calls {
 		if c.err != nil {
@@ -42,7 +42,7 @@ func findRepeats(calls []*call, known map[refKey]*rooms.Message) (left int) {
 	return left
 }
 
-// refKeys are the keys of the calls' drafts.
+// refKeys returns the keys of the calls' drafts that have a ref.
 func refKeys(calls []*call) []refKey {
 	var keys []refKey
 	for _, c := range calls {
@@ -58,16 +58,16 @@ func refKeys(calls []*call) []refKey {
 	return keys
 }
 
-// begin makes the call's drafts new ones.
-func (c *call) begin() {
+// reset makes all drafts of the call new ones, until it is known better.
+func (c *call) reset() {
 	c.repeats = nil
 	for i := range c.drafts {
 		c.drafts[i].Repeated = false
 	}
 }
 
-// finish gives the call's repetitions the messages that they repeat: what is to be stored has been.
-func (c *call) finish() {
+// copyFirsts copies to the call's repetitions the messages that they repeat. It is called when those have been stored.
+func (c *call) copyFirsts() {
 	for _, r := range c.repeats {
 		text := r.draft.Message.Text
 		*r.draft.Message = *r.first
@@ -77,5 +77,5 @@ func (c *call) finish() {
 	}
 }
 
-// left is how many of the call's drafts are stored.
+// left returns how many of the call's drafts are not repetitions.
 func (c *call) left() int { return len(c.drafts) - len(c.repeats) }

@@ -8,25 +8,26 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// row is a row of either driver.
+// row is a row of either database's driver.
 type row interface{ Scan(dest ...any) error }
 
-// numbering is what the epochs of all rooms of a database begin with, while it is open.
-type numbering string
+// epochPrefix is what the epochs of all rooms of a database begin with, while it is open; a room's generation follows.
+type epochPrefix string
 
-func (n numbering) scanRoom(r row) (rooms.Room, error) {
+func (p epochPrefix) scanRoom(r row) (rooms.Room, error) {
 	var room rooms.Room
 	var created, deleted int64
 	err := r.Scan(&room.Generation, &room.ID, &room.Name, &created, &room.LastSeq, &deleted)
 	room.CreatedAt = fromMilli(created)
 	room.Messages = int(room.LastSeq - deleted)
-	room.Epoch = string(n) + strconv.FormatInt(room.Generation, 10)
+	room.Epoch = string(p) + strconv.FormatInt(room.Generation, 10)
 	return room, err
 }
 
-// scanSQLiteMessage scans a message of SQLite, where some of it is packed.
+// scanSQLiteMessage scans a message from SQLite, where some columns are packed.
 func scanSQLiteMessage(r row) (*rooms.Message, error) { return scanSQLiteMore(r) }
 
+// scanSQLiteMore scans a message from SQLite, and the columns behind it into more.
 func scanSQLiteMore(r row, more ...any) (*rooms.Message, error) {
 	var m rooms.Message
 	err := scanInto(&m, r, (*storedID)(&m.ParentID), (*storedParent)(&m.Trace.Parent), more...)
@@ -34,8 +35,10 @@ func scanSQLiteMore(r row, more ...any) (*rooms.Message, error) {
 	return &m, err
 }
 
+// scanMessage scans a message from PostgreSQL.
 func scanMessage(r row) (*rooms.Message, error) { return scanMore(r) }
 
+// scanMore scans a message from PostgreSQL, and the columns behind it into more.
 func scanMore(r row, more ...any) (*rooms.Message, error) {
 	var m rooms.Message
 	var parent sql.NullString
@@ -44,7 +47,7 @@ func scanMore(r row, more ...any) (*rooms.Message, error) {
 	return &m, err
 }
 
-// scanInto scans a message, of which parent and traceparent are told where they go, and what more there is in the row.
+// scanInto scans a message into m, its parent and traceparent into parent and trace, and the columns behind it into more.
 func scanInto(m *rooms.Message, r row, parent, trace any, more ...any) error {
 	var created, updated int64
 	err := r.Scan(append([]any{&m.RoomID, &m.Generation, &m.Seq, &m.ClientID, &m.Text, &m.IsReply, parent, &created, &updated,
@@ -53,23 +56,23 @@ func scanInto(m *rooms.Message, r row, parent, trace any, more ...any) error {
 	return err
 }
 
-// rows are those of a query, of either driver.
+// rows are the rows of a query, of either database's driver.
 type rows interface {
 	row
 	Next() bool
 	Err() error
 }
 
-// rowsOf is how many rows scanPart needs: one more than there may be messages.
-func rowsOf(most rooms.Part) int {
+// rowsOf returns how many rows scanPart needs: one more than there may be messages.
+func rowsOf(most rooms.ReadLimit) int {
 	if most.Messages <= 0 {
 		return 0
 	}
 	return most.Messages + 1
 }
 
-// scanPart scans as many messages as most allows, and reports whether there are more.
-func scanPart(from rows, scan func(row) (*rooms.Message, error), most rooms.Part) (messages []*rooms.Message, more bool, err error) {
+// scanPart scans as many messages as most allows. It reports whether there are more.
+func scanPart(from rows, scan func(row) (*rooms.Message, error), most rooms.ReadLimit) (messages []*rooms.Message, more bool, err error) {
 	bytes := 0
 	for from.Next() {
 		if len(messages) == most.Messages {
@@ -85,14 +88,6 @@ func scanPart(from rows, scan func(row) (*rooms.Message, error), most rooms.Part
 		messages = append(messages, m)
 	}
 	return messages, false, from.Err()
-}
-
-func scanUser(r row) (rooms.User, error) {
-	var u rooms.User
-	var created, updated int64
-	err := r.Scan(&u.ID, &u.Name, &u.Handle, &created, &updated)
-	u.CreatedAt, u.UpdatedAt = fromMilli(created), fromMilli(updated)
-	return u, err
 }
 
 func fromMilli(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

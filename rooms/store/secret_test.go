@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is wrong with a URL is said in one line that has nothing of its password, however it is written.
+// The error for a malformed URL is one line without any part of the password, however that is written.
 func TestErrorsOfOpenDoNotTellThePassword(t *testing.T) {
 	for _, databaseURL := range []string{
 		"postgres://ada:hunter2@127.0.0.1:1/chat",

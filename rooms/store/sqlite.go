@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,34 +24,34 @@ const (
 	// checkpointAfter is how long after a commit the WAL is written to the disk and moved into the database. It bounds
 	// what a power failure may take under synchronous=normal.
 	checkpointAfter = time.Second
-	// maxWALPages is the length of the WAL, in pages of 4 KiB, at which a commit moves what is left of it: under load
-	// there always is something new, and only a commit can start the WAL afresh. It then waits for the disk, some 15 ms.
+	// maxWALPages is the length of the WAL, in pages of 4 KiB, at which a commit moves it into the database and starts it anew.
+	// Under load only a commit can do that, and it waits for the disk, some 15 ms. With a quarter of the pages, commits waited four
+	// times as often.
 	maxWALPages = 16384
+	// sqliteReaders is how many reads run at once, each on a connection of its own.
+	sqliteReaders = 4
 )
 
-// sqliteReaders is how many reads run at once, each on a connection of its own.
-const sqliteReaders = 4
-
-// sqliteStore is rooms.Store on SQLite. A file is in WAL mode: reads go on beside the one writer.
+// sqliteStore is rooms.Store on SQLite. A file is in WAL mode, in which reads go on beside the one writer.
 //
-// w is a pool of one connection. Having it is the right to write, and guards appender. For a database in memory r is w,
-// so nothing may read from r while it holds w's connection.
+// w is a pool of one connection: who has it may write, and owns appender. For a database in memory r is w, so whoever has w's
+// connection must not read from r.
 //
-// Lock order: group's, then w's connection.
+// Lock order: the group's, then w's connection.
 type sqliteStore struct {
 	*group
 	opts Options
-	numbering
-	full bool // whether every transaction waits for the disk
-	w, r *sql.DB
-	c    *sql.DB // one more connection, for checkpoints; nil in memory
+	epochPrefix
+	full bool    // every transaction waits for the disk
+	w, r *sql.DB // the writer, and the readers
+	c    *sql.DB // one connection for checkpoints; nil in memory
 
 	path string      // of the file; empty in memory
-	file os.FileInfo // says which file it is
+	file os.FileInfo // of the file when it was opened
 
 	appender     appender
-	sweeper      *background
-	forgetter    *background
+	sweeper      *background // removes the messages of deleted rooms
+	forgetter    *background // removes old refs
 	checkpointer *background // nil in memory
 
 	room, list, after, newest, message, sent, user, users *sql.Stmt
@@ -77,7 +76,7 @@ func openSQLite(ctx context.Context, path string, params url.Values, opts Option
 
 	s := &sqliteStore{opts: opts, full: synchronous == "full"}
 	s.group = newGroup(1, s.commit)
-	s.appender = appender{control: make(map[string]driver.StmtExecContext), rooms: make(map[string]*roomPlace), mostRooms: maxCachedRooms}
+	s.appender = newAppender()
 	defer func() {
 		if err != nil {
 			_ = s.closeDatabase() // what went wrong before is what matters
@@ -94,7 +93,7 @@ func openSQLite(ctx context.Context, path string, params url.Values, opts Option
 	if err := migrate(ctx, s.w, goose.DialectSQLite3, "sqlite"); err != nil {
 		return nil, explainSQLite(path, err)
 	}
-	if err := s.begin(ctx); err != nil {
+	if err := s.beginLife(ctx); err != nil {
 		return nil, explainSQLite(path, err)
 	}
 	if err := s.prepare(ctx); err != nil {
@@ -102,7 +101,7 @@ func openSQLite(ctx context.Context, path string, params url.Values, opts Option
 	}
 	s.sweeper = startBackground(0, s.sweep, opts.Failed)
 	s.sweeper.wake() // an earlier process may have left something
-	s.forgetter = startBackground(forgetEvery, (&walk{store: s}).forget, opts.Failed)
+	s.forgetter = startBackground(forgetEvery, (&refWalk{store: s}).step, opts.Failed)
 	s.forgetter.wake()
 	if s.c != nil {
 		s.checkpointer = startBackground(checkpointAfter, s.checkpoint, opts.Failed)
@@ -132,9 +131,9 @@ func (s *sqliteStore) openFile(ctx context.Context, path, synchronous string) er
 	pool := func(size int, pragmas ...string) (*sql.DB, error) {
 		query := url.Values{"_pragma": pragmas}
 		if runtime.GOOS != "windows" {
-			// This VFS holds an exclusive lock on the file for as long as it is open, so that no other process may
-			// number messages, and, as nobody else may look, keeps the WAL's index in its own memory, which is faster.
-			// Windows has none like it: there nothing stops a second process.
+			// This VFS locks the file while it is open, so that no other process can write messages. As no other can read either,
+			// it keeps the index of the WAL in its own memory, which is faster. Windows has no such VFS: there nothing
+			// stops a second process.
 			query.Set("vfs", cmp.Or(s.opts.vfs, "unix-excl"))
 		}
 		uri.RawQuery = query.Encode()
@@ -144,7 +143,7 @@ func (s *sqliteStore) openFile(ctx context.Context, path, synchronous string) er
 	if err != nil {
 		return err
 	}
-	// The first connection finds out at once whether another process has the file. From here on all locks are short.
+	// The first connection does not wait: if the file is locked, another process has it. All later locks are short.
 	if _, err := s.w.ExecContext(ctx, "PRAGMA busy_timeout = 5000"); err != nil {
 		return err
 	}
@@ -159,6 +158,7 @@ func (s *sqliteStore) openFile(ctx context.Context, path, synchronous string) er
 	return err
 }
 
+// openPool opens a database with this many connections.
 func openPool(dsn string, size int) (*sql.DB, error) {
 	connector, err := sqlite.NewConnector(dsn)
 	if err != nil {
@@ -170,7 +170,7 @@ func openPool(dsn string, size int) (*sql.DB, error) {
 	return db, nil
 }
 
-// explainSQLite says in the user's words what SQLite found wrong with the file.
+// explainSQLite returns an error that says in plain words what SQLite found wrong with the file.
 func explainSQLite(path string, err error) error {
 	switch sqliteCode(err) & 0xff {
 	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:
@@ -185,7 +185,7 @@ func explainSQLite(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// sqliteCode is SQLite's extended result code, 0 if err is none of its errors.
+// sqliteCode returns SQLite's extended result code, or 0 if err is not from SQLite.
 func sqliteCode(err error) int {
 	var e *sqlite.Error
 	if errors.As(err, &e) {
@@ -194,7 +194,7 @@ func sqliteCode(err error) int {
 	return 0
 }
 
-// write runs f with the writer's connection. ctx bounds the wait for it; what f does is short and is not interrupted.
+// write calls f with the writer's connection. The end of ctx ends the wait for it, but does not interrupt f, which is short.
 func (s *sqliteStore) write(ctx context.Context, f func(ctx context.Context, conn *sql.Conn) error) error {
 	conn, err := s.w.Conn(ctx)
 	if err != nil {
@@ -204,7 +204,7 @@ func (s *sqliteStore) write(ctx context.Context, f func(ctx context.Context, con
 	return f(context.WithoutCancel(ctx), conn)
 }
 
-// writeTx is write in a transaction.
+// writeTx is write with f in a transaction.
 func (s *sqliteStore) writeTx(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
 	return s.write(ctx, func(ctx context.Context, conn *sql.Conn) error {
 		tx, err := conn.BeginTx(ctx, nil)
@@ -218,8 +218,8 @@ func (s *sqliteStore) writeTx(ctx context.Context, f func(ctx context.Context, t
 	})
 }
 
-// Ping writes, as only that shows that the disk can be written to, and looks whether the file is where it was: one that has been
-// deleted can be written to as well.
+// Ping implements rooms.Store. It writes, as only that shows whether the disk can be written to, and checks that the file is still in
+// its place: SQLite can also write to a file that has been deleted.
 func (s *sqliteStore) Ping(ctx context.Context) error {
 	if s.path != "" {
 		switch now, err := os.Stat(s.path); {
@@ -237,7 +237,7 @@ func (s *sqliteStore) Ping(ctx context.Context) error {
 	})
 }
 
-// checkpoint moves the WAL into the database, beside reads and writes.
+// checkpoint moves the WAL into the database, while reads and writes go on.
 func (s *sqliteStore) checkpoint(ctx context.Context) (more bool, err error) {
 	_, err = s.c.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
 	return false, err
@@ -251,10 +251,10 @@ func (s *sqliteStore) Close() error {
 	s.sweeper.stop()
 	s.forgetter.stop()
 	s.checkpointer.stop()
-	return errors.Join(s.end(), s.closeDatabase())
+	return errors.Join(s.endLife(), s.closeDatabase())
 }
 
-// closeDatabase closes the readers before the writer, whose connection, as the last, moves the WAL into the database.
+// closeDatabase closes the writer last: the last connection moves the WAL into the database.
 func (s *sqliteStore) closeDatabase() error {
 	var errs []error
 	if s.c != nil {

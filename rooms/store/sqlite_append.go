@@ -6,57 +6,38 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/traceroom/traceroom/rooms"
 	codes "modernc.org/sqlite/lib"
 )
 
-// A message's place: the room's number, then seqBits of its sequence number.
+// A message's place is the key of its row: the room's number, followed by seqBits of its sequence number.
 const (
 	seqBits = 36
 	maxSeq  = 1<<seqBits - 1
 )
 
-const (
-	// A message's arguments, and those of a plain one: to bind one costs more than what SQLite does with it.
-	messageArgs = 9
-	plainArgs   = 5
-	// maxRows is how many messages one statement takes.
-	maxRows = 64
-	// maxCachedRooms bounds what is remembered of rooms, some 100 bytes each, before a transaction adds its own.
-	maxCachedRooms = 1 << 16
-)
+// maxKnownRooms bounds what an appender remembers of rooms, some 100 bytes each. A transaction may add its own to that.
+const maxKnownRooms = 1 << 16
 
-// appender is what the writer's connection has to append with: statements prepared on the driver's connection, which
-// spares database/sql's part of the costs, and what is known of the rooms. Its one process owns the sequence numbers,
-// so that they need not be read again for every append. Whoever has the writer's connection may use it.
+// appender gives messages their places and writes them. It belongs to whoever has the writer's connection.
+//
+// This is the only process that writes to the file, so it need not read the sequence numbers again for each append: rooms
+// remembers them.
 type appender struct {
-	conn    any                               // the driver's connection that the statements belong to
-	inserts inserts                           // for any messages
-	plain   inserts                           // for plain ones
-	refs    inserts                           // for refs
-	control map[string]driver.StmtExecContext // BEGIN and the like
-	args    [maxRows * messageArgs]driver.NamedValue
-	packed  [maxRows]packed
-
+	inserter
 	rooms     map[string]*roomPlace
-	mostRooms int // when rooms is emptied: before a transaction, which needs what it has looked up
+	mostRooms int // when there are so many, rooms is emptied before the next transaction
 }
 
-// packed is the traceparent of a row in less bytes than it came in, with the argument that these bytes are.
-type packed struct {
-	parent    [parentSize]byte
-	parentArg driver.Value
-}
-
-// inserts are statements by how many rows they take, prepared when first needed.
-type inserts [maxRows + 1]driver.StmtExecContext
-
-// roomPlace is where a room's messages are: its sequence numbers follow on base, and last is the newest.
+// roomPlace is where a room's messages are: last is the newest sequence number, and a message's place is base plus its own.
 type roomPlace struct {
 	base, last int64
+}
+
+func newAppender() appender {
+	return appender{inserter: newInserter(), rooms: make(map[string]*roomPlace), mostRooms: maxKnownRooms}
 }
 
 // Append implements rooms.Store.
@@ -64,7 +45,7 @@ func (s *sqliteStore) Append(ctx context.Context, roomID string, drafts []rooms.
 	return s.group.append(ctx, roomID, drafts)
 }
 
-// commit stores the calls' drafts in one transaction.
+// commit stores the calls' drafts in one transaction, and sets the calls' errors.
 func (s *sqliteStore) commit(ctx context.Context, calls []*call) {
 	conn, err := s.w.Conn(ctx)
 	if err != nil {
@@ -79,14 +60,14 @@ func (s *sqliteStore) commit(ctx context.Context, calls []*call) {
 	if err == nil || len(calls) == 1 || sqliteCode(err)&0xff != codes.SQLITE_CONSTRAINT && !errors.Is(err, errNoID) {
 		return
 	}
-	// One of the calls brings what cannot be stored, such as a parent that is no message's id. The others shall not suffer.
+	// One of the calls has what cannot be stored, such as a parent that is not the id of a message. The others must not suffer.
 	for i := range calls {
-		_ = s.commitOn(ctx, conn, calls[i:i+1]) // is in the call
+		_ = s.commitOn(ctx, conn, calls[i:i+1]) // the error is in the call
 	}
 }
 
-// commitOn stores the calls' drafts in one transaction, all or none but those for rooms that do not exist, and sets
-// the calls' errors. It returns the transaction's.
+// commitOn stores the calls' drafts in one transaction: all of them or none, except those for rooms that do not exist. It sets
+// the calls' errors, and returns that of the transaction.
 func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*call) error {
 	a := &s.appender
 	if len(a.rooms) >= a.mostRooms {
@@ -94,7 +75,7 @@ func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*cal
 	}
 	messages, refs := 0, 0
 	for _, c := range calls {
-		c.begin()
+		c.reset()
 		var room *roomPlace
 		if room, c.err = a.room(ctx, conn, c.roomID); c.err != nil {
 			continue
@@ -119,14 +100,14 @@ func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*cal
 	}
 	insert := func() error {
 		return conn.Raw(func(dc any) error {
-			a.use(dc)
+			a.use(dc.(driver.ConnPrepareContext))
 			return a.insert(ctx, calls, messages, refs, now)
 		})
 	}
 	err := insert()
-	if errors.Is(err, errSent) {
+	if errors.Is(err, errRefTaken) {
 		var left int
-		if left, err = s.repeats(ctx, conn, calls); err == nil {
+		if left, err = s.findRepeats(ctx, conn, calls); err == nil {
 			messages, refs = left, refs-(messages-left)
 			err = insert()
 		}
@@ -136,18 +117,17 @@ func (s *sqliteStore) commitOn(ctx context.Context, conn *sql.Conn, calls []*cal
 		case c.err != nil:
 		case err != nil:
 			c.err = fmt.Errorf("store: append: %w", err)
-			delete(a.rooms, c.roomID) // it may be what was wrong
+			delete(a.rooms, c.roomID) // what is remembered of it may be the cause
 		default:
 			room := a.rooms[c.roomID]
 			for _, d := range c.drafts {
-				if d.Repeated {
-					continue
+				if !d.Repeated {
+					room.last++
+					m := d.Message
+					m.Generation, m.Seq, m.ID = room.base>>seqBits, room.last, idOf(m.CreatedAt.UnixMilli(), room.base+room.last)
 				}
-				room.last++
-				m := d.Message
-				m.Generation, m.Seq, m.ID = room.base>>seqBits, room.last, idOf(m.CreatedAt.UnixMilli(), room.base+room.last)
 			}
-			c.finish()
+			c.copyFirsts()
 		}
 	}
 	if err == nil && messages > 0 {
@@ -165,7 +145,7 @@ SELECT number, coalesce((SELECT place FROM messages WHERE place > number << 36 A
                          ORDER BY place DESC LIMIT 1), number << 36)
 FROM rooms WHERE id = ?`
 
-// room is what is known of the room, read if need be.
+// room returns where the room's messages are. It reads that the first time.
 func (a *appender) room(ctx context.Context, conn *sql.Conn, id string) (*roomPlace, error) {
 	if room := a.rooms[id]; room != nil {
 		return room, nil
@@ -182,8 +162,9 @@ func (a *appender) room(ctx context.Context, conn *sql.Conn, id string) (*roomPl
 	return room, nil
 }
 
-// insert writes the drafts of the calls that have not failed, messages in all, of which refs have one. A single statement
-// is a transaction of its own, and the cheapest: inside of another, SQLite keeps a journal for each statement.
+// insert writes the drafts of the calls that have not failed: messages in all, refs of which have a ref. A single statement is a
+// transaction of its own, and cheaper than BEGIN and COMMIT around it: within them SQLite keeps a journal for each statement,
+// which was a fifth of the cost of 64 rooms that write at once (BenchmarkAppendRooms).
 func (a *appender) insert(ctx context.Context, calls []*call, messages, refs int, now time.Time) (err error) {
 	if messages > maxRows || refs > 0 {
 		if err := a.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
@@ -194,7 +175,7 @@ func (a *appender) insert(ctx context.Context, calls []*call, messages, refs int
 				err = a.exec(ctx, "COMMIT")
 			}
 			if err != nil {
-				_ = a.exec(ctx, "ROLLBACK") // fails where SQLite has rolled back by itself
+				_ = a.exec(ctx, "ROLLBACK") // fails if SQLite has rolled back by itself
 			}
 		}()
 	}
@@ -203,161 +184,64 @@ func (a *appender) insert(ctx context.Context, calls []*call, messages, refs int
 			return err
 		}
 	}
-	rows := 0
+	return a.insertMessages(ctx, calls, messages)
+}
+
+// insertMessages writes the messages of the calls that have not failed.
+func (a *appender) insertMessages(ctx context.Context, calls []*call, messages int) error {
 	plain := allPlain(calls)
+	insert := &a.messages
+	if plain {
+		insert = &a.plain
+	}
+	rows := a.rows(insert, messages)
+	return a.each(calls, func(_, place int64, d *rooms.Draft) error {
+		m := d.Message
+		args := rows.next()
+		args[0].Value = place
+		args[1].Value = m.ClientID
+		args[2].Value = m.Text
+		args[3].Value = m.CreatedAt.UnixMilli()
+		args[4].Value = rows.parentArg(m.Trace.Parent)
+		if !plain {
+			args[5].Value = int64(0)
+			if m.IsReply {
+				args[5].Value = int64(1)
+			}
+			args[6].Value = nil
+			if m.ParentID != "" {
+				parent, err := packID(m.ParentID)
+				if err != nil {
+					return err
+				}
+				args[6].Value = parent[:]
+			}
+			args[7].Value = m.UpdatedAt.UnixMilli()
+			args[8].Value = m.Trace.State
+		}
+		return rows.end(ctx)
+	})
+}
+
+// each calls f with the new drafts of the calls that have not failed, in their order, and with the number of the room and the place
+// that each gets, until f returns an error.
+func (a *appender) each(calls []*call, f func(room, place int64, d *rooms.Draft) error) error {
 	for _, c := range calls {
 		if c.err != nil {
 			continue
 		}
 		room := a.rooms[c.roomID]
 		place := room.base + room.last
-		for _, d := range c.drafts {
+		for i := range c.drafts {
+			d := &c.drafts[i]
 			if d.Repeated {
 				continue
 			}
 			place++
-			if err := a.bind(rows, plain, place, d.Message); err != nil {
+			if err := f(room.base>>seqBits, place, d); err != nil {
 				return err
 			}
-			if rows++; rows < min(messages, maxRows) {
-				continue
-			}
-			if err := a.flush(ctx, rows, plain); err != nil {
-				return err
-			}
-			messages -= rows
-			rows = 0
 		}
 	}
 	return nil
-}
-
-// allPlain reports whether all messages are plain: no reply, not changed, and of a trace without state.
-func allPlain(calls []*call) bool {
-	for _, c := range calls {
-		for _, d := range c.drafts {
-			if m := d.Message; m.IsReply || m.ParentID != "" || m.Trace.State != "" || !m.UpdatedAt.Equal(m.CreatedAt) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// flush writes the rows that are bound.
-func (a *appender) flush(ctx context.Context, rows int, plain bool) error {
-	if plain {
-		return a.execRows(ctx, &a.plain, sqlInsert, "(?,?,?,?,?,0,NULL,0,'')", rows, plainArgs)
-	}
-	return a.execRows(ctx, &a.inserts, sqlInsert, "(?,?,?,?,?,?,?,?,?)", rows, messageArgs)
-}
-
-const sqlInsert = "INSERT INTO messages (place, client_id, text, created_at, traceparent, is_reply, parent_id, updated_at, tracestate) VALUES "
-
-// execRows executes an insert of rows that are bound, of n arguments each.
-func (a *appender) execRows(ctx context.Context, list *inserts, insert, row string, rows, n int) error {
-	args := a.args[:rows*n]
-	defer func() {
-		for i := range args {
-			args[i].Value = nil
-		}
-	}()
-	if list[rows] == nil {
-		var err error
-		if list[rows], err = a.prepare(ctx, insert+strings.Repeat(row+",", rows-1)+row); err != nil {
-			return err
-		}
-	}
-	_, err := list[rows].ExecContext(ctx, args)
-	return err
-}
-
-// bind sets the arguments of a statement's row.
-func (a *appender) bind(row int, plain bool, place int64, m *rooms.Message) error {
-	n := messageArgs
-	if plain {
-		n = plainArgs
-	}
-	args := a.args[row*n : (row+1)*n]
-	p := &a.packed[row]
-	args[0].Value = place
-	args[1].Value = m.ClientID
-	args[2].Value = m.Text
-	args[3].Value = m.CreatedAt.UnixMilli()
-	if packParent(&p.parent, m.Trace.Parent) {
-		args[4].Value = p.parentArg
-	} else {
-		args[4].Value = []byte(m.Trace.Parent)
-	}
-	if plain {
-		return nil
-	}
-	args[5].Value = int64(0)
-	if m.IsReply {
-		args[5].Value = int64(1)
-	}
-	if m.ParentID != "" {
-		parent, err := packID(m.ParentID)
-		if err != nil {
-			return err
-		}
-		args[6].Value = parent[:]
-	}
-	args[7].Value = m.UpdatedAt.UnixMilli()
-	args[8].Value = m.Trace.State
-	return nil
-}
-
-// use makes dc the driver's connection. Statements of another are of no more use.
-func (a *appender) use(dc any) {
-	if a.conn == dc {
-		return
-	}
-	a.close()
-	a.conn = dc
-	for i := range a.args {
-		a.args[i].Ordinal = i + 1
-	}
-	for i := range a.packed {
-		p := &a.packed[i]
-		p.parentArg = p.parent[:]
-	}
-}
-
-func (a *appender) prepare(ctx context.Context, query string) (driver.StmtExecContext, error) {
-	stmt, err := a.conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	return stmt.(driver.StmtExecContext), nil
-}
-
-func (a *appender) exec(ctx context.Context, query string) error {
-	stmt := a.control[query]
-	if stmt == nil {
-		var err error
-		if stmt, err = a.prepare(ctx, query); err != nil {
-			return err
-		}
-		a.control[query] = stmt
-	}
-	_, err := stmt.ExecContext(ctx, nil)
-	return err
-}
-
-// close releases the statements; SQLite keeps a connection open that has any.
-func (a *appender) close() {
-	for _, list := range []*inserts{&a.inserts, &a.plain, &a.refs} {
-		for _, stmt := range list {
-			if stmt != nil {
-				_ = stmt.(driver.Stmt).Close() // repeats the last execution's error, if any
-			}
-		}
-		clear(list[:])
-	}
-	for _, stmt := range a.control {
-		_ = stmt.(driver.Stmt).Close()
-	}
-	clear(a.control)
-	a.conn = nil
 }

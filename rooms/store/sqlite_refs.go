@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"time"
@@ -12,81 +13,63 @@ import (
 )
 
 const (
-	// refArgs is how many arguments a message's ref takes.
-	refArgs = 5
-	// forgetEvery is how long refs that are too old may stay.
+	// forgetEvery is how often the refs that are too old are removed.
 	forgetEvery = rooms.RefAge / 2
-	// forgetRows is how many are looked at in one go: less than a millisecond's work.
+	// forgetRows is how many refs are looked at in one transaction, which takes less than a millisecond.
 	forgetRows = 500
 )
 
-// errSent: the room has a message under one of the refs.
-var errSent = errors.New("store: a ref is taken")
+// errRefTaken: the room has a message of the client under one of the refs.
+var errRefTaken = errors.New("store: a ref is taken")
 
-// forgotten is when a ref must have come that is not remembered any more.
+// forgotten returns the Unix milliseconds of the newest ref that is too old to be remembered.
 func (s *sqliteStore) forgotten() int64 { return s.opts.now().Add(-rooms.RefAge).UnixMilli() }
 
-// insertRefs writes the refs of the drafts of the calls that have not failed. It fails with errSent.
+// insertRefs writes the refs of the drafts of the calls that have not failed: refs in all. It fails with errRefTaken.
 func (a *appender) insertRefs(ctx context.Context, calls []*call, refs int, now time.Time) error {
-	rows := 0
-	for _, c := range calls {
-		if c.err != nil {
-			continue
+	var created driver.Value = now.UnixMilli()
+	rows := a.rows(&a.refs, refs)
+	return a.each(calls, func(room, place int64, d *rooms.Draft) error {
+		if d.Ref == "" {
+			return nil
 		}
-		room := a.rooms[c.roomID]
-		place := room.base + room.last
-		for i := range c.drafts {
-			d := &c.drafts[i]
-			if d.Repeated {
-				continue
+		args := rows.next()
+		args[0].Value = room
+		args[1].Value = d.Message.ClientID
+		args[2].Value = d.Ref
+		args[3].Value = place
+		args[4].Value = created
+		if err := rows.end(ctx); err != nil {
+			if sqliteCode(err)&0xff == codes.SQLITE_CONSTRAINT {
+				return errRefTaken
 			}
-			place++
-			if d.Ref == "" {
-				continue
-			}
-			args := a.args[rows*refArgs : (rows+1)*refArgs]
-			args[0].Value = room.base >> seqBits
-			args[1].Value = d.Message.ClientID
-			args[2].Value = d.Ref
-			args[3].Value = place
-			args[4].Value = now.UnixMilli()
-			if rows++; rows < min(refs, maxRows) {
-				continue
-			}
-			if err := a.execRows(ctx, &a.refs, sqlInsertRefs, "(?,?,?,?,?)", rows, refArgs); err != nil {
-				if sqliteCode(err)&0xff == codes.SQLITE_CONSTRAINT {
-					return errSent
-				}
-				return err
-			}
-			refs -= rows
-			rows = 0
+			return err
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 const (
 	sqlInsertRefs = `INSERT INTO message_refs (room, client_id, ref, place, created_at) VALUES `
-	// The keys are [room's id, client, ref].
-	sqlSought = `json_each(?) AS k JOIN rooms r ON r.id = k.value->>0`
+	// The parameter is a JSON list of keys [room's id, client, ref].
+	sqlKeys   = `json_each(?) AS k JOIN rooms r ON r.id = k.value->>0`
 	sqlForget = `DELETE FROM message_refs WHERE created_at <= ? AND (room, client_id, ref) IN
-		(SELECT r.number, k.value->>1, k.value->>2 FROM ` + sqlSought + `)`
-	sqlRepeats = sqlColumns + `, f.ref FROM ` + sqlSought + `
+		(SELECT r.number, k.value->>1, k.value->>2 FROM ` + sqlKeys + `)`
+	sqlRepeats = sqlColumns + `, f.ref FROM ` + sqlKeys + `
 		CROSS JOIN message_refs f ON f.room = r.number AND f.client_id = k.value->>1 AND f.ref = k.value->>2
 		CROSS JOIN messages m ON m.place = f.place`
 	sqlSent = sqlMessage + `rooms r CROSS JOIN message_refs f ON f.room = r.number CROSS JOIN messages m ON m.place = f.place
 		WHERE r.id = ? AND f.client_id = ? AND f.ref = ? AND f.created_at > ?`
 )
 
-// repeats finds those among the calls' drafts that are repetitions, and forgets refs of theirs that are too old. It
-// returns how many drafts are left.
-func (s *sqliteStore) repeats(ctx context.Context, conn *sql.Conn, calls []*call) (left int, err error) {
-	var sought [][3]string
+// findRepeats marks the drafts of the calls that are repetitions, and removes refs of the others that are too old. It returns how
+// many drafts are still to be stored.
+func (s *sqliteStore) findRepeats(ctx context.Context, conn *sql.Conn, calls []*call) (left int, err error) {
+	var list [][3]string
 	for _, k := range refKeys(calls) {
-		sought = append(sought, [3]string{k.room, k.client, k.ref})
+		list = append(list, [3]string{k.room, k.client, k.ref})
 	}
-	keys, err := json.Marshal(sought)
+	keys, err := json.Marshal(list)
 	if err != nil {
 		return 0, err
 	}
@@ -107,21 +90,21 @@ func (s *sqliteStore) repeats(ctx context.Context, conn *sql.Conn, calls []*call
 		}
 		known[refKey{m.RoomID, m.ClientID, ref}] = m
 	}
-	return findRepeats(calls, known), rows.Err()
+	return markRepeats(calls, known), rows.Err()
 }
 
-// walk goes through the refs for what is too old, again and again as long as there are any. It belongs to its background's
-// goroutine.
-type walk struct {
+// refWalk goes through all refs in the order of their keys and removes those that are too old, forgetRows in each step. At the end it
+// begins anew. It belongs to the goroutine of forgetter.
+type refWalk struct {
 	store         *sqliteStore
-	room          int64 // the key that it has come to
+	room          int64 // the key up to which it has come
 	clientID, ref string
 }
 
-// forget removes what is too old among the next refs, and reports whether there are more.
-func (w *walk) forget(ctx context.Context) (more bool, err error) {
+// step looks at the next refs, and reports whether there are more behind them.
+func (w *refWalk) step(ctx context.Context) (more bool, err error) {
 	const after = `(room, client_id, ref) > (?, ?, ?)`
-	next := walk{store: w.store}
+	next := refWalk{store: w.store}
 	left := false
 	err = w.store.writeTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		from := []any{w.room, w.clientID, w.ref}

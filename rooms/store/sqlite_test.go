@@ -36,7 +36,7 @@ func TestSQLiteMemory(t *testing.T) {
 	}, Spoil: spoil, Later: c.pass}.Run(t)
 }
 
-// clock is time that can be moved.
+// clock is a clock that can be set.
 type clock struct{ ahead atomic.Int64 }
 
 func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
@@ -93,7 +93,7 @@ func TestUnusableURL(t *testing.T) {
 	}
 }
 
-// TestSQLiteManyRooms appends, in one transaction, to more rooms than are remembered.
+// TestSQLiteManyRooms appends to more rooms in one transaction than the appender remembers.
 func TestSQLiteManyRooms(t *testing.T) {
 	s := open(t, "sqlite://"+filepath.Join(t.TempDir(), "rooms.db")).(*sqliteStore)
 	defer func() { require.NoError(t, s.Close()) }()
@@ -118,7 +118,7 @@ func TestSQLiteManyRooms(t *testing.T) {
 	}
 }
 
-// TestSQLiteSweep checks that what a deleted room leaves behind is removed, by a later process if need be.
+// TestSQLiteSweep checks that the messages of a deleted room are removed, also by a later process.
 func TestSQLiteSweep(t *testing.T) {
 	path := "sqlite://" + filepath.Join(t.TempDir(), "swept.db")
 	s := open(t, path).(*sqliteStore)
@@ -140,7 +140,7 @@ func TestSQLiteSweep(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// TestSQLiteNoSpace has the database be full for a while: all appends fail, and none is half stored.
+// TestSQLiteNoSpace has no space in the database for a while: all appends fail, and none is stored in part.
 func TestSQLiteNoSpace(t *testing.T) {
 	s := open(t, "sqlite://"+filepath.Join(t.TempDir(), "full.db")).(*sqliteStore)
 	storetest.CreateRoom(t, s, "a")
@@ -172,7 +172,7 @@ func TestSQLiteNoSpace(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// TestSQLiteForgets has what the store remembers of a room be wrong: an append fails, the next one does not.
+// TestSQLiteForgets makes what the store remembers of a room wrong: an append fails, the next one does not.
 func TestSQLiteForgets(t *testing.T) {
 	s := open(t, "sqlite://:memory:").(*sqliteStore)
 	storetest.CreateRoom(t, s, "a")
@@ -183,12 +183,12 @@ func TestSQLiteForgets(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// crashEnv names the database to a child process that writes to it until it is killed.
+// crashEnv names the variable with the database for a child process that writes to it until it is killed.
 const crashEnv = "STORE_TEST_WRITE_TO"
 
 const crashRooms = 8
 
-// writeUntilKilled appends to some rooms at once and says what was acknowledged, one "room seq id" a line.
+// writeUntilKilled appends to several rooms at once and prints what was acknowledged: "room seq id" in each line.
 func writeUntilKilled(path string) {
 	ctx := context.Background()
 	s, err := Open(ctx, "sqlite://"+path, Options{})
@@ -221,7 +221,7 @@ func writeUntilKilled(path string) {
 	select {}
 }
 
-// TestSQLiteKilled kills a writing process again and again: what it was told is stored must be, with no gap.
+// TestSQLiteKilled kills a writing process again and again: what was acknowledged must be stored, without gaps.
 func TestSQLiteKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "killed.db")
 	acknowledged := make(map[string]map[int64]string)
@@ -241,7 +241,7 @@ func TestSQLiteKilled(t *testing.T) {
 			var room, id string
 			var seq int64
 			if _, err := fmt.Sscan(lines.Text(), &room, &seq, &id); err != nil || len(id) != 36 {
-				require.GreaterOrEqual(t, n, 500, lines.Text()) // cut off by the kill
+				require.GreaterOrEqual(t, n, 500, lines.Text()) // the kill has cut the line
 				continue
 			}
 			if acknowledged[room] == nil {
@@ -277,7 +277,7 @@ func TestSQLiteKilled(t *testing.T) {
 	}
 }
 
-// TestSQLiteSecondProcess has another process hold the file.
+// TestSQLiteSecondProcess opens a file that another process has open.
 func TestSQLiteSecondProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "held.db")
 	cmd := exec.Command(os.Args[0])
@@ -306,11 +306,11 @@ func TestSQLiteSecondProcess(t *testing.T) {
 	require.NoError(t, open(t, "sqlite://"+path).Close())
 }
 
-// A server whose file is taken away goes on writing to what nobody will find again: it does not call that healthy.
+// A store whose file was deleted still writes to it, but nobody will find it again: Ping reports that.
 func TestPingNoticesThatTheFileIsGone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chat.db")
 	s := open(t, "sqlite://"+path)
-	defer func() { _ = s.Close() }() // it may well find fault with what has been done to it
+	defer func() { _ = s.Close() }() // it may fail after what has been done to the file
 	require.NoError(t, s.Ping(t.Context()))
 	require.NoError(t, os.Rename(path, path+".away"))
 	require.ErrorContains(t, s.Ping(t.Context()), path+" has been deleted or moved")

@@ -32,8 +32,8 @@ func (s *sqliteStore) CreateRoom(ctx context.Context, room rooms.Room) (rooms.Ro
 	}
 }
 
-// DeleteRoom implements rooms.Store. The room is gone at once; its messages, which nothing finds any more, are removed
-// a few at a time, as that takes seconds for a large room and would hold up the appends of all others.
+// DeleteRoom implements rooms.Store. The room is gone at once. Its messages, which no read finds any more, are removed a few at a time:
+// for a large room that takes seconds, for which no other room could append.
 func (s *sqliteStore) DeleteRoom(ctx context.Context, id string) (int64, error) {
 	var number int64
 	err := s.writeTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -54,10 +54,10 @@ func (s *sqliteStore) DeleteRoom(ctx context.Context, id string) (int64, error) 
 	return number, nil
 }
 
-// sweepRows is how many rows are removed in one go: about a millisecond's work.
+// sweepRows is how many rows are removed in one transaction, which takes about a millisecond.
 const sweepRows = 200
 
-// sweep removes some messages of a deleted room, and reports whether there may be more.
+// sweep removes some messages of a deleted room. It reports whether there may be more.
 func (s *sqliteStore) sweep(ctx context.Context) (more bool, err error) {
 	err = s.writeTx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var number int64
@@ -112,38 +112,4 @@ func (s *sqliteStore) DeleteMessage(ctx context.Context, id string) error {
 		_, err = tx.ExecContext(ctx, `UPDATE rooms SET deleted = deleted + 1 WHERE number = ?`, number)
 		return err
 	})
-}
-
-// CreateUser implements rooms.Store.
-func (s *sqliteStore) CreateUser(ctx context.Context, u rooms.User) error {
-	return s.write(ctx, func(ctx context.Context, conn *sql.Conn) error {
-		result, err := conn.ExecContext(ctx,
-			`INSERT INTO users (id, name, handle, created_at, updated_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			u.ID, u.Name, u.Handle, u.CreatedAt.UnixMilli(), u.UpdatedAt.UnixMilli())
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); n == 1 || err != nil {
-			return err
-		}
-		return handleTaken(u)
-	})
-}
-
-// DeleteUser implements rooms.Store.
-func (s *sqliteStore) DeleteUser(ctx context.Context, id string) error {
-	return s.write(ctx, func(ctx context.Context, conn *sql.Conn) error {
-		result, err := conn.ExecContext(ctx, `DELETE FROM users WHERE id = ?`, id)
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); n == 1 || err != nil {
-			return err
-		}
-		return rooms.NotFound("user", "id", id)
-	})
-}
-
-func handleTaken(u rooms.User) error {
-	return &rooms.Error{Code: rooms.CodeConflict, Field: "handle", Detail: "handle " + u.Handle + " is taken"}
 }

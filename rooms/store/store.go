@@ -12,37 +12,37 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// Options are what Open may be told besides the URL. The zero value is usable.
+// Options are optional: the zero value is usable. The callbacks may be called from any goroutine, and must not block.
 type Options struct {
-	// BatchCommitted is called after each transaction of appends with how many messages it held, from the goroutine of
-	// one of the Append calls, before they return. It must not block.
+	// BatchCommitted is called after each transaction of appends with the number of its messages, before the calls of Append
+	// return.
 	BatchCommitted func(messages int)
 	// Wait is how long Open waits for PostgreSQL to answer; 0: one attempt.
 	Wait time.Duration
-	// Tracer follows what is sent to PostgreSQL, in the context of one of those who wait for it. It may be nil, and a
-	// pgx.BatchTracer as well.
+	// Tracer is called for each query that is sent to PostgreSQL, with the context of one of the callers that wait for it. It may
+	// implement pgx.BatchTracer as well. nil: none.
 	Tracer pgx.QueryTracer
-	// Failed is called with errors of work that no caller waits for: removing the messages of a deleted room, forgetting
-	// refs, checkpoints. The work is tried again later. It must not block.
+	// Failed is called with errors of work that no caller waits for: removing the messages of deleted rooms, removing old refs,
+	// checkpoints. The work is tried again later.
 	Failed func(err error)
 
-	// Tests set these.
-	vfs    string // SQLite's file layer, instead of unix-excl
+	// Set by tests.
+	vfs    string // SQLite's file layer; empty: unix-excl
 	now    func() time.Time
-	bootID func() string // see bootID
+	bootID func() string
 }
 
-// Open opens the store that databaseURL names and brings its schema up to date.
+// Open opens the store that databaseURL names, and brings its schema up to date.
 //
-//	sqlite://PATH        a file, created if need be
-//	sqlite://:memory:    in memory, gone on Close
-//	postgres://…         a PostgreSQL database, which any number of nodes may share; libpq's URLs
+//	sqlite://PATH        a file, created if it does not exist
+//	sqlite://:memory:    in memory, gone after Close
+//	postgres://…         a PostgreSQL database, which any number of nodes may share; a URL as libpq takes it
 //
-// What was appended to a file survives the process, however it ends. A power failure or a crash of the operating system
-// may take about the last second of it, and then all rooms have another epoch: ?synchronous=full has every transaction wait
-// for the disk instead. While it is open no other process can use the file, not even to read.
+// Messages in a file survive the end of the process, however it ends. In a power failure or a crash of the operating system those
+// of about the last second may be lost; all rooms have another epoch then. With ?synchronous=full every transaction waits for the
+// disk instead, and nothing is lost. While a file is open, no other process can use it, not even to read.
 //
-// The error names what is wrong with an unusable value, in one line and without the password.
+// If databaseURL cannot be used, the error says why, in one line and without the password.
 func Open(ctx context.Context, databaseURL string, opts Options) (rooms.Store, error) {
 	if opts.BatchCommitted == nil {
 		opts.BatchCommitted = func(int) {}
@@ -72,7 +72,7 @@ func Open(ctx context.Context, databaseURL string, opts Options) (rooms.Store, e
 		return openPostgres(ctx, databaseURL, opts)
 	default:
 		if strings.ContainsFunc(scheme, func(r rune) bool { return r < 'a' || r > 'z' }) {
-			return nil, errors.New("unknown scheme: want sqlite or postgres") // no scheme at all; it may hold a password
+			return nil, errors.New("unknown scheme: want sqlite or postgres") // it is no scheme at all, and may be a password
 		}
 		return nil, fmt.Errorf("unknown scheme %q: want sqlite or postgres", scheme)
 	}

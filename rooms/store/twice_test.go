@@ -15,7 +15,7 @@ import (
 	"github.com/traceroom/traceroom/rooms/store/storetest"
 )
 
-// copyDatabase copies a database that is open, as a crash would leave it, and returns where to.
+// copyDatabase copies a database that is open, as a crash would leave it, and returns the path of the copy.
 func copyDatabase(t *testing.T, path string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "crashed.db")
@@ -46,7 +46,7 @@ func TestSQLiteLives(t *testing.T) {
 		return s, room.Epoch
 	}
 	for name, test := range map[string]struct {
-		boot, then         string // before and after the end
+		boot, then         string // before and after it ended
 		full, thenFull     bool
 		closed, wantsOther bool
 	}{
@@ -88,7 +88,7 @@ func TestSQLiteLives(t *testing.T) {
 func TestSQLiteForgetsRefs(t *testing.T) {
 	var c clock
 	s := openWith(t, "sqlite://"+filepath.Join(t.TempDir(), "refs.db"), Options{now: c.now}).(*sqliteStore)
-	s.forgetter.stop() // the test does its work
+	s.forgetter.stop() // the test does this itself
 	count := func() (n int) {
 		require.NoError(t, s.r.QueryRow(`SELECT count(*) FROM message_refs`).Scan(&n))
 		return n
@@ -97,11 +97,11 @@ func TestSQLiteForgetsRefs(t *testing.T) {
 	appendRefs(t, s, "a", "old", 2*forgetRows+10)
 	c.pass(t, s, rooms.RefAge)
 	appendRefs(t, s, "a", "new", forgetRows)
-	w := &walk{store: s}
+	w := &refWalk{store: s}
 	pass := func() (steps int) {
 		for more := true; more; steps++ {
 			var err error
-			more, err = w.forget(t.Context())
+			more, err = w.step(t.Context())
 			require.NoError(t, err)
 		}
 		return steps
@@ -125,7 +125,7 @@ func TestSQLiteForgetsRefs(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// appendRefs appends messages with refs of their own.
+// appendRefs appends messages that have refs.
 func appendRefs(t *testing.T, s rooms.Store, room, prefix string, count int) {
 	t.Helper()
 	var drafts []rooms.Draft
@@ -135,7 +135,7 @@ func appendRefs(t *testing.T, s rooms.Store, room, prefix string, count int) {
 	require.NoError(t, s.Append(t.Context(), room, drafts))
 }
 
-// TestPostgresForgetsRefs is TestSQLiteForgetsRefs on PostgreSQL, where deleting the room leaves nothing either.
+// TestPostgresForgetsRefs is TestSQLiteForgetsRefs on PostgreSQL; it also checks that nothing is left of a deleted room.
 func TestPostgresForgetsRefs(t *testing.T) {
 	server := pgtest.Start(t)
 	s := open(t, server.Database(t)).(*postgresStore)
@@ -161,7 +161,7 @@ func TestPostgresForgetsRefs(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// TestPostgresWaitsForTheDisk has a server be configured to answer before a commit is on the disk.
+// TestPostgresWaitsForTheDisk configures a server to acknowledge before a commit is on the disk.
 func TestPostgresWaitsForTheDisk(t *testing.T) {
 	server := pgtest.Start(t, "synchronous_commit=off")
 	s := open(t, server.Database(t)).(*postgresStore)
@@ -171,7 +171,8 @@ func TestPostgresWaitsForTheDisk(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// TestPostgresSettlesWhatIsThere has an append be answered by nothing though it was done, and be done by another node.
+// TestPostgresSettlesWhatIsThere settles a transaction without an answer whose calls were partly committed, and partly repeat what
+// another node has stored.
 func TestPostgresSettlesWhatIsThere(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database(t)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/traceroom/traceroom/web"
 )
 
 func get(t *testing.T, h http.Handler, address string, header ...string) *httptest.ResponseRecorder {
@@ -23,7 +25,7 @@ func get(t *testing.T, h http.Handler, address string, header ...string) *httpte
 }
 
 func TestHandlerServesEveryFile(t *testing.T) {
-	h := Handler(Config{})
+	h := Handler(Config{Refuse: web.Refuse})
 	entries, err := fs.ReadDir(files, "files")
 	require.NoError(t, err)
 	kinds := map[string]string{
@@ -43,7 +45,7 @@ func TestHandlerServesEveryFile(t *testing.T) {
 }
 
 func TestHandlerPolicy(t *testing.T) {
-	w := get(t, Handler(Config{}), "/")
+	w := get(t, Handler(Config{Refuse: web.Refuse}), "/")
 	policy := w.Header().Get("Content-Security-Policy")
 	require.Contains(t, policy, "default-src 'none'")
 	require.NotContains(t, policy, "unsafe")
@@ -58,7 +60,7 @@ func TestHandlerPolicy(t *testing.T) {
 }
 
 func TestHandlerNewFilesArePickedUp(t *testing.T) {
-	h := Handler(Config{})
+	h := Handler(Config{Refuse: web.Refuse})
 	first := get(t, h, "/")
 	require.Equal(t, "no-cache", first.Header().Get("Cache-Control"), "the browser must ask before it uses what it has")
 	tag := first.Header().Get("ETag")
@@ -88,7 +90,7 @@ func TestHandlerJaegerUI(t *testing.T) {
 }
 
 func TestHandlerElsewhere(t *testing.T) {
-	h := Handler(Config{})
+	h := Handler(Config{Refuse: web.Refuse})
 	for _, address := range []string{"/nothing", "/page/", "/page/index.html", "/page/../page.go", "/index.html"} {
 		w := get(t, h, address)
 		require.Equal(t, http.StatusNotFound, w.Code, address)

@@ -19,6 +19,8 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
+
+	"github.com/traceroom/traceroom/web"
 )
 
 // message is a message as the server sends it.
@@ -286,7 +288,7 @@ func (m *mock) get(w http.ResponseWriter, r *http.Request) {
 	defer m.mu.Unlock()
 	room, ok := m.rooms[r.PathValue("room")]
 	if !ok {
-		refuse(w, http.StatusNotFound, "room "+r.PathValue("room")+" does not exist")
+		web.Refuse(w, http.StatusNotFound, "room "+r.PathValue("room")+" does not exist")
 		return
 	}
 	reply(w, http.StatusOK, m.roomLocked(room))
@@ -295,7 +297,7 @@ func (m *mock) get(w http.ResponseWriter, r *http.Request) {
 func (m *mock) post(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("room_id")
 	if id == "forbidden" {
-		refuse(w, http.StatusServiceUnavailable, "the store is down")
+		web.Refuse(w, http.StatusServiceUnavailable, "the store is down")
 		return
 	}
 	m.mu.Lock()

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/traceroom/traceroom/web"
 )
 
 // mockSpan is a span of a mock's trace, as far as a test says what it is. Times are microseconds from the trace's start.
@@ -148,14 +150,14 @@ func (m *mockTraces) one(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	refuse(w, http.StatusNotFound, "trace "+r.PathValue("id")+" is not in memory, or not any more")
+	web.Refuse(w, http.StatusNotFound, "trace "+r.PathValue("id")+" is not in memory, or not any more")
 }
 
 func (m *mockTraces) stream(w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
 	if m.full {
 		m.mu.Unlock()
-		refuse(w, http.StatusServiceUnavailable, "as many are watching as can; try again later")
+		web.Refuse(w, http.StatusServiceUnavailable, "as many are watching as can; try again later")
 		return
 	}
 	m.streams++

@@ -18,8 +18,10 @@ import (
 //go:embed files
 var files embed.FS
 
-// Config is what the page is told by the server that serves it.
+// Config is what the page is told by the server that serves it. Refuse is required.
 type Config struct {
+	// Refuse answers a request that cannot be served. detail says why.
+	Refuse func(w http.ResponseWriter, status int, detail string)
 	// JaegerUI is where Jaeger's pages are, as http://localhost:16686; with it each message gets a link to its trace.
 	// Anything but an absolute http or https URL counts as empty: no links.
 	JaegerUI string
@@ -79,10 +81,12 @@ func Handler(cfg Config) http.Handler {
 		f, ok := served[r.URL.Path]
 		switch {
 		case !ok:
-			refuse(w, http.StatusNotFound, "there is nothing at "+r.URL.Path)
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			cfg.Refuse(w, http.StatusNotFound, "there is nothing at "+r.URL.Path)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			w.Header().Set("X-Content-Type-Options", "nosniff")
 			w.Header().Set("Allow", "GET, HEAD")
-			refuse(w, http.StatusMethodNotAllowed, "the page can only be read")
+			cfg.Refuse(w, http.StatusMethodNotAllowed, "the page can only be read")
 		default:
 			f.serve(w, r)
 		}

@@ -1,11 +1,12 @@
 package collector
 
 import (
-	"encoding/binary"
 	"errors"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// ErrMalformed says that a body is not the protobuf that it should be.
+// ErrMalformed reports a body that is not a well-formed ExportTraceServiceRequest.
 var ErrMalformed = errors.New("collector: malformed protobuf")
 
 // Field numbers of opentelemetry-proto v1.
@@ -15,7 +16,7 @@ const (
 	scopeSpans           = 2 // ScopeSpans.spans
 )
 
-// Count returns how many spans an ExportTraceServiceRequest holds. It looks at lengths only: a span's inside may be
+// Count returns how many spans an ExportTraceServiceRequest holds. It does not look into the spans: their content may be
 // anything.
 func Count(request []byte) (spans int, err error) {
 	err = each(request, requestResourceSpans, func(resource []byte) error {
@@ -29,47 +30,27 @@ func Count(request []byte) (spans int, err error) {
 	return spans, err
 }
 
-// each calls f with every length-delimited field of message that has this number.
-func each(message []byte, number uint64, f func([]byte) error) error {
+// each calls f with every length-delimited field of message that has the given number.
+func each(message []byte, number protowire.Number, f func([]byte) error) error {
 	for len(message) > 0 {
-		key, n := binary.Uvarint(message)
-		if n <= 0 || key>>3 == 0 {
+		field, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
 			return ErrMalformed
 		}
 		message = message[n:]
-		var size uint64
-		switch key & 7 {
-		case 0: // varint
-			_, n = binary.Uvarint(message)
-			if n <= 0 {
-				return ErrMalformed
-			}
-			size = uint64(n)
-		case 1: // 64 bit
-			size = 8
-		case 2: // length-delimited
-			size, n = binary.Uvarint(message)
-			if n <= 0 {
-				return ErrMalformed
-			}
-			message = message[n:]
-		case 5: // 32 bit
-			size = 4
-		default:
+		if n = protowire.ConsumeFieldValue(field, kind, message); n < 0 {
 			return ErrMalformed
 		}
-		if size > uint64(len(message)) {
-			return ErrMalformed
-		}
-		if key>>3 == number {
-			if key&7 != 2 {
+		if field == number {
+			value, size := protowire.ConsumeBytes(message)
+			if kind != protowire.BytesType || size < 0 {
 				return ErrMalformed
 			}
-			if err := f(message[:size]); err != nil {
+			if err := f(value); err != nil {
 				return err
 			}
 		}
-		message = message[size:]
+		message = message[n:]
 	}
 	return nil
 }

@@ -10,16 +10,16 @@ import (
 	"sync/atomic"
 )
 
-// Counts is what has arrived since the start.
+// Counts is what was received since the start.
 type Counts struct {
 	Spans    int64 `json:"spans"`
 	Requests int64 `json:"requests"`
-	Bytes    int64 `json:"bytes"`    // of the bodies as they were sent
-	Rejected int64 `json:"rejected"` // requests that were no OTLP in protobuf
+	Bytes    int64 `json:"bytes"`    // of the bodies as received, compressed or not
+	Rejected int64 `json:"rejected"` // requests that were not OTLP as protobuf
 }
 
-// Server counts what is posted to /v1/traces, swallows /v1/metrics and /v1/logs, and answers GET /counts with Counts as
-// JSON. The zero value is ready; it may be used by any goroutine.
+// Server counts the spans posted to /v1/traces, discards /v1/metrics and /v1/logs, and answers GET /counts with Counts as JSON.
+// The zero value is ready to use. It is safe for concurrent use.
 type Server struct {
 	spans, requests, size, rejected atomic.Int64
 

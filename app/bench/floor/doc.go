@@ -1,5 +1,4 @@
-// Package floor is the least that a fan-out over WebSocket can be: one room, what one member sends goes to all, a frame's
-// bytes are made once and shared, and a connection's writer hands all that is queued to the kernel with one writev. No
-// log, no trace, no store, no JSON, no limits worth the name. It is what the benchmarks compare with; nothing that a
-// real server needs may be added.
+// Package floor is the minimum of a fan-out over WebSocket, which the benchmarks compare with: one room, every message goes to
+// all members, a frame's bytes are made once and shared, and a connection's writer writes all that is queued with one writev.
+// It has no log, no traces, no store, no JSON and hardly any limits. Nothing that a real server needs may be added.
 package floor

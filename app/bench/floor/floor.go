@@ -10,11 +10,11 @@ import (
 	"github.com/traceroom/traceroom/web/ws"
 )
 
-// limit is how many messages may wait for a member before it is dropped.
+// limit is how many messages wait for a member when it is dropped.
 const limit = 4096
 
-// Room is the one room. It implements http.Handler: whoever connects is a member, and all members
-// see the same order. mu is taken before a member's mu.
+// Room is the one room. It implements http.Handler: each connection is a member, and all members see the same order. Lock order:
+// mu, then a member's mu.
 type Room struct {
 	upgrader websocket.Upgrader
 
@@ -22,10 +22,10 @@ type Room struct {
 	members map[*member]struct{}
 }
 
-// member is one connection. Its queue belongs to mu; the connection is written to by the write goroutine alone.
+// member is one connection. mu guards its queue. Only the goroutine of write writes to the connection.
 type member struct {
 	conn net.Conn
-	wake chan struct{} // holds a token while the queue may not be empty
+	wake chan struct{} // capacity 1; has an element while the queue may not be empty
 
 	mu    sync.Mutex
 	queue net.Buffers
@@ -73,7 +73,7 @@ func (r *Room) remove(m *member, written <-chan struct{}) {
 	delete(r.members, m)
 	r.mu.Unlock()
 	_ = m.conn.Close()
-	close(m.wake) // nobody pushes to who is not in the map
+	close(m.wake) // push is called only for members in the map
 	<-written
 }
 
@@ -93,7 +93,7 @@ func (m *member) push(frame []byte) {
 	}
 }
 
-// write writes what is queued, all of it at once, until the member is removed.
+// write writes all that is queued, at once, until the member is removed.
 func (m *member) write() {
 	var spare net.Buffers
 	for range m.wake {

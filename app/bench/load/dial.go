@@ -16,14 +16,14 @@ import (
 // patience is how long a server may take to answer a handshake.
 const patience = 20 * time.Second
 
-// session is a connection that has been through its script's steps.
+// session is a connection on which the script's steps are done.
 type session struct {
 	fd   int
-	rest []byte // read, but beyond the steps
+	rest []byte // bytes read after the last step
 	last int    // size of the frame that ended the last step
 }
 
-// dial connects, upgrades and goes through s's steps. The socket blocks.
+// dial connects, upgrades and does s's steps. The socket is in blocking mode.
 func dial(addr netip.AddrPort, s script) (session, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -97,7 +97,7 @@ func (r *reader) more() error {
 	return nil
 }
 
-// upgraded reads the answer to the handshake.
+// upgraded reads and checks the answer to the handshake.
 func (r *reader) upgraded() error {
 	for {
 		if head, rest, ok := bytes.Cut(r.have, []byte("\r\n\r\n")); ok {
@@ -118,7 +118,7 @@ func (r *reader) upgraded() error {
 	}
 }
 
-// until reads frames up to the first whose payload begins with want and returns that one's size.
+// until reads frames up to the first whose payload begins with want and returns the size of that frame.
 func (r *reader) until(want string) (int, error) {
 	for {
 		f, n, err := ws.CutFrame(r.have)

@@ -7,11 +7,11 @@ import (
 	"github.com/traceroom/traceroom/web/ws"
 )
 
-// script is how a member gets into its room and what it says there.
+// script is how a member joins its room and what it sends there.
 type script struct {
 	path  string
 	steps []step // after the upgrade
-	// A message is pre, its text, post: a whole frame. Or, if end is not nil, pre, text, post, its number, end.
+	// A message is a whole frame: pre, text, post; or, if end is not nil, pre, text, post, the message's number, end.
 	pre, post, end []byte
 }
 

@@ -4,6 +4,7 @@ package load
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -16,32 +17,32 @@ import (
 	"github.com/traceroom/traceroom/web/ws"
 )
 
-// engine holds the connections of one plan. All of it belongs to the goroutine that runs the plan; only dialling happens
-// in others, which hand over what they have through a channel.
+// engine has the connections of one plan. The goroutine that runs the plan owns all of it. Other goroutines only dial; they
+// hand connections over through a channel.
 type engine struct {
 	plan  Plan
 	addrs []netip.AddrPort // of the nodes
 	epoll int
-	timer int // a timerfd, -1 while there is none
+	timer int // a timerfd; -1 if there is none
 
 	rooms []*room
 	fds   []*client // by file descriptor
 
-	buf    []byte // what is read goes here first
+	buf    []byte // for reading
 	events []unix.EpollEvent
-	due    []*client // have something to send
+	due    []*client // those with something to send
 
 	bytes   int64
 	damaged int64
 	closed  int64
 	syncs   int64
-	ending  bool // closing is nothing to count any more
-	paused  bool // nothing new is sent
+	ending  bool // closed connections are no longer counted
+	paused  bool // nothing more is sent
 
-	latency *stats.Histogram  // nil while nobody asks
-	sentAt  [][]time.Duration // by room and message: when it was due; for latency
+	latency *stats.Histogram  // nil while latency is not measured
+	sentAt  [][]time.Duration // by room and message: when it was due, since epoch; for latency
 	epoch   time.Time
-	now     time.Duration // since epoch, after the last read; for latency
+	now     time.Duration // time of the last read, since epoch; for latency
 }
 
 // room is one room of the server.
@@ -58,19 +59,19 @@ type client struct {
 	room   *room
 	script script
 	view   view
-	rest   []byte // read, but not a whole frame
-	frag   []byte // of a message that comes in several frames
+	rest   []byte // the beginning of a frame
+	frag   []byte // the beginning of a message that has several frames
 	out    []byte // to be sent
-	owes   int    // messages that it may send
+	owes   int    // messages that it may send now
 	due    bool
 	gone   bool
-	sync   uint32 // the newest message that it has seen of those that only look who is there
+	sync   uint32 // the newest sync message that it has seen, see syncAll
 }
 
 // goodbye closes a connection with code 1000.
 var goodbye = ws.AppendClientFrame(nil, ws.Close, []byte{1000 >> 8, 1000 & 0xff})
 
-// readSize is how much is read with one system call.
+// readSize is how many bytes are read with one system call.
 const readSize = 256 << 10
 
 func newEngine(p Plan) (*engine, error) {
@@ -83,7 +84,7 @@ func newEngine(p Plan) (*engine, error) {
 		addrs = append(addrs, addr)
 	}
 	if p.Rate > 0 {
-		p.Ack = "" // what arrives must not make anybody send
+		p.Ack = "" // messages that arrive must not cause others
 	}
 	e := &engine{plan: p, addrs: addrs, timer: -1, epoch: time.Now(), buf: make([]byte, 2*readSize), events: make([]unix.EpollEvent, 1024)}
 	var err error
@@ -102,7 +103,7 @@ func (e *engine) close() {
 	_ = unix.Close(e.epoll)
 }
 
-// leaveAll closes the connections and forgets the rooms.
+// leaveAll closes all connections and removes all rooms.
 func (e *engine) leaveAll() {
 	e.ending = true
 	for _, r := range e.rooms {
@@ -116,7 +117,7 @@ func (e *engine) leaveAll() {
 	e.ending = false
 }
 
-// add takes a connection over.
+// add adds a connection that was dialled.
 func (e *engine) add(c *client) error {
 	if err := unix.SetNonblock(c.fd, true); err != nil {
 		return err
@@ -145,8 +146,8 @@ func (e *engine) drop(c *client) {
 	}
 }
 
-// wait reads all that can be read, waiting for at most d until there is something, and sends what is due. It returns how
-// often the timer has run out meanwhile.
+// wait waits at most d for data, reads all there is, and sends what is due. It returns how often the timer has expired
+// meanwhile.
 func (e *engine) wait(ctx context.Context, d time.Duration) (ticks int, err error) {
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
@@ -178,14 +179,13 @@ func (e *engine) wait(ctx context.Context, d time.Duration) (ticks int, err erro
 	return ticks, nil
 }
 
-// waitFor is wait where there is no timer.
+// waitFor is wait without a timer.
 func (e *engine) waitFor(ctx context.Context, d time.Duration) error {
 	_, err := e.wait(ctx, d)
 	return err
 }
 
-// read reads from c until its socket is empty, or to its end if that has come: what has come along with the last data is
-// not announced again.
+// read reads from c until its socket is empty or, if ended, to the end of the stream, which epoll does not report again.
 func (e *engine) read(c *client, ended bool) {
 	for !c.gone {
 		have := copy(e.buf, c.rest)
@@ -217,7 +217,7 @@ func (e *engine) read(c *client, ended bool) {
 	}
 }
 
-// take works through what c has read and keeps what is not a whole frame. It reports false when the connection ends.
+// take processes the frames in b, which c has read, and keeps an incomplete last one. It reports false if the connection ends.
 func (e *engine) take(c *client, b []byte) bool {
 	for {
 		f, n, err := ws.CutFrame(b)
@@ -250,7 +250,7 @@ func (e *engine) take(c *client, b []byte) bool {
 	}
 }
 
-// texts accounts for the messages in a payload.
+// texts counts the messages in a payload.
 func (e *engine) texts(c *client, payload []byte) {
 	if len(payload) == 1 && payload[0] == '2' { // Engine.IO's ping
 		c.out = ws.AppendClientFrame(c.out, ws.Text, []byte("3"))
@@ -298,7 +298,7 @@ func (e *engine) mark(c *client) {
 	}
 }
 
-// sendDue sends all that connections owe, each with one system call.
+// sendDue sends the messages that connections may send, with one system call for each connection.
 func (e *engine) sendDue() {
 	for _, c := range e.due {
 		c.due = false
@@ -331,7 +331,7 @@ func (e *engine) flush(c *client) {
 		case err == unix.EINTR:
 			continue
 		case err == unix.EAGAIN:
-			return // epoll says when there is room
+			return // epoll reports when the socket has room again
 		case err != nil:
 			e.drop(c)
 			return
@@ -340,7 +340,7 @@ func (e *engine) flush(c *client) {
 	}
 }
 
-// tick makes wait return ticks, one each interval from now on.
+// tick starts the timer: from now on wait counts one tick for each interval.
 func (e *engine) tick(interval time.Duration) (err error) {
 	e.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {
@@ -358,20 +358,16 @@ func (e *engine) untick() {
 	e.timer = -1
 }
 
-// ticks returns how often the timer has run out since it was last asked.
+// ticks returns how often the timer has expired since the last call.
 func (e *engine) ticks() int {
 	var b [8]byte
 	if n, err := unix.Read(e.timer, b[:]); err != nil || n != 8 {
 		return 0
 	}
-	var n uint64
-	for i, v := range b { // the host's byte order, which is little-endian wherever this is run
-		n |= uint64(v) << (8 * i)
-	}
-	return int(n)
+	return int(binary.NativeEndian.Uint64(b[:]))
 }
 
-// hangUp closes a connection that no engine has.
+// hangUp sends a close frame and closes the connection.
 func hangUp(fd int) {
 	_, _ = unix.Write(fd, goodbye)
 	_ = unix.Close(fd)

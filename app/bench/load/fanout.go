@@ -12,7 +12,7 @@ import (
 	"github.com/traceroom/traceroom/app/bench/stats"
 )
 
-// fanout joins all, has the senders send for as long as the plan says, and waits for the last message.
+// fanout joins all members, sends for as long as the plan says, and waits for the last message.
 func (e *engine) fanout(ctx context.Context, res *Result) error {
 	begin := time.Now()
 	if err := e.joinAll(ctx); err != nil {
@@ -49,7 +49,7 @@ func (e *engine) fanout(ctx context.Context, res *Result) error {
 	return nil
 }
 
-// window measures while pump runs.
+// window runs pump and measures meanwhile.
 func (e *engine) window(res *Result, pump func(time.Duration) error) error {
 	before, err := e.counters()
 	if err != nil {
@@ -94,12 +94,12 @@ func (e *engine) window(res *Result, pump func(time.Duration) error) error {
 	return nil
 }
 
-// reading is all counters at one moment.
+// reading is the values of all counters at one moment.
 type reading struct {
 	at              time.Time
 	sent, delivered int64
 	bytes           int64
-	// CPU time: of the server, of this process, of the receiver of traces, of all cores together.
+	// CPU time of the server, this process, the receiver of traces, and all cores together.
 	server, client, collector, machine time.Duration
 	families                           []time.Duration
 }
@@ -144,7 +144,7 @@ func (e *engine) totals() (sent, delivered int64) {
 	return sent, delivered
 }
 
-// enough reports whether as many messages have been sent as the plan wants.
+// enough reports whether the number of messages that the plan limits a run to has been sent.
 func (e *engine) enough() bool {
 	if e.plan.Messages == 0 {
 		return false
@@ -153,7 +153,7 @@ func (e *engine) enough() bool {
 	return sent >= int64(e.plan.Messages)
 }
 
-// closedLoop opens every sender's window. What it returns keeps the loop going for a while.
+// closedLoop opens every sender's window. The returned function keeps the loop running for the given time.
 func (e *engine) closedLoop(ctx context.Context) (pump func(time.Duration) error) {
 	e.paused = false
 	for _, r := range e.rooms {
@@ -176,8 +176,8 @@ func (e *engine) closedLoop(ctx context.Context) (pump func(time.Duration) error
 	}
 }
 
-// openLoop starts a timer at the plan's rate, spread evenly over all senders. A message's latency counts from the moment
-// when it was due, so that a client or server that falls behind makes it longer.
+// openLoop starts a timer at the plan's rate, whose messages are spread evenly over all senders. A message's latency counts from
+// when it was due to be sent, so that it includes delays of a client or server that falls behind.
 func (e *engine) openLoop(ctx context.Context) (pump func(time.Duration) error, err error) {
 	e.paused = false
 	interval := time.Duration(float64(time.Second) / e.plan.Rate)
@@ -214,7 +214,7 @@ func (e *engine) openLoop(ctx context.Context) (pump func(time.Duration) error, 
 	}, nil
 }
 
-// settle stops sending, waits until everybody has everything or nothing comes any more, and does the accounts.
+// settle stops sending, waits until all messages are delivered or no more arrive, and fills in the totals.
 func (e *engine) settle(ctx context.Context, res *Result) error {
 	const giveUp = 3 * time.Second
 	e.paused = true

@@ -11,15 +11,15 @@ import (
 	"github.com/traceroom/traceroom/app/bench/wire"
 )
 
-// joined is what a dialler has.
+// joined is a connection that was dialled, or the error.
 type joined struct {
 	client *client
 	rest   []byte
 	err    error
 }
 
-// joinAll connects all members of all rooms, reading meanwhile what the first are told of the others, and returns when
-// the server has delivered to every one of them.
+// joinAll connects all members of all rooms and reads meanwhile. It returns when the server has delivered a message to every
+// member.
 func (e *engine) joinAll(ctx context.Context) error {
 	p := e.plan
 	want := make(chan *client, p.Rooms*p.Members)
@@ -33,7 +33,7 @@ func (e *engine) joinAll(ctx context.Context) error {
 		}
 		e.rooms[i] = r
 	}
-	// Room by room would let one room's joins wait for each other; so all rooms' first members come first.
+	// All rooms' first members come first: room by room, the joins of one room would wait for each other.
 	for m := range p.Members {
 		for i, r := range e.rooms {
 			d := p.Dialect
@@ -59,7 +59,7 @@ func (e *engine) joinAll(ctx context.Context) error {
 	}
 	err := e.takeJoined(ctx, have, p.Rooms*p.Members)
 	if err != nil {
-		for range want { // nobody else need dial
+		for range want { // the others need not be dialled
 		}
 		dialers.Wait()
 		return err
@@ -68,7 +68,7 @@ func (e *engine) joinAll(ctx context.Context) error {
 	return e.syncAll(ctx)
 }
 
-// takeJoined takes n connections over as they come.
+// takeJoined adds n connections as they are dialled.
 func (e *engine) takeJoined(ctx context.Context, have <-chan joined, n int) error {
 	for n > 0 {
 		select {
@@ -97,8 +97,8 @@ func (e *engine) takeJoined(ctx context.Context, have <-chan joined, n int) erro
 	return nil
 }
 
-// syncAll has the first member of each room say something until every member has heard it, and then waits until all
-// have heard the last of it.
+// syncAll has the first member of each room send sync messages until every member has received one, and then waits until all
+// members have received the last one.
 func (e *engine) syncAll(ctx context.Context) error {
 	const again = 100 * time.Millisecond
 	last := uint32(0)
@@ -117,7 +117,7 @@ func (e *engine) syncAll(ctx context.Context) error {
 			}
 		}
 		if time.Since(begin) > patience {
-			return fmt.Errorf("after %v not all members hear what is said in their room", patience)
+			return fmt.Errorf("after %v not all members receive their room's messages", patience)
 		}
 	}
 	for begin := time.Now(); !e.heard(last); {
@@ -125,7 +125,7 @@ func (e *engine) syncAll(ctx context.Context) error {
 			return err
 		}
 		if time.Since(begin) > patience {
-			return fmt.Errorf("after %v not all members have heard the last of what was said", patience)
+			return fmt.Errorf("after %v not all members have received the last sync message", patience)
 		}
 	}
 	if e.closed > 0 {
@@ -134,7 +134,7 @@ func (e *engine) syncAll(ctx context.Context) error {
 	return nil
 }
 
-// heard reports whether all members have heard sync message n.
+// heard reports whether all members have received sync message n.
 func (e *engine) heard(n uint32) bool {
 	for _, r := range e.rooms {
 		for _, c := range r.clients {

@@ -1,26 +1,26 @@
 package load
 
-// ledger keeps the account of one room: who has seen which message, and whether all see one order. Its owner is the
-// goroutine that reads.
+// ledger records which members of a room have seen which message, and whether all see the same order. The goroutine that reads
+// owns it.
 type ledger struct {
 	alive   int
 	sent    uint32
 	from    []uint16 // by message: the member that sent it
-	missing []uint16 // by message: how many members have yet to see it
-	place   []int32  // by message: where it stands in order; -1: nobody has seen it
-	order   []uint32 // by place: the message, as the first member to come that far saw it
+	missing []uint16 // by message: how many members have not seen it
+	place   []int32  // by message: its index in order; -1 if no member has seen it
+	order   []uint32 // messages, in the order in which a member first saw them
 
 	delivered int64
 	misplaced int64
 
-	// complete is called for each message that the last member has seen.
+	// complete, if not nil, is called with each message that all members have seen.
 	complete func(n uint32)
 }
 
 // view is what one member has seen.
 type view struct {
-	next int      // the place in its room's order that it comes to next
-	seen []uint64 // a bit a message
+	next int      // index in its room's order of the next message
+	seen []uint64 // one bit for each message
 }
 
 // send returns the number of a new message of member from.
@@ -33,8 +33,8 @@ func (l *ledger) send(from int) uint32 {
 	return n
 }
 
-// see says that a member has seen message n. It reports whether that counts as a delivery: not if nobody sent it or the
-// member has seen it before. A delivery in another order than that of the others counts, and is noted.
+// see records that a member has seen message n. It reports whether that is a delivery: not if nobody sent n, or if the member
+// has seen it before. A delivery out of order is one, and is counted as misplaced.
 func (l *ledger) see(v *view, n uint32) bool {
 	if n >= l.sent || !v.mark(n) {
 		l.misplaced++
@@ -54,7 +54,7 @@ func (l *ledger) see(v *view, n uint32) bool {
 	return true
 }
 
-// leave says that the member with this view is gone.
+// leave records that the member with this view has left.
 func (l *ledger) leave(v *view) {
 	l.alive--
 	for n := range l.sent {
@@ -71,7 +71,7 @@ func (l *ledger) tick(n uint32) {
 	}
 }
 
-// mark sets the bit of message n. It reports false if it was set.
+// mark sets the bit of message n. It reports false if the bit was set before.
 func (v *view) mark(n uint32) bool {
 	word, bit := int(n/64), uint64(1)<<(n%64)
 	for word >= len(v.seen) {

@@ -14,7 +14,7 @@ import (
 	"github.com/traceroom/traceroom/app/bench/stats"
 )
 
-// Run carries out p. It uses the calling goroutine, and as much of a core as there is.
+// Run executes p in the calling goroutine. It may use a whole core.
 func Run(ctx context.Context, p Plan) (Result, error) {
 	var res Result
 	if p.Rooms < 1 || p.Rooms*p.Members > 1<<20 || p.Members >= 1<<16 {
@@ -41,7 +41,7 @@ func Run(ctx context.Context, p Plan) (Result, error) {
 	return res, err
 }
 
-// idle joins all members, lets them be, and has them leave.
+// idle joins all members, waits, and has them leave.
 func (e *engine) idle(ctx context.Context, res *Result) (err error) {
 	if res.Before, err = proc.Resident(e.plan.ServerPID); err != nil {
 		return err
@@ -60,7 +60,7 @@ func (e *engine) idle(ctx context.Context, res *Result) (err error) {
 	}
 	res.JoinCPU -= cpu
 	res.Members = int64(e.plan.Rooms * e.plan.Members)
-	// Still reading: the server may ping.
+	// Pings of the server must be answered.
 	for end := time.Now().Add(e.plan.Settle); time.Now().Before(end); {
 		if err := e.waitFor(ctx, 50*time.Millisecond); err != nil {
 			return err
@@ -78,8 +78,8 @@ func (e *engine) idle(ctx context.Context, res *Result) (err error) {
 	return err
 }
 
-// histories joins and leaves the plan's rooms, one connection after the other, and times each join from before the
-// connection to the end of the history.
+// histories joins and leaves the plan's rooms, one connection after the other, and measures each join from before dialling to
+// the end of the history.
 func (e *engine) histories(ctx context.Context, res *Result) error {
 	var h stats.Histogram
 	for i := range e.plan.Times {
@@ -101,9 +101,9 @@ func (e *engine) histories(ctx context.Context, res *Result) error {
 	return nil
 }
 
-// churn fills the rooms and empties them again and again.
+// churn fills and empties the rooms repeatedly.
 func (e *engine) churn(ctx context.Context, res *Result) (err error) {
-	warm := max(e.plan.Times/20, 1) // by then the server has what it allocates once
+	warm := max(e.plan.Times/20, 1) // after that the server has allocated what it keeps
 	begin := time.Now()
 	for i := range e.plan.Times {
 		if i == warm {
@@ -133,7 +133,7 @@ func (e *engine) churn(ctx context.Context, res *Result) (err error) {
 	return err
 }
 
-// awaitEmpty waits until the server says of every room that nobody is in it.
+// awaitEmpty waits until the server reports every room as empty.
 func (e *engine) awaitEmpty(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -17,9 +17,8 @@ const (
 	program        = "github.com/traceroom/traceroom/app"
 )
 
-// Build makes what the named peers need in dir. root is the module's folder. binary is a built Traceroom to use instead
-// of the one in root, if not empty. It returns the names of the peers that cannot be had on this machine, with the
-// reason.
+// Build builds the named peers in dir. root is the module's directory. binary, if not empty, is a built Traceroom to use instead
+// of building the one in root. without has the names of the peers that cannot be built on this machine, with the reasons.
 func Build(ctx context.Context, root, dir, binary string, names []string) (b Built, without map[string]error, err error) {
 	without = make(map[string]error)
 	if b.Self, err = os.Executable(); err != nil {
@@ -52,7 +51,7 @@ func goBuild(ctx context.Context, root, out, pkg string) error {
 	return run(ctx, root, "go", "build", "-o", out, pkg)
 }
 
-// npmInstall installs the Node peer's packages unless those of its lock file are there. It returns the path of node.
+// npmInstall installs the Node peer's packages unless those of its lock file are installed. It returns the path of node.
 func npmInstall(ctx context.Context, dir string) (string, error) {
 	node, err := exec.LookPath("node")
 	if err != nil {

@@ -21,39 +21,39 @@ import (
 type Peer struct {
 	Name  string // for flags
 	Title string // for tables
-	// Dialect is what those speak who send, Silent what all others do (the same if empty).
+	// Dialect is the protocol of members that send, Silent that of all others (the same if empty).
 	Dialect, Silent load.Dialect
-	// PerMessage and PerMember are the spans that it makes of one message and of one member that comes and goes; 0 if
-	// it is not traced.
+	// PerMessage and PerMember are how many spans it makes for one message, and for one member that joins and leaves; 0 if it
+	// is not traced.
 	PerMessage, PerMember int64
 
 	start func(context.Context, Place) (*Running, error)
 }
 
-// Place is where a peer runs.
+// Place says where and with what a peer runs.
 type Place struct {
-	Dir       string // its own, empty
+	Dir       string // an empty directory of its own
 	Core      int
 	Collector string // OTLP endpoint, without a path
 	Built     Built
 }
 
-// Built is what Build has made.
+// Built is the result of Build.
 type Built struct {
 	Self      string // this program, which is also the floor
 	Gorilla   string
 	Traceroom string
 	Node      string // the interpreter
-	Script    string // what it runs
+	Script    string // of the Node peer
 }
 
-// Running is a peer that serves.
+// Running is a peer that accepts connections.
 type Running struct {
 	*proc.Process
 	Addr string // host:port
 }
 
-// Start starts the peer and waits until it serves. The caller must call Stop.
+// Start starts the peer and waits until it accepts connections. The caller must call Stop.
 func (p Peer) Start(ctx context.Context, at Place) (*Running, error) {
 	r, err := p.start(ctx, at)
 	if err != nil {
@@ -62,11 +62,11 @@ func (p Peer) Start(ctx context.Context, at Place) (*Running, error) {
 	return r, nil
 }
 
-// All returns the peers in the order in which tables have them.
+// All returns the peers in the order of the tables.
 //
-// Traceroom makes receive, append, broadcast and deliver of a message; and of a member connect, join and leave, each of
-// the latter two with a broadcast and a deliver, and disconnect. The Node server makes a receive and a send of a message,
-// and of a member two receives (connection, join) and a send (joined).
+// For a message Traceroom makes the spans receive, append, broadcast and deliver; for a member connect, join and leave, each of the
+// last two with a broadcast and a deliver, and disconnect. The Node server makes a receive and a send for a message; for a member
+// two receives (connection, join) and a send (joined).
 func All() []Peer {
 	return []Peer{
 		{Name: "floor", Title: "floor", Dialect: load.Bare, start: startFloor},
@@ -82,7 +82,7 @@ func startFloor(ctx context.Context, at Place) (*Running, error) {
 	return startAndAsk(ctx, proc.Command{Path: at.Built.Self, Args: []string{"floor"}, Core: at.Core})
 }
 
-// startGorilla picks a port for the example, which cannot say where it listens.
+// startGorilla picks a port for the example, which does not report where it listens.
 func startGorilla(ctx context.Context, at Place) (*Running, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -131,7 +131,8 @@ func traceroom(at Place, log, env string) proc.Command {
 		Args: []string{"--addr", "127.0.0.1:0", "--database", "sqlite://" + at.Dir + "/bench.db", "--trace-log", log, "--trace-stdout=false", "--send-rate", "0"}}
 }
 
-// Node starts one of several Traceroom nodes that share a PostgreSQL database and a NATS server, and waits until it serves.
+// Node starts one of several Traceroom nodes that share a PostgreSQL database and a NATS server, and waits until it is ready. nats
+// is empty if there is one node only.
 func Node(ctx context.Context, at Place, database, nats string) (*Running, error) {
 	c := traceroom(at, at.Dir+"/trace.jsonl", "OTEL_EXPORTER_OTLP_ENDPOINT="+at.Collector)
 	c.Args = append(c.Args, "--database", database)
@@ -141,7 +142,7 @@ func Node(ctx context.Context, at Place, database, nats string) (*Running, error
 	return startAndProbe(ctx, c)
 }
 
-// startAndProbe starts a program that says where it listens and, at /readyz, whether it is ready.
+// startAndProbe starts a program that reports where it listens, and waits until GET /readyz answers 200.
 func startAndProbe(ctx context.Context, c proc.Command) (*Running, error) {
 	r, err := startAndAsk(ctx, c)
 	if err != nil {
@@ -171,7 +172,7 @@ func startAndProbe(ctx context.Context, c proc.Command) (*Running, error) {
 	}
 }
 
-// startAndAsk starts a program that says where it listens.
+// startAndAsk starts a program and waits until it reports where it listens.
 func startAndAsk(ctx context.Context, c proc.Command) (*Running, error) {
 	p, err := proc.Start(c)
 	if err != nil {
@@ -180,15 +181,15 @@ func startAndAsk(ctx context.Context, c proc.Command) (*Running, error) {
 	addr, err := p.Await(ctx, listening)
 	if err != nil {
 		p.Stop(0)
-		return nil, fmt.Errorf("waiting for where it listens: %w", err)
+		return nil, fmt.Errorf("waiting for the address that it listens on: %w", err)
 	}
 	return &Running{p, addr}, nil
 }
 
 var address = regexp.MustCompile(`(?:127\.0\.0\.1|localhost|\[::1?\]):(\d+)`)
 
-// listening returns the address that a line of a program's output names, as an IPv4 host:port, if it says that the
-// program listens there.
+// listening returns the IPv4 host:port in a line of a program's output that reports where the program listens, and otherwise an
+// empty string.
 func listening(line string) string {
 	var entry struct {
 		Msg, Message string

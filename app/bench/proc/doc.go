@@ -1,3 +1,3 @@
-// Package proc runs the programs that the benchmarks measure, each on the core it is given, and reads what the kernel
-// knows of them: CPU time to the nanosecond, resident memory. Linux only. It knows nothing of what they serve.
+// Package proc runs the programs that the benchmarks measure, each on a given core, and reads their CPU time, in nanoseconds, and
+// resident memory from the kernel. Linux only. It knows nothing of what the programs do.
 package proc

@@ -24,23 +24,23 @@ type Command struct {
 	Args []string
 	Env  []string // added to this process's own
 	Dir  string
-	Core int // the only core it may run on
+	Core int // the only core that it may run on
 }
 
-// Process is a program that runs. Its methods may be called from any goroutine.
+// Process is a running program. Its methods may be called from any goroutine.
 type Process struct {
 	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended and its output has been read
+	done chan struct{} // closed when it has ended and all its output was read
 
 	mu    sync.Mutex
-	seen  *sync.Cond // a line has come or the program has ended
-	lines []string   // the last of what it said
-	said  int        // how many lines it has said
+	seen  *sync.Cond // signals a new line and the end of the program
+	lines []string   // the last keep lines of its output
+	said  int        // how many lines it has written
 	ended bool
 	err   error
 }
 
-// keep is how many lines of a program's output are remembered.
+// keep is how many lines of a program's output are kept.
 const keep = 200
 
 // Start runs c. The caller must call Stop.
@@ -77,7 +77,7 @@ func Start(c Command) (*Process, error) {
 	return p, nil
 }
 
-// startOn starts cmd with the affinity of one core, which a child inherits from the thread that forks it.
+// startOn starts cmd on one core only: a child inherits the affinity of the thread that forks it.
 func startOn(core int, cmd *exec.Cmd) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -110,13 +110,14 @@ func (p *Process) listen(r io.Reader) {
 		p.mu.Unlock()
 		p.seen.Broadcast()
 	}
-	_, _ = io.Copy(io.Discard, r) // so that an endless line does not block the program
+	_, _ = io.Copy(io.Discard, r) // so that a line that is too long does not block the program
 }
 
 // PID returns the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Await returns the first non-empty answer that match gives for a line of what the program says on either output.
+// Await calls match with every line of standard output and standard error, including earlier ones, and returns its first
+// non-empty result.
 func (p *Process) Await(ctx context.Context, match func(line string) string) (string, error) {
 	defer context.AfterFunc(ctx, func() { p.mu.Lock(); p.mu.Unlock(); p.seen.Broadcast() })() //nolint:staticcheck // the lock orders the wake-up after the check
 	p.mu.Lock()
@@ -133,27 +134,27 @@ func (p *Process) Await(ctx context.Context, match func(line string) string) (st
 			if p.err != nil {
 				how = p.err.Error()
 			}
-			return "", fmt.Errorf("it ended (%s) after saying:\n%s", how, strings.Join(p.lines, "\n"))
+			return "", fmt.Errorf("it ended (%s) with the output:\n%s", how, strings.Join(p.lines, "\n"))
 		case ctx.Err() != nil:
-			return "", fmt.Errorf("%w; it said:\n%s", ctx.Err(), strings.Join(p.lines, "\n"))
+			return "", fmt.Errorf("%w; its output:\n%s", ctx.Err(), strings.Join(p.lines, "\n"))
 		}
 		p.seen.Wait()
 	}
 }
 
-// Output returns the last of what the program has said.
+// Output returns the last lines of the program's output.
 func (p *Process) Output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return strings.Join(p.lines, "\n")
 }
 
-// Ended is closed when the program has ended.
+// Ended returns a channel that is closed when the program has ended.
 func (p *Process) Ended() <-chan struct{} { return p.done }
 
-// Stop asks the program to end (SIGTERM), kills it after grace, and waits for it. It may be called more than once.
+// Stop sends SIGTERM to the program, kills it after grace, and waits for its end. It may be called more than once.
 func (p *Process) Stop(grace time.Duration) {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error says that it has ended
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {

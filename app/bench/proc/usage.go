@@ -3,18 +3,16 @@
 package proc
 
 import (
-	"bytes"
 	"fmt"
-	"os"
-	"strconv"
+	"math"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
-// CPU returns the CPU time, user and system, of all threads that process pid has and has had. It is the sum that
-// /proc/PID/stat shows in hundredths of a second, read from the process's CPU clock (clock_getcpuclockid(3)) and so not
-// rounded.
+// CPU returns the CPU time, user and system, that all threads of process pid have used, ended ones included. /proc/PID/stat
+// shows the same in steps of 10 ms; this reads the process's CPU clock (clock_getcpuclockid(3)), which counts nanoseconds.
 func CPU(pid int) (time.Duration, error) {
 	const schedulerClock = 2 // CPUCLOCK_SCHED of the whole process
 	var ts unix.Timespec
@@ -24,102 +22,70 @@ func CPU(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-// FamilyCPU returns the CPU time of process pid and of all that it and its descendants have started, those that have ended
-// with their parent; in steps of 10 ms for each.
+// FamilyCPU returns the CPU time of process pid and its descendants, including children that have ended and been waited
+// for. Each process's share is in steps of 10 ms.
 func FamilyCPU(pid int) (time.Duration, error) {
-	entries, err := os.ReadDir("/proc")
+	procs, err := procfs.AllProcs()
 	if err != nil {
 		return 0, err
 	}
-	type process struct {
-		parent int
-		ticks  int64
-	}
-	all := make(map[int]process)
-	for _, entry := range entries {
-		id, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
+	all := make(map[int]procfs.ProcStat, len(procs))
+	for _, p := range procs {
+		if stat, err := p.Stat(); err == nil { // otherwise it has ended
+			all[p.PID] = stat
 		}
-		stat, err := os.ReadFile("/proc/" + entry.Name() + "/stat")
-		if err != nil {
-			continue // it has ended
-		}
-		// The name, in brackets, may hold anything; see proc_pid_stat(5) for what follows it.
-		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-		if len(fields) < 15 {
-			continue
-		}
-		var p process
-		for _, i := range []int{1, 11, 12, 13, 14} { // ppid; utime, stime, cutime, cstime
-			n, err := strconv.ParseInt(string(fields[i]), 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("/proc/%d/stat: %w", id, err)
-			}
-			if i == 1 {
-				p.parent = int(n)
-			} else {
-				p.ticks += n
-			}
-		}
-		all[id] = p
 	}
 	if _, ok := all[pid]; !ok {
 		return 0, fmt.Errorf("there is no process %d", pid)
 	}
-	var ticks int64
+	var ticks time.Duration
 	for id, p := range all {
-		for up := id; up > 1; up = all[up].parent {
+		for up := id; up > 1; up = all[up].PPID {
 			if up == pid {
-				ticks += p.ticks
+				ticks += time.Duration(p.UTime) + time.Duration(p.STime) + time.Duration(p.CUTime) + time.Duration(p.CSTime)
 				break
 			}
 		}
 	}
-	return time.Duration(ticks) * time.Second / userHz, nil
+	return ticks * time.Second / userHz, nil
 }
 
 // Resident returns the resident memory of process pid in bytes (VmRSS).
 func Resident(pid int) (int64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	p, err := procfs.NewProc(pid)
 	if err != nil {
 		return 0, err
 	}
-	_, after, ok := bytes.Cut(status, []byte("VmRSS:"))
-	if fields := bytes.Fields(after); ok && len(fields) > 0 {
-		kib, err := strconv.ParseInt(string(fields[0]), 10, 64)
-		return kib << 10, err
+	status, err := p.NewStatus()
+	if err != nil {
+		return 0, err
 	}
-	return 0, fmt.Errorf("no VmRSS in the status of process %d", pid)
+	if status.VmRSS == 0 {
+		return 0, fmt.Errorf("process %d has no resident memory", pid) // it has ended
+	}
+	return int64(status.VmRSS), nil
 }
 
-// Busy returns how long all cores together have done something, interrupts included, since the machine started; in
-// steps of 10 ms.
+// Busy returns how long all cores together have been busy, interrupts included, since the machine started, in steps of
+// 10 ms.
 func Busy() (time.Duration, error) {
-	stat, err := os.ReadFile("/proc/stat")
+	fs, err := procfs.NewDefaultFS()
 	if err != nil {
 		return 0, err
 	}
-	line, _, _ := bytes.Cut(stat, []byte("\n"))
-	fields := bytes.Fields(line)
-	if len(fields) < 8 {
-		return 0, fmt.Errorf("/proc/stat begins with %q", line)
+	stat, err := fs.Stat()
+	if err != nil {
+		return 0, err
 	}
-	var ticks int64
-	for _, i := range []int{1, 2, 3, 6, 7} { // user, nice, system, irq, softirq; see proc_stat(5)
-		n, err := strconv.ParseInt(string(fields[i]), 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("/proc/stat: %w", err)
-		}
-		ticks += n
-	}
+	t := stat.CPUTotal
+	ticks := math.Round((t.User + t.Nice + t.System + t.IRQ + t.SoftIRQ) * userHz)
 	return time.Duration(ticks) * time.Second / userHz, nil
 }
 
-// userHz is the unit of /proc/stat on every Linux that Go runs on.
+// userHz is how many ticks of /proc make a second, on every Linux that Go runs on.
 const userHz = 100
 
-// RaiseFileLimit lets this process and those it starts open as many files as they may.
+// RaiseFileLimit raises the limit of open files to the most that is allowed, for this process and those that it starts.
 func RaiseFileLimit() error {
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Median returns the middle value of v, or the mean of the two in the middle. NaN if v is empty. v stays as it is.
+// Median returns the middle value of v, or the mean of the two middle ones; NaN if v is empty. It does not change v.
 func Median(v []float64) float64 {
 	if len(v) == 0 {
 		return math.NaN()
@@ -18,7 +18,7 @@ func Median(v []float64) float64 {
 	return (s[mid-1] + s[mid]) / 2
 }
 
-// Quantile returns the smallest value of v that at least q (0 to 1) of the values do not exceed. NaN if v is empty.
+// Quantile returns the smallest value of v such that at least a share q (0 to 1) of the values is not above it; NaN if v is empty.
 func Quantile(v []float64, q float64) float64 {
 	if len(v) == 0 {
 		return math.NaN()
@@ -27,8 +27,8 @@ func Quantile(v []float64, q float64) float64 {
 	return s[rank(q, len(s))-1]
 }
 
-// Ratios divides a by b pair by pair, as far as both go. Values measured side by side share the moment's disturbances,
-// so that the median of their ratios is steadier than the ratio of their medians.
+// Ratios divides the elements of a by those of b, up to the length of the shorter one. Values that were measured one after the
+// other were disturbed alike, so the median of their ratios varies less than the ratio of their medians.
 func Ratios(a, b []float64) []float64 {
 	r := make([]float64, min(len(a), len(b)))
 	for i := range r {
@@ -37,7 +37,7 @@ func Ratios(a, b []float64) []float64 {
 	return r
 }
 
-// Slope returns the least-squares slope of y over x: units of y for one unit of x. 0 with fewer than two points.
+// Slope returns the least-squares slope of y over x, in units of y per unit of x; 0 for fewer than two points.
 func Slope(x, y []float64) float64 {
 	n := float64(min(len(x), len(y)))
 	if n < 2 {
@@ -57,7 +57,7 @@ func Slope(x, y []float64) float64 {
 	return (n*sxy - sx*sy) / d
 }
 
-// rank is the 1-based place of quantile q among n ordered values.
+// rank returns the 1-based index of quantile q among n ordered values.
 func rank(q float64, n int) int {
 	return min(max(int(math.Ceil(q*float64(n))), 1), n)
 }

@@ -1,4 +1,4 @@
-// Package natstest runs a real NATS server for tests, in the test's own process, on the loopback interface. It knows
+// Package natstest runs a real NATS server for tests, in the process of the test, on the loopback interface. It knows
 // nothing of what is sent through it.
 package natstest
 
@@ -10,10 +10,10 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// startTimeout is how long NATS may take to answer.
+// startTimeout is how long NATS may take to start.
 const startTimeout = 30 * time.Second
 
-// T is what a Server needs of the test that it is for: a testing.TB is one.
+// T is what a Server needs of its test. A testing.TB is one.
 type T interface {
 	Helper()
 	Fatal(args ...any)
@@ -21,7 +21,7 @@ type T interface {
 	TempDir() string
 }
 
-// Server is a NATS server with JetStream. Its methods are for one goroutine at a time; URL and Address for any.
+// Server is a NATS server with JetStream. URL and Address may be called from any goroutine, the other methods by one at a time.
 type Server struct {
 	t    T
 	dir  string
@@ -54,7 +54,7 @@ func (s *Server) Run() {
 	s.srv, s.port = srv, srv.Addr().(*net.TCPAddr).Port
 }
 
-// Stop ends the server and its connections. Stopping twice is nothing.
+// Stop ends the server and its connections. Stopping again does nothing.
 func (s *Server) Stop() {
 	if s.srv != nil {
 		s.srv.Shutdown()
@@ -63,8 +63,8 @@ func (s *Server) Stop() {
 	}
 }
 
-// Address is where the server listens.
+// Address returns the host and port where the server listens.
 func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
-// URL is the server's.
+// URL returns the URL of the server.
 func (s *Server) URL() string { return "nats://" + s.Address() }

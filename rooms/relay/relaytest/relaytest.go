@@ -14,14 +14,14 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// Suite is the conformance tests for one implementation.
+// Suite holds the conformance tests for one implementation.
 type Suite struct {
-	// New returns relays, one a node, that reach each other: as many as asked for, or one where there are no others.
+	// New returns relays that reach each other, one for each of the nodes, or a single one if the implementation is for one node.
 	// The suite closes them.
 	New func(t *testing.T, nodes int) []rooms.Relay
 }
 
-// patience is how long a test waits for something that is sure to come.
+// patience is how long a test waits for something that must happen.
 const patience = 20 * time.Second
 
 // Run runs the tests.
@@ -46,7 +46,7 @@ func (s Suite) Run(t *testing.T) {
 	}
 }
 
-// listener keeps what it is told.
+// listener is a handler that keeps the events that it is called with.
 type listener struct {
 	mu     sync.Mutex
 	events []*rooms.Event

@@ -1,3 +1,3 @@
-// Package pgtest runs a real PostgreSQL for tests, in a folder of its own, on the loopback interface. It knows nothing of
+// Package pgtest runs a real PostgreSQL server for tests, in a temporary folder, on the loopback interface. It knows nothing of
 // what is stored in it.
 package pgtest

@@ -19,10 +19,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// startTimeout is how long PostgreSQL may take to answer, or to end.
+// startTimeout is how long PostgreSQL may take to start, or to end.
 const startTimeout = 60 * time.Second
 
-// T is what a Server needs of the test that it is for: a testing.TB is one.
+// T is what a Server needs of its test. A testing.TB is one.
 type T interface {
 	Helper()
 	Fatal(args ...any)
@@ -30,25 +30,24 @@ type T interface {
 	Cleanup(func())
 }
 
-// Server is a PostgreSQL server. Its methods are for one goroutine at a time; URL and Database for any.
+// Server is a PostgreSQL server. URL and Database may be called from any goroutine, the other methods by one at a time.
 type Server struct {
 	t        T
 	dir      string
 	bin      string
 	settings []string
 	port     int
-	as       *syscall.Credential // nil: as ourselves
-	next     atomic.Int32        // names of databases
+	as       *syscall.Credential // the user that it runs as; nil: this process's
+	next     atomic.Int32        // numbers the databases
 
-	pid    int        // of leashed
-	ended  chan error // nil: not running
-	leash  io.Closer  // closing it has the server shut down, as does our own end
+	pid    int        // of the shell that runs the script leashed
+	ended  chan error // receives when that has ended; nil: not running
+	leash  io.Closer  // its standard input: when that is closed, as at the end of this process, the server shuts down
 	output *os.File
 }
 
-// Start makes a database cluster and runs PostgreSQL on it until the end of the test. settings are of the form
-// "name=value" and come after those that make tests fast, one of which is fsync=off. The test fails if PostgreSQL is
-// not installed.
+// Start makes an empty database cluster and runs PostgreSQL on it until the end of the test. settings of the form "name=value" override
+// those that make tests fast, such as fsync=off. The test fails if PostgreSQL is not installed.
 func Start(t T, settings ...string) *Server {
 	t.Helper()
 	bin, err := binaries()
@@ -105,7 +104,7 @@ func binaries() (string, error) {
 	return "", fmt.Errorf("PostgreSQL's initdb and postgres are neither on the PATH nor in /usr/lib/postgresql/*/bin: install it (on Debian: apt-get install postgresql-15)")
 }
 
-// unprivileged is a user that PostgreSQL can run as.
+// unprivileged returns a user that PostgreSQL can run as.
 func unprivileged() (*syscall.Credential, error) {
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := user.Lookup(name)
@@ -123,7 +122,7 @@ func unprivileged() (*syscall.Credential, error) {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// command is a program of PostgreSQL's user.
+// command returns a command that runs as PostgreSQL's user.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = s.dir
@@ -150,11 +149,11 @@ func (s *Server) Run() {
 		if try == 5 || !strings.Contains(s.log(), "Address already in use") {
 			s.t.Fatalf("postgres: %v\n%s", err, s.log())
 		}
-		s.port = 0 // somebody else was faster
+		s.port = 0 // another process has taken it meanwhile
 	}
 }
 
-// leashed runs postgres until it ends or standard input does, so that no server outlives its test.
+// leashed runs postgres until it ends, or until standard input is closed, so that no server outlives its test.
 const leashed = `exec 3<&0
 "$@" </dev/null 3<&- & server=$!
 (cat <&3 >/dev/null; kill -INT $server) 2>/dev/null & watch=$!
@@ -162,6 +161,7 @@ wait $server; code=$?
 kill $watch 2>/dev/null
 exit $code`
 
+// run starts the server and waits until it answers.
 func (s *Server) run() error {
 	args := []string{"-c", leashed, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data(), "-p", strconv.Itoa(s.port)}
 	for _, setting := range append([]string{
@@ -213,7 +213,7 @@ func freePort(t T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// Stop shuts the server down, ending its connections, and waits for it. Stopping twice is nothing.
+// Stop shuts the server down, which ends its connections, and waits for it. Stopping again does nothing.
 func (s *Server) Stop() {
 	s.t.Helper()
 	if s.ended == nil {
@@ -223,7 +223,7 @@ func (s *Server) Stop() {
 	s.await()
 }
 
-// Crash ends the server as a failure of its own would: it recovers from that when it is run again.
+// Crash ends the server as a crash would: it recovers when it is run again.
 func (s *Server) Crash() {
 	s.t.Helper()
 	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
@@ -242,15 +242,15 @@ func (s *Server) Crash() {
 	_ = s.leash.Close()
 }
 
-// Pause stops the server's processes where they are, as when its machine stands still: connections stay, and nothing is
-// answered until Resume. It needs Linux's /proc. The server is resumed at the end of the test.
+// Pause suspends the server's processes: connections stay open, and nothing is answered until Resume. It needs Linux's /proc. The server
+// is resumed at the end of the test.
 func (s *Server) Pause() {
 	s.t.Helper()
 	s.t.Cleanup(s.Resume)
 	s.signal(syscall.SIGSTOP)
 }
 
-// Resume has the server go on after Pause.
+// Resume ends a Pause.
 func (s *Server) Resume() {
 	s.t.Helper()
 	if s.ended != nil {
@@ -258,7 +258,7 @@ func (s *Server) Resume() {
 	}
 }
 
-// signal signals all processes of the server, the first before those that it has started.
+// signal sends a signal to all processes of the server, to each before those that it has started.
 func (s *Server) signal(sig syscall.Signal) {
 	s.t.Helper()
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
@@ -292,6 +292,7 @@ func (s *Server) signal(sig syscall.Signal) {
 	}
 }
 
+// await waits until the server has ended.
 func (s *Server) await() {
 	s.t.Helper()
 	select {
@@ -302,13 +303,13 @@ func (s *Server) await() {
 	}
 }
 
-// PID is the process of which all of the running server's are descendants.
+// PID returns the id of a process whose descendants are all the processes of the running server.
 func (s *Server) PID() int { return s.pid }
 
-// Address is where the server listens.
+// Address returns the host and port where the server listens.
 func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
-// URL is that of a database.
+// URL returns the URL of a database.
 func (s *Server) URL(database string) string {
 	return "postgres://traceroom@" + s.Address() + "/" + database + "?sslmode=disable"
 }
@@ -330,7 +331,7 @@ func (s *Server) Database(t T) string {
 	return s.URL(name)
 }
 
-// log is the end of what the server said.
+// log returns the end of the server's output.
 func (s *Server) log() string {
 	text, err := os.ReadFile(s.output.Name())
 	if err != nil {

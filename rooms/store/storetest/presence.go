@@ -13,21 +13,21 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// PresenceSuite is the conformance tests for one implementation of rooms.Presence.
+// PresenceSuite holds the conformance tests for one implementation of rooms.Presence.
 type PresenceSuite struct {
-	// New makes an empty database, and returns a store for it and what makes a node that uses it. The suite closes both.
+	// New makes an empty database, and returns a store on it and a function that makes a node on it. The suite closes both.
 	New func(t *testing.T) (rooms.Store, func() Node)
 }
 
-// Node is one of those that share a Presence.
+// Node is one of several nodes on a database.
 type Node struct {
 	rooms.Presence
-	Die   func() // ends the node without a word
+	Die   func() // ends the node without telling the others
 	Stall func() // makes the others believe that the node is dead, which it is not
 	Close func()
 }
 
-// patience is how long a test waits for something that is sure to come.
+// patience is how long a test waits for something that must happen.
 const patience = 20 * time.Second
 
 // Run runs the tests.
@@ -69,7 +69,7 @@ func (s PresenceSuite) Run(t *testing.T) {
 	}
 }
 
-// cluster is nodes, rooms, and what the nodes have told.
+// cluster is several nodes and rooms, and the changes that the nodes have notified.
 type cluster struct {
 	rooms.Store
 	nodes []Node
@@ -91,7 +91,7 @@ func (c *cluster) who(room int, client string) rooms.Participant {
 	return rooms.Participant{RoomID: r.ID, Generation: r.Generation, ClientID: client, Transport: "websocket", At: epoch}
 }
 
-// await waits until the nodes have told n changes, and returns them by room, in their order.
+// await waits until the nodes have notified n changes, and returns them by room, in their order.
 func (c *cluster) await(t *testing.T, n int) map[string][]rooms.Change {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -102,7 +102,8 @@ func (c *cluster) await(t *testing.T, n int) map[string][]rooms.Change {
 	return c.changes(t)
 }
 
-// changes is what the nodes have told: in the order of the turns, clients come and go, and the counts are right.
+// changes returns what the nodes have notified, by room. It checks that in the order of the turns each client comes and goes by
+// turns, and that the counts are right.
 func (c *cluster) changes(t *testing.T) map[string][]rooms.Change {
 	t.Helper()
 	c.mu.Lock()
@@ -127,7 +128,7 @@ func (c *cluster) changes(t *testing.T) map[string][]rooms.Change {
 	return byRoom
 }
 
-// counts is the room's participants as every node has them.
+// counts returns the number of the room's participants that each node has.
 func (c *cluster) counts(t *testing.T, room int) (list []int) {
 	t.Helper()
 	for i, node := range c.nodes {
@@ -142,7 +143,7 @@ func (c *cluster) counts(t *testing.T, room int) (list []int) {
 	return list
 }
 
-// count is the room's participants, on which all nodes agree, as nobody comes or goes.
+// count returns the number of the room's participants. All nodes must agree on it, as nobody comes or goes.
 func (c *cluster) count(t *testing.T, room int) int {
 	t.Helper()
 	list := c.counts(t, room)
@@ -255,7 +256,7 @@ func testComeAndGo(t *testing.T, c *cluster) {
 	c.settled(t, want)
 }
 
-// settled waits until, by all that was told, those are in the rooms that want says.
+// settled waits until, by all changes that were notified, exactly the clients in want are in the rooms.
 func (c *cluster) settled(t *testing.T, want []map[string]bool) {
 	t.Helper()
 	require.Eventually(t, func() bool {

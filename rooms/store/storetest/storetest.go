@@ -17,18 +17,18 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// Suite is the conformance tests for one implementation.
+// Suite holds the conformance tests for one implementation.
 type Suite struct {
-	// New makes an empty database and returns what opens it. A store that it opened is closed before it is called again,
-	// unless Shared, and at the end of the test.
+	// New makes an empty database and returns a function that opens it. The suite closes each store before it opens the
+	// next one, unless Shared is set, and at the end of the test.
 	New func(t *testing.T) (open func() rooms.Store)
-	// Persistent: what was stored is there when the database is opened again.
+	// Persistent says that what was stored is there when the database is opened again.
 	Persistent bool
-	// Shared: several stores may have the database open.
+	// Shared says that several stores may have the database open.
 	Shared bool
-	// Later has the store that was opened last believe that d has passed.
+	// Later makes s, the store that was opened last, believe that d has passed.
 	Later func(t *testing.T, s rooms.Store, d time.Duration)
-	// Spoil makes a message one that cannot be stored.
+	// Spoil changes a message to one that cannot be stored.
 	Spoil func(*rooms.Message)
 }
 
@@ -83,7 +83,7 @@ func (s Suite) Run(t *testing.T) {
 
 var epoch = time.Date(2025, 3, 4, 5, 6, 7, 890_000_000, time.UTC)
 
-// NewMessage is a message for the room, to be stored.
+// NewMessage returns a message for the room that has not been stored.
 func NewMessage(roomID, text string) *rooms.Message {
 	return &rooms.Message{RoomID: roomID, ClientID: "ada", Text: text, CreatedAt: epoch, UpdatedAt: epoch}
 }
@@ -110,12 +110,12 @@ func CreateRoom(t testing.TB, s rooms.Store, id string) {
 	require.True(t, created)
 }
 
-// All is every message of the room, oldest first.
+// All returns all messages of the room, oldest first.
 func All(t testing.TB, s rooms.Store, roomID string) []*rooms.Message {
 	t.Helper()
 	var all []*rooms.Message
 	for since := int64(0); ; {
-		page, more, err := s.After(context.WithoutCancel(t.Context()), roomID, since, rooms.Part{Messages: 1000, Bytes: 1 << 20})
+		page, more, err := s.After(context.WithoutCancel(t.Context()), roomID, since, rooms.ReadLimit{Messages: 1000, Bytes: 1 << 20})
 		require.NoError(t, err)
 		all = append(all, page...)
 		if !more {
@@ -211,7 +211,7 @@ func testRoundTrip(t *testing.T, s rooms.Store) {
 		require.Equal(t, m, got)
 	}
 	require.Equal(t, want, All(t, s, "go"))
-	got, more, err := s.Newest(ctx, "go", 0, 100, rooms.Part{Messages: 100})
+	got, more, err := s.Newest(ctx, "go", 0, 100, rooms.ReadLimit{Messages: 100})
 	require.NoError(t, err)
 	require.False(t, more)
 	require.Equal(t, want, got)
@@ -259,16 +259,16 @@ func testReads(t *testing.T, s rooms.Store) {
 		{0, 0, "", ""},
 		{0, -1, "", ""},
 	} {
-		after, more, err := s.After(ctx, "a", test.seq, rooms.Part{Messages: test.limit})
+		after, more, err := s.After(ctx, "a", test.seq, rooms.ReadLimit{Messages: test.limit})
 		require.NoError(t, err)
 		require.Equal(t, test.after, texts(after), "after %d, %d", test.seq, test.limit)
 		require.Equal(t, len(after) > 0 && after[len(after)-1].Seq < 250, more, "after %d, %d", test.seq, test.limit)
-		newest, more, err := s.Newest(ctx, "a", test.seq, test.limit, rooms.Part{Messages: 1000})
+		newest, more, err := s.Newest(ctx, "a", test.seq, test.limit, rooms.ReadLimit{Messages: 1000})
 		require.NoError(t, err)
 		require.Equal(t, test.last, texts(newest), "newest above %d, %d", test.seq, test.limit)
 		require.False(t, more)
 		if len(newest) > 1 {
-			newest, more, err = s.Newest(ctx, "a", test.seq, test.limit, rooms.Part{Messages: 1})
+			newest, more, err = s.Newest(ctx, "a", test.seq, test.limit, rooms.ReadLimit{Messages: 1})
 			require.NoError(t, err)
 			require.Equal(t, strings.Fields(test.last)[0], texts(newest), "the first of the newest above %d, %d", test.seq, test.limit)
 			require.True(t, more)
@@ -278,11 +278,11 @@ func testReads(t *testing.T, s rooms.Store) {
 		require.EqualValues(t, i+1, m.Seq)
 		require.Equal(t, b[i], m.Text)
 	}
-	nothing, more, err := s.Newest(ctx, "nowhere", 0, 10, rooms.Part{Messages: 10})
+	nothing, more, err := s.Newest(ctx, "nowhere", 0, 10, rooms.ReadLimit{Messages: 10})
 	require.NoError(t, err)
 	require.Empty(t, nothing)
 	require.False(t, more)
-	nothing, more, err = s.After(ctx, "nowhere", 0, rooms.Part{Messages: 10})
+	nothing, more, err = s.After(ctx, "nowhere", 0, rooms.ReadLimit{Messages: 10})
 	require.NoError(t, err)
 	require.Empty(t, nothing)
 	require.False(t, more)
@@ -315,7 +315,7 @@ func testParts(t *testing.T, s rooms.Store) {
 		{4, 102, 7, false},
 		{6, 1, 7, false},
 	} {
-		most := rooms.Part{Messages: 10, Bytes: test.bytes}
+		most := rooms.ReadLimit{Messages: 10, Bytes: test.bytes}
 		after, more, err := s.After(ctx, "a", test.seq, most)
 		require.NoError(t, err)
 		require.Equal(t, test.last, after[len(after)-1].Seq, "%+v", test)
@@ -325,7 +325,7 @@ func testParts(t *testing.T, s rooms.Store) {
 		require.Equal(t, after, newest)
 		require.Equal(t, test.more, more, "%+v", test)
 	}
-	newest, more, err := s.Newest(ctx, "a", 0, 5, rooms.Part{Messages: 10, Bytes: 150})
+	newest, more, err := s.Newest(ctx, "a", 0, 5, rooms.ReadLimit{Messages: 10, Bytes: 150})
 	require.NoError(t, err)
 	require.Equal(t, []*rooms.Message{all[1]}, newest, "five of them begin at the second")
 	require.True(t, more)
@@ -478,7 +478,7 @@ func testDeleteMessage(t *testing.T, s rooms.Store) {
 	require.ErrorIs(t, s.DeleteMessage(ctx, uuid.NewString()), rooms.ErrNotFound)
 	require.ErrorIs(t, s.DeleteMessage(ctx, "no such id"), rooms.ErrNotFound)
 	require.Equal(t, "1 3", texts(All(t, s, "a")))
-	newest, _, err := s.Newest(ctx, "a", 0, 2, rooms.Part{Messages: 10})
+	newest, _, err := s.Newest(ctx, "a", 0, 2, rooms.ReadLimit{Messages: 10})
 	require.NoError(t, err)
 	require.Equal(t, "1 3", texts(newest))
 	room, err := s.Room(ctx, "a")
@@ -613,7 +613,7 @@ func testUsers(t *testing.T, s rooms.Store) {
 	require.ErrorIs(t, s.DeleteUser(ctx, "no such id"), rooms.ErrNotFound)
 	_, err = s.User(ctx, "1")
 	require.ErrorIs(t, err, rooms.ErrNotFound)
-	said, _, err := s.After(ctx, "a", 0, rooms.Part{Messages: 10})
+	said, _, err := s.After(ctx, "a", 0, rooms.ReadLimit{Messages: 10})
 	require.NoError(t, err)
 	require.Len(t, said, 1)
 	require.Equal(t, "1", said[0].ClientID)

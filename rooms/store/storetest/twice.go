@@ -51,14 +51,14 @@ func testEpochsReopened(t *testing.T, create func(t *testing.T) func() rooms.Sto
 	require.NoError(t, s.Close())
 }
 
-// say is a draft of a message with a ref.
+// say returns a draft of a message with a ref.
 func say(roomID, client, text, ref string) rooms.Draft {
 	m := NewMessage(roomID, text)
 	m.ClientID = client
 	return rooms.Draft{Message: m, Ref: ref}
 }
 
-// appendAll appends the drafts in one call and says of each its number, negative if it is a repetition.
+// appendAll appends the drafts in one call and returns the number of each, negative if it is a repetition.
 func appendAll(t *testing.T, s rooms.Store, roomID string, drafts ...rooms.Draft) []int64 {
 	t.Helper()
 	require.NoError(t, s.Append(t.Context(), roomID, drafts))
@@ -130,7 +130,7 @@ func testTwice(t *testing.T, s rooms.Store) {
 	require.Equal(t, []int64{1}, appendAll(t, s, "a", say("a", "ada", "1", "r")), "another room of that id")
 }
 
-// testTwiceAtOnce has several clients send all their messages twice and more, by whatever node.
+// testTwiceAtOnce has several clients send each message at least twice, through all nodes.
 func testTwiceAtOnce(t *testing.T, nodes ...rooms.Store) {
 	const inRoom, refs = 16, 40
 	for r := range inRoom {

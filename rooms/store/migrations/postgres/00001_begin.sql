@@ -2,9 +2,9 @@
 
 -- +goose Up
 
--- A room's number is never used again, so a room that is created anew under an old id has nothing of the old one.
--- last_seq is the newest message's sequence number, deleted ones included; deleted is how many were. Every append
--- changes the row, so there is room on its page for the next version.
+-- A room's number is never used again, so a room that is created anew with an old id has nothing of the old room.
+-- last_seq is the number of the newest message, deleted or not; deleted is how many messages were deleted. Every append
+-- changes the row: fillfactor leaves space on the page for its next version.
 CREATE TABLE rooms (
     number     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id         text COLLATE "C" NOT NULL UNIQUE,
@@ -14,7 +14,8 @@ CREATE TABLE rooms (
     deleted    bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
--- A deleted message keeps its row, without its text. No foreign key: a deleted room's messages are removed bit by bit.
+-- A deleted message keeps its row, without its text. There is no foreign key, as a deleted room's messages are removed a few at a
+-- time.
 CREATE TABLE messages (
     room        bigint  NOT NULL,
     seq         bigint  NOT NULL,

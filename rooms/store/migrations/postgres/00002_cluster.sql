@@ -1,29 +1,29 @@
--- Nodes that share the database, and who is in which room on them. All of it can be lost and is made again by the nodes.
+-- Nodes that share the database, and which clients are in which rooms on them. If it is lost, the nodes write it again.
 
 -- +goose Up
 
--- The one row names this database, to tell its nodes from those of another.
+-- One row, which names this database, and distinguishes its nodes from those of another.
 CREATE TABLE cluster (
     id text NOT NULL
 );
 INSERT INTO cluster (id) VALUES (gen_random_uuid());
 
--- A node that has not renewed its row until it expires is taken for dead, and whoever sees it deletes it with all that
--- the node has said. If it lives after all, it begins anew under another number.
+-- A node that does not renew its row before it expires is dead: another node deletes the row, and the node's participants with
+-- it. If the node is alive after all, it begins anew with another number.
 CREATE TABLE nodes (
     number     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name       text        NOT NULL,
     expires_at timestamptz NOT NULL
 );
 
--- How many clients are in a room. turn counts the changes. The row's lock is held while participants change.
+-- How many clients are in a room. turn counts the changes. Whoever changes participants holds the lock of the row.
 CREATE TABLE attendance (
     room         bigint PRIMARY KEY REFERENCES rooms ON DELETE CASCADE,
     participants bigint NOT NULL DEFAULT 0,
     turn         bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
--- A client is in a room while there is a row for it, of whatever node.
+-- A client is in a room while it has a row, of any node.
 CREATE TABLE participants (
     room      bigint NOT NULL REFERENCES rooms ON DELETE CASCADE,
     client_id text COLLATE "C" NOT NULL,

@@ -1,8 +1,8 @@
--- What tells that a message has been stored already.
+-- What the store needs to tell that a message is stored already.
 
 -- +goose Up
 
--- Which message a client sent to a room under a ref. No foreign key, as in messages.
+-- The sequence number of the message that a client sent to a room with a ref. There is no foreign key, as in messages.
 CREATE TABLE message_refs (
     room       bigint NOT NULL,
     client_id  text COLLATE "C" NOT NULL,

@@ -2,9 +2,9 @@
 
 -- +goose Up
 
--- A room's number is never used again, so a room that is created anew under an old id has nothing of the old one.
--- The newest sequence number is that of the room's last row in messages, whether deleted or not, and how many messages
--- there are is that less deleted: an append changes no row here.
+-- A room's number is never used again, so a room that is created anew with an old id has nothing of the old room.
+-- The newest sequence number is that of the room's last row in messages, deleted or not; that number minus deleted is how many
+-- messages there are. So an append changes no row here.
 CREATE TABLE rooms (
     number     INTEGER PRIMARY KEY AUTOINCREMENT,
     id         TEXT    NOT NULL UNIQUE,
@@ -13,10 +13,10 @@ CREATE TABLE rooms (
     deleted    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- place is the room's number * 2^36 + the sequence number: SQLite's tables are trees by one integer, which makes this
--- the cheapest order by room and sequence there is. A message's id is its created_at and its place, and needs neither a column nor
--- an index. A deleted message keeps its row, without its text. updated_at is 0 if nothing has changed since created_at. What can be
--- short is: parent_id is the 16 bytes of a UUID, traceparent is 25: trace id, span id and flags (another length: the text as it came).
+-- place is the room's number * 2^36 + the sequence number: SQLite's tables are trees by one integer, so this is the cheapest
+-- order by room and sequence number. A message's id is made of created_at and place, and needs neither a column nor an index. A
+-- deleted message keeps its row, without its text. updated_at is 0 if nothing has changed since created_at. parent_id is the 16 bytes
+-- of a UUID. traceparent is 25 bytes: trace id, span id and flags; if it has another length, it is the text as it came.
 CREATE TABLE messages (
     place       INTEGER PRIMARY KEY,
     client_id   TEXT    NOT NULL,

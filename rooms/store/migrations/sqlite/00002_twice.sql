@@ -1,10 +1,10 @@
--- What tells a client that a room's numbers mean something else than before, and that a message has been stored already.
+-- What the store needs to tell that a room's numbers mean something else than before, and that a message is stored already.
 
 -- +goose Up
 
--- The one row. id names this database, to tell its rooms from those of another file under the same name. A power failure can
--- take the newest messages, whose numbers are then given out again: lives counts how often that may have happened. boot is
--- the operating system's run in which messages may be stored that are not on the disk yet; NULL: all are, as after Close.
+-- One row. id names this database, and distinguishes its rooms from those of another file with the same name. A power failure can
+-- take the newest messages, whose numbers are then used again: lives counts how often that may have happened. boot names
+-- the run of the operating system in which messages were stored that may not be on the disk yet; NULL: all are, as after Close.
 CREATE TABLE life (
     id    TEXT    NOT NULL,
     lives INTEGER NOT NULL DEFAULT 0,
@@ -12,8 +12,8 @@ CREATE TABLE life (
 ) STRICT;
 INSERT INTO life (id) VALUES (lower(hex(randomblob(4))));
 
--- Where the message is that a client sent to a room under a ref. There is no index by time: the table is walked through for
--- what is too old, so that a message pays for one tree alone.
+-- The place of the message that a client sent to a room with a ref. There is no index by time, so that a message costs one more
+-- row in one tree only; to find what is too old, the whole table is walked through.
 CREATE TABLE message_refs (
     room       INTEGER NOT NULL,
     client_id  TEXT    NOT NULL,
