@@ -49,7 +49,7 @@ func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	go func() { r.read(conn); r.remove(m, done) }()
 }
 
-// read hands on what the connection's client says until it has gone.
+// read broadcasts the client's messages until the connection ends.
 func (r *Room) read(conn *websocket.Conn) {
 	for {
 		_, text, err := conn.ReadMessage()

@@ -68,7 +68,7 @@ type client struct {
 	sync   uint32 // the newest sync message that it has seen, see syncAll
 }
 
-// goodbye closes a connection with code 1000.
+// goodbye is a close frame with code 1000.
 var goodbye = ws.AppendClientFrame(nil, ws.Close, []byte{1000 >> 8, 1000 & 0xff})
 
 // readSize is how many bytes are read with one system call.
@@ -252,7 +252,7 @@ func (e *engine) take(c *client, b []byte) bool {
 
 // texts counts the messages in a payload.
 func (e *engine) texts(c *client, payload []byte) {
-	if len(payload) == 1 && payload[0] == '2' { // Engine.IO's ping
+	if len(payload) == 1 && payload[0] == '2' { // a ping of Engine.IO
 		c.out = ws.AppendClientFrame(c.out, ws.Text, []byte("3"))
 		e.mark(c)
 		return
