@@ -256,7 +256,21 @@ func (s *Session) deliver(p Packet) {
 	}
 	s.busy.Store(true)
 	defer s.busy.Store(false)
+	began := s.server.pool.In(0)
 	s.handler.Message(s.ctx, p.Data, p.Binary)
+	if now := s.server.pool.In(0); now-began >= workers.Moment(s.server.pool.Grain()) {
+		s.unread(now)
+	}
+}
+
+// unread gives the client time for its pong anew, after the Handler took so long that the pong may have come and not have been read.
+func (s *Session) unread(now workers.Moment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == open && s.pings.pong != 0 {
+		s.pings.pong = max(s.pings.pong, now+workers.Moment(s.server.opts.PingTimeout))
+		s.plan()
+	}
 }
 
 // malformed ends a session whose client sent something that is not a packet.
