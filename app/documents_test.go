@@ -386,6 +386,18 @@ func TestLinksInDocumentsLeadSomewhere(t *testing.T) {
 	}
 }
 
+func TestFilesToLookIntoExist(t *testing.T) {
+	name := regexp.MustCompile("[`(]([a-z_/]+(?:\\.go|/))[`)]")
+	for _, dir := range []string{"web", "tracing"} {
+		for _, where := range column(table(t, dir+"/README.md", "| what | where |"), "where") {
+			for _, m := range name.FindAllStringSubmatch("`"+where+"`", -1) {
+				_, err := os.Stat(filepath.Join("..", dir, m[1]))
+				require.NoError(t, err, "%s/README.md", dir)
+			}
+		}
+	}
+}
+
 func TestFoldersOfTheLayoutExist(t *testing.T) {
 	_, layout, ok := strings.Cut(read(t, "README.md"), "## Layout\n\n```\n")
 	require.True(t, ok)
