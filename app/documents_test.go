@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/traceroom/traceroom/app/apptest"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 // documents returns the project's documents by their paths from its root.
@@ -309,6 +311,38 @@ func TestDocumentsKnowEveryCode(t *testing.T) {
 	require.Equal(t, reconnect, documented)
 }
 
+// The documented ranges of close codes say for every code what web/ws says.
+func TestDocumentsKnowTheRangesOfCloseCodes(t *testing.T) {
+	number := regexp.MustCompile(`(\d+)(?: to (\d+))?`)
+	reconnect := map[int]bool{}
+	others := false
+	for _, row := range table(t, "web/README.md", "| codes | reconnect? |") {
+		yes := strings.HasPrefix(row["reconnect?"], "yes")
+		if row["codes"] == "all others" {
+			others = yes
+		}
+		for _, m := range number.FindAllStringSubmatch(row["codes"], -1) {
+			first, err := strconv.Atoi(m[1])
+			require.NoError(t, err)
+			last := first
+			if m[2] != "" {
+				last, err = strconv.Atoi(m[2])
+				require.NoError(t, err)
+			}
+			for code := first; code <= last; code++ {
+				reconnect[code] = yes
+			}
+		}
+	}
+	for code := 1000; code < 5000; code++ {
+		documented, ok := reconnect[code]
+		if !ok {
+			documented = others
+		}
+		require.Equal(t, ws.Status{Code: code}.Reconnect(), documented, "%d", code)
+	}
+}
+
 func TestDocumentsKnowEveryAlert(t *testing.T) {
 	alert := regexp.MustCompile(`(?m)^\s*- alert: (\w+)$`)
 	alerts := map[string]bool{}
@@ -348,6 +382,37 @@ func TestLinksInDocumentsLeadSomewhere(t *testing.T) {
 			if anchor != "" {
 				require.Contains(t, anchors(texts[file]), anchor, "%s: %s", path, m[1])
 			}
+		}
+	}
+}
+
+func TestFilesToLookIntoExist(t *testing.T) {
+	name := regexp.MustCompile("[`(]([a-z_/]+(?:\\.go|/))[`)]")
+	for _, dir := range []string{"web", "tracing"} {
+		for _, where := range column(table(t, dir+"/README.md", "| what | where |"), "where") {
+			for _, m := range name.FindAllStringSubmatch("`"+where+"`", -1) {
+				_, err := os.Stat(filepath.Join("..", dir, m[1]))
+				require.NoError(t, err, "%s/README.md", dir)
+			}
+		}
+	}
+}
+
+func TestFoldersOfTheLayoutExist(t *testing.T) {
+	_, layout, ok := strings.Cut(read(t, "README.md"), "## Layout\n\n```\n")
+	require.True(t, ok)
+	layout, _, _ = strings.Cut(layout, "```")
+	inside := ""
+	for line := range strings.Lines(layout) {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if !strings.HasPrefix(line, " ") {
+			inside = ""
+		}
+		info, err := os.Stat(filepath.Join("..", inside, name))
+		require.NoError(t, err)
+		require.True(t, info.IsDir(), name)
+		if inside == "" {
+			inside = name
 		}
 	}
 }

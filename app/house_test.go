@@ -26,8 +26,8 @@ func TestArrowsBetweenPackagesPointOneWay(t *testing.T) {
 		{"./tracing/tracelog", module + "/rooms"}, {"./tracing/tracelog", module + "/web"},
 		{"./tracing/live", module + "/rooms"}, {"./tracing/live", module + "/web"},
 		{"./web", module + "/rooms/"}, {"./web", module + "/app"},
-		{"./web/outbox", module + "/rooms"}, {"./web/outbox", module + "/tracing"},
-		{"./web/inbox", module + "/"}, {"./web/inbox", "github.com/gorilla"},
+		{"./web/ws", module + "/rooms"}, {"./web/ws", module + "/tracing"}, {"./web/ws", module + "/web/socketio"},
+		{"./web/workers", module + "/"}, {"./web/workers", "net"},
 		{"./web/socketio/...", module + "/rooms"}, {"./web/socketio/...", module + "/tracing"},
 	} {
 		for _, dep := range deps(t, rule.pkg) {

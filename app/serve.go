@@ -148,7 +148,8 @@ func (n *node) start(ctx context.Context) (err error) {
 	}
 	n.web = web.New(web.Config{
 		Service: service, Page: page.Handler(page.Config{JaegerUI: s.JaegerUI, Refuse: web.Refuse}), Metrics: n.telemetry.MetricsHandler(),
-		Traces: n.telemetry.Live(), Log: n.log, Version: version, Limits: s.webLimits(), Connecting: n.telemetry.Connecting,
+		Traces: n.telemetry.Live(), Log: n.log, Version: version, Limits: s.webLimits(),
+		Connecting: n.telemetry.Connecting, Disconnected: n.telemetry.Disconnected,
 	})
 	n.http.RegisterOnShutdown(n.telemetry.Live().EndViews)
 	handler := web.Bounded(n.telemetry.HTTP(n.web.Handler(), n.web.Route, func(r *http.Request) bool {

@@ -217,9 +217,6 @@ func (h *Hub) participants(id string) int {
 	return 0
 }
 
-// Disconnect implements Service. It is there for those who wrap the Service: the Hub keeps nothing for a connection.
-func (h *Hub) Disconnect(context.Context, *Conn, Closing) error { return nil }
-
 // Ping implements Service.
 func (h *Hub) Ping(ctx context.Context) error {
 	if h.closing.Load() {

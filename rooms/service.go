@@ -44,8 +44,6 @@ type Service interface {
 	Send(ctx context.Context, post Post, done func(m *Message, repeated bool, err error)) error
 	// Typing tells the room's other members that m's client is typing.
 	Typing(ctx context.Context, m *Member) error
-	// Disconnect says that conn has ended, and why. Its memberships have been left before.
-	Disconnect(ctx context.Context, conn *Conn, why Closing) error
 
 	// Ping reports whether messages can be stored now.
 	Ping(ctx context.Context) error
@@ -93,12 +91,6 @@ type Post struct {
 	Received  time.Time    // zero: when Send is called
 	Trace     TraceContext // to be stored with the message
 	From      *Member      // the sender; nil if no member sent it (REST)
-}
-
-// Closing is how a connection ended.
-type Closing struct {
-	Code   int // WebSocket's close code (RFC 6455 section 7.4); 0 for Socket.IO, which has reasons only
-	Reason string
 }
 
 // Sink takes what rooms send to one connection. Its methods are called by the rooms' goroutines, also by several at once, and must

@@ -130,8 +130,7 @@ func TestRequestsAreObservedWithinBounds(t *testing.T) {
 
 func TestACloseReasonIsCut(t *testing.T) {
 	w := watch(t, 10)
-	require.NoError(t, w.Service(silent{}).Disconnect(w.connect(1), &rooms.Conn{ID: "abcdef-1", Transport: "socket.io"},
-		rooms.Closing{Reason: strings.Repeat("x", 1<<20)}))
+	w.Disconnected(w.connect(1), &rooms.Conn{ID: "abcdef-1", Transport: "socket.io"}, 0, strings.Repeat("x", 1<<20))
 	for _, trace := range w.list("") {
 		body := w.one(trace.TraceID)
 		b, err := json.Marshal(body)

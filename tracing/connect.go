@@ -18,7 +18,7 @@ import (
 // Connecting starts the span of a request that opens a connection of this transport. Its parent is the traceparent of
 // the request's headers or, as browsers cannot set these, of its query. Every span that is started in the context that it
 // returns, or in what span.Detach makes of it, belongs to the connection. answered ends the span with the status of the
-// request's answer and must be called once; after 101 and 200 the connection counts as open until Disconnect is called.
+// request's answer and must be called once; after 101 and 200 the connection counts as open until Disconnected is called.
 func (t *Telemetry) Connecting(r *http.Request, conn *rooms.Conn) (ctx context.Context, answered func(status int)) {
 	ctx = span.Propagator{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 	if !trace.SpanContextFromContext(ctx).IsValid() {
@@ -46,6 +46,19 @@ func (t *Telemetry) Connecting(r *http.Request, conn *rooms.Conn) (ctx context.C
 		}
 		endRequest(sp, status)
 	}
+}
+
+// Disconnected makes the span of a connection's end, in the context that stands for the connection, and counts it as closed.
+// code is that of WebSocket's close frame, 0 for Socket.IO.
+func (t *Telemetry) Disconnected(ctx context.Context, conn *rooms.Conn, code int, reason string) {
+	attrs := []span.Attr{keyCloseReason.Of(reason)}
+	if code != 0 {
+		attrs = append(attrs, keyCloseCode.Int(code))
+	}
+	_, sp := t.tracer.Start(ctx, opDisconnect, attrs...)
+	t.metrics.disconnected(conn.Transport, code, reason)
+	t.metrics.connections.WithLabelValues(conn.Transport).Dec()
+	sp.Finish(nil)
 }
 
 // requestAttrs returns the attributes that the semantic conventions ask of an HTTP request's span, as otelhttp sets them.

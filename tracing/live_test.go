@@ -344,7 +344,7 @@ func TestTheLinesAreThoseOfTheTraceLog(t *testing.T) {
 	_, err = service.Join(ctx, conn, rooms.Join{RoomID: "general", ClientID: "ada"})
 	require.NoError(t, err)
 	require.Error(t, service.DeleteRoom(ctx, "general"))
-	require.NoError(t, service.Disconnect(ctx, conn, rooms.Closing{Code: 1000, Reason: "bye"}))
+	w.Disconnected(ctx, conn, 1000, "bye")
 	w.message(ctx, "general", nil)
 	posted = w.message(ctx, "general", errors.New("no"))
 	require.NotEmpty(t, posted)
@@ -372,7 +372,6 @@ func (silent) Join(context.Context, *rooms.Conn, rooms.Join) (*rooms.Member, err
 func (silent) DeleteRoom(_ context.Context, id string) error {
 	return rooms.NotFound("room", "room_id", id)
 }
-func (silent) Disconnect(context.Context, *rooms.Conn, rooms.Closing) error { return nil }
 
 func TestAnExportIsOTLPJSON(t *testing.T) {
 	w := watch(t, 10)

@@ -217,15 +217,15 @@ func (m *metrics) stored(transport string) {
 }
 
 // disconnected counts the end of a connection.
-func (m *metrics) disconnected(transport string, why rooms.Closing) {
-	reason := closeReasons[why.Code]
-	if transport == "socket.io" && slices.Contains(disconnectReasons, why.Reason) {
-		reason = labelOf(why.Reason)
+func (m *metrics) disconnected(transport string, code int, reason string) {
+	label := closeReasons[code]
+	if transport == "socket.io" && slices.Contains(disconnectReasons, reason) {
+		label = labelOf(reason)
 	}
-	if reason == "" {
-		reason = otherReason
+	if label == "" {
+		label = otherReason
 	}
-	m.disconnects.WithLabelValues(transport, reason).Inc()
+	m.disconnects.WithLabelValues(transport, label).Inc()
 }
 
 // labelOf returns a reason of Socket.IO's as the value of a label.

@@ -162,18 +162,6 @@ func (s *tracedService) Typing(ctx context.Context, m *rooms.Member) (err error)
 	return s.next.Typing(ctx, m)
 }
 
-func (s *tracedService) Disconnect(ctx context.Context, conn *rooms.Conn, why rooms.Closing) (err error) {
-	attrs := []span.Attr{keyCloseReason.Of(why.Reason)}
-	if why.Code != 0 {
-		attrs = append(attrs, keyCloseCode.Int(why.Code))
-	}
-	ctx, sp := s.t.tracer.Start(ctx, opDisconnect, attrs...)
-	defer func() { s.end(sp, err) }()
-	s.t.metrics.disconnected(conn.Transport, why)
-	s.t.metrics.connections.WithLabelValues(conn.Transport).Dec()
-	return s.next.Disconnect(ctx, conn, why)
-}
-
 // end ends the span of a service call, and logs an error that is the server's own fault.
 func (s *tracedService) end(sp *span.Span, err error) {
 	s.t.fault(sp, err)

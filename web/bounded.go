@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// What a request of this server's can be at the most. Ids are at most 64 characters, so that no path of its own has more
-// than 140; the longest query is a room's name, percent-encoded.
+// Limits of a request. Ids have at most 64 characters, so that no path of the server has more than 140 bytes; the longest
+// query is a room's name, percent-encoded.
 const (
 	maxPath   = 256     // bytes, decoded
 	maxTarget = 4 << 10 // bytes, of path and query as they were sent
 	maxMethod = 16      // bytes
 )
 
-// TooLong is why Bounded refuses a request.
+// TooLong is the reason with which Bounded refuses a request.
 const TooLong = "request_too_long"
 
-// Bounded refuses requests that are longer than any that the server takes, before next, and with it whoever observes the
-// requests, sees them. refused is called with the reason for each.
+// Bounded refuses requests that are longer than any that the server takes, and calls refused with the reason for each. next,
+// which includes whoever observes requests, does not see them.
 //
-// What next keeps of a path does not keep the whole line that the path came in.
+// Method and path are copied for next: parts of them that it keeps do not keep the whole request line in memory.
 func Bounded(next http.Handler, refused func(reason string)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var p *Problem

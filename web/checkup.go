@@ -8,31 +8,31 @@ import (
 )
 
 const (
-	// healthTimeout bounds how long the store may take to say that it is well, and readyTimeout how long it may take for the
-	// server to count as ready: probes often wait no longer than a second.
+	// healthTimeout bounds how long the store may take to answer for GET /health, readyTimeout for GET /readyz: probes often
+	// wait no longer than a second.
 	healthTimeout = 2 * time.Second
 	readyTimeout  = 900 * time.Millisecond
-	// readyAge is how old an answer may be that readiness goes by, so that probes cost little however many there are.
+	// readyAge is how old an answer of the store may be that GET /readyz uses, so that many probes cost little.
 	readyAge = 2 * time.Second
 )
 
 var errNoAnswer = errors.New("the store does not answer in time")
 
-// checkup asks the store whether it is well. However many ask at once, and however long the store takes, it is asked by one
-// goroutine at a time; wait waits for it.
+// checkup asks the store whether it can be used. One goroutine at a time asks it, however many call ask and however long the
+// store takes; wait waits for that goroutine.
 type checkup struct {
 	ping func(context.Context) error
 
 	mu      sync.Mutex
-	asking  chan struct{} // closed when the store has answered; nil: it is not being asked
-	began   time.Time     // when it was asked the last time
-	checked time.Time     // when it answered; zero: never
-	err     error         // what it answered
-	bad     bool          // what ready said last
+	asking  chan struct{} // closed when the store has answered; nil: nobody asks it
+	began   time.Time     // when it was last asked
+	checked time.Time     // when it last answered; zero: never
+	err     error         // what it last answered
+	bad     bool          // what changed was last told
 }
 
-// ask returns what the store says, or said no longer ago than age. It waits until timeout has passed since the store was
-// asked, or ctx ends.
+// ask returns what the store answers, or has answered no longer ago than age. It waits for the answer until timeout has passed
+// since the store was asked, or until ctx ends.
 func (c *checkup) ask(ctx context.Context, age, timeout time.Duration) error {
 	c.mu.Lock()
 	if c.asking == nil && !c.checked.IsZero() && time.Since(c.checked) < age {
@@ -70,7 +70,7 @@ func (c *checkup) run(ctx context.Context) {
 	c.asking = nil
 }
 
-// changed notes whether the store can be used, and reports whether that is news.
+// changed records whether the store can be used, and reports whether that has changed.
 func (c *checkup) changed(bad bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,7 +79,7 @@ func (c *checkup) changed(bad bool) bool {
 	return was != bad
 }
 
-// wait waits until the store is not being asked any more, or ctx ends.
+// wait waits until nobody asks the store any more, or until ctx ends.
 func (c *checkup) wait(ctx context.Context) {
 	c.mu.Lock()
 	asking := c.asking

@@ -16,7 +16,7 @@ import (
 	"github.com/traceroom/traceroom/web/docs"
 )
 
-// routes is a mux that knows what it serves, which http.ServeMux does not tell: a test holds the documentation against it.
+// routes is a mux that can list its patterns, which http.ServeMux cannot: a test compares the documentation with them.
 type routes struct {
 	*http.ServeMux
 	patterns []string
@@ -45,7 +45,7 @@ const (
 	tagDocs       = "Documentation"
 )
 
-// about is what the OpenAPI document begins with, in Markdown.
+// about is the introduction of the OpenAPI document, in Markdown.
 const about = `A chat server that shows what it does while it does it. Create rooms and users, post messages, and read what was said; ` +
 	`hear it in real time by WebSocket or Socket.IO. All ways lead to the same rooms.
 
@@ -58,7 +58,7 @@ const about = `A chat server that shows what it does while it does it. Create ro
 - A method that a call does not take is answered with 405; ` + "`Allow`" + ` says which it takes.
 - Browsers may use the API from pages of the same origin only. There is no login.`
 
-// document sets up what the OpenAPI document says beside the calls.
+// document sets the parts of the OpenAPI document that are about no single call.
 func document(config *huma.Config) {
 	// The document is served by Server.docs.
 	config.OpenAPIPath = ""
@@ -96,7 +96,7 @@ func (s *Server) docs(api huma.API) {
 	doc := api.OpenAPI()
 	describeOthers(doc)
 	complete(doc)
-	// Made when first asked for: most servers never are.
+	// Made at the first request: most servers never get one.
 	made := sync.OnceValue(func() *published { return publish(doc) })
 	serve := func(pattern, kind string, body func(*published) []byte) {
 		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -118,7 +118,7 @@ type published struct {
 	page               *docs.Page
 }
 
-// publish makes the forms of a document that is complete. That it can be done does not depend on any input, and is tested.
+// publish makes all forms of a complete document. It panics if that fails, which depends on no input and is tested.
 func publish(doc *huma.OpenAPI) *published {
 	var p published
 	plain, err := json.Marshal(doc)
@@ -141,7 +141,7 @@ func must(err error) {
 	}
 }
 
-// describeOthers describes what is served but by huma.
+// describeOthers describes what is not served by huma.
 func describeOthers(doc *huma.OpenAPI) {
 	text := func(path, id, tag, summary, description, kind string) {
 		doc.AddOperation(&huma.Operation{
@@ -230,7 +230,7 @@ func describeOthers(doc *huma.OpenAPI) {
 	})
 }
 
-// meanings say what an error's status means, with an example of its detail and field.
+// meanings has what an error's status means, with an example of its detail and field.
 var meanings = map[int]struct{ text, detail, field string }{
 	http.StatusBadRequest:            {"The body is not JSON.", "unexpected end of JSON input", "body"},
 	http.StatusForbidden:             {"The request is from a page of another origin.", "websocket: request origin not allowed by Upgrader.CheckOrigin", ""},
@@ -243,7 +243,7 @@ var meanings = map[int]struct{ text, detail, field string }{
 	http.StatusServiceUnavailable:    {"The server cannot do this now; try again.", "the server cannot do this now; try again", ""},
 }
 
-// objects are descriptions of what calls are asked and answer with, by its name in the document.
+// objects are descriptions of the objects that calls take and answer with, by their names in the document.
 var objects = map[string]string{
 	"Room":        "A room, as the calls for rooms tell it.",
 	"Chatroom":    "A room, as the message API tells it.",
@@ -254,7 +254,7 @@ var objects = map[string]string{
 	"FieldDetail": "What is wrong with one field.",
 }
 
-// missing are the details of 404 where it is not about a room, by the call's id; the field is the one before the colon.
+// missing are details of 404 where that is not about a room, by the call's id. The name before the colon is the field.
 var missing = map[string]string{
 	"get-user":       "id:user " + exampleUser + " does not exist",
 	"post-message":   "user_id:user " + exampleUser + " does not exist",
@@ -270,8 +270,8 @@ const (
 	exampleMessage = "017cdc9f-7d79-7c3a-8d15-e60f2b94cc33"
 )
 
-// complete adds to the calls' descriptions what huma cannot know: which errors there are and what they look like, what
-// the rooms require of an id, and answers by another status than the usual one.
+// complete adds to the calls' descriptions what huma cannot know: which errors there are, with examples, what the rooms
+// require of an id, and answers with another status than the usual one.
 func complete(doc *huma.OpenAPI) {
 	copyAnswer(doc.Paths["/rooms"].Post, "201", "200", "It exists already.")
 	copyAnswer(doc.Paths["/health"].Get, "200", "503", "It does not work; `failing` says what.")
@@ -298,7 +298,7 @@ func complete(doc *huma.OpenAPI) {
 					p.Description, p.Schema.Examples = idMeaning(op)
 				}
 			}
-			// What goes wrong within the server is answered with 503.
+			// Faults of the server itself are answered with 503.
 			delete(op.Responses, "500")
 			delete(op.Responses, "default")
 			errors := op.Errors
@@ -318,7 +318,7 @@ func complete(doc *huma.OpenAPI) {
 	}
 	for _, s := range doc.Components.Schemas.Map() {
 		for _, p := range s.Properties {
-			p.PatternDescription = "" // not of JSON Schema; huma has made its messages by now
+			p.PatternDescription = "" // is not of JSON Schema; huma has used it for its messages already
 		}
 	}
 	for name, text := range objects {
@@ -336,7 +336,7 @@ func complete(doc *huma.OpenAPI) {
 	}
 }
 
-// meaning says what an error's status means as an answer of this call, with an example.
+// meaning returns what an error's status means as an answer of this call, and an example.
 func meaning(doc *huma.OpenAPI, op *huma.Operation, status int) (text string, example *Problem) {
 	m := meanings[status]
 	text, example = m.text, newProblem(status, m.detail)
@@ -374,7 +374,7 @@ func meaning(doc *huma.OpenAPI, op *huma.Operation, status int) (text string, ex
 	return text, example
 }
 
-// firstInPath is the name of the call's first parameter in the path.
+// firstInPath returns the name of the first parameter in the call's path.
 func firstInPath(op *huma.Operation) string {
 	for _, p := range op.Parameters {
 		if p.In == "path" {
@@ -384,7 +384,7 @@ func firstInPath(op *huma.Operation) string {
 	return ""
 }
 
-// idField is what errors call the id of the call's path.
+// idField returns the name that errors have for the id in the call's path.
 func idField(op *huma.Operation) string {
 	switch op.Tags[0] {
 	case tagUsers:
@@ -395,7 +395,7 @@ func idField(op *huma.Operation) string {
 	return "room_id"
 }
 
-// idMeaning is what the id of the call's path is, with an example.
+// idMeaning returns what the id in the call's path stands for, and an example.
 func idMeaning(op *huma.Operation) (description string, examples []any) {
 	switch op.Tags[0] {
 	case tagUsers:
@@ -406,8 +406,8 @@ func idMeaning(op *huma.Operation) (description string, examples []any) {
 	return "The room", []any{"general"}
 }
 
-// describeID says what the rooms require of an id. As an extension, because huma would check it before the rooms do, and
-// say less.
+// describeID describes what the rooms require of an id. It is an extension of the schema: a pattern would make huma check the
+// id before the rooms do, with an error that says less.
 func describeID(s *huma.Schema) {
 	s.Extensions = map[string]any{"minLength": 1, "maxLength": rooms.MaxIDLength, "pattern": "^[A-Za-z0-9_.-]+$"}
 }
@@ -416,7 +416,7 @@ func describeName(s *huma.Schema) {
 	s.Extensions = map[string]any{"minLength": 1, "maxLength": rooms.MaxNameLength}
 }
 
-// copyAnswer says that a call may answer with another status, and the same content.
+// copyAnswer adds another status with which a call may answer, with the same content.
 func copyAnswer(op *huma.Operation, from, to, description string) {
 	r := &huma.Response{Description: description, Content: map[string]*huma.MediaType{}}
 	for kind, m := range op.Responses[from].Content {

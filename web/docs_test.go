@@ -33,6 +33,7 @@ import (
 	"github.com/traceroom/traceroom/web/docs"
 	"github.com/traceroom/traceroom/web/page"
 	"github.com/traceroom/traceroom/web/page/browsertest"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 // documented is a server whose documentation is looked at.
@@ -62,7 +63,7 @@ func serveDocumented(t *testing.T, limits Limits, most int, service func(rooms.S
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, telemetry.Shutdown(context.Background())) })
 	s := New(Config{
-		Traces: telemetry.Live(), Connecting: telemetry.Connecting,
+		Traces: telemetry.Live(), Connecting: telemetry.Connecting, Disconnected: telemetry.Disconnected,
 		Service: telemetry.Service(asked), Page: page.Handler(page.Config{Refuse: Refuse}), Log: zap.NewNop(), Version: "1.2.3", Limits: limits,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
@@ -706,12 +707,22 @@ func TestAsyncAPIKnowsEveryErrorAndCloseCode(t *testing.T) {
 		code := code.(map[string]any)
 		reasons[fmt.Sprint(code["code"])] = code["reason"].(string)
 	}
-	for _, why := range []wsClosing{
+	for _, why := range []ws.Status{
 		closeGoingAway, closeUnsupported, closeNotUTF8, closeTooBig, closeFault, closeRoomDeleted, closeNotAllowed, closeSlow,
 	} {
-		require.Equal(t, why.reason, reasons[strconv.Itoa(why.code)], "%d", why.code)
+		require.Equal(t, why.Reason, reasons[strconv.Itoa(why.Code)], "%d", why.Code)
 	}
-	require.Contains(t, reasons, strconv.Itoa(closeSilent.code))
+	require.Contains(t, reasons, strconv.Itoa(closeSilent.Code))
+}
+
+// A client that does not know a code can tell from its range whether to reconnect.
+func TestCloseCodesAreInTheRangesThatSayWhetherToReconnect(t *testing.T) {
+	for _, code := range readContract(t).at(t, "channels", "room", "x-close-codes").([]any) {
+		code := code.(map[string]any)
+		number, err := strconv.Atoi(fmt.Sprint(code["code"]))
+		require.NoError(t, err)
+		require.Equal(t, code["reconnect"], ws.Status{Code: number}.Reconnect(), "%d", number)
+	}
 }
 
 func TestAsyncAPISaysWhatSocketIOSends(t *testing.T) {

@@ -142,26 +142,16 @@ func TestDrainingDoesNotWaitForAStoreThatHangs(t *testing.T) {
 	require.EqualValues(t, 1, store.calls.Load(), "the store is not asked for those who have gone")
 }
 
-// parting is a Service that takes note of what a connection's end is told in.
-type parting struct {
-	rooms.Service
-	ended chan context.Context
-}
-
-func (p parting) Disconnect(ctx context.Context, _ *rooms.Conn, _ rooms.Closing) error {
-	p.ended <- ctx
-	return nil
-}
-
 // The end of a connection that came too late is, as that of any other, no part of the trace in which it was opened.
 func TestAConnectionThatComesTooLateEndsInATraceOfItsOwn(t *testing.T) {
-	service := parting{ended: make(chan context.Context, 1)}
+	ended := make(chan context.Context, 1)
 	nothing := http.NotFoundHandler()
 	connect := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}})
-	s := New(Config{Service: service, Page: nothing, Metrics: nothing, Log: zap.NewNop(), Limits: DefaultLimits,
+	s := New(Config{Service: struct{ rooms.Service }{}, Page: nothing, Metrics: nothing, Log: zap.NewNop(), Limits: DefaultLimits,
 		Connecting: func(r *http.Request, _ *rooms.Conn) (context.Context, func(int)) {
 			return trace.ContextWithSpanContext(r.Context(), connect), func(int) {}
-		}})
+		},
+		Disconnected: func(ctx context.Context, _ *rooms.Conn, _ int, _ string) { ended <- ctx }})
 	server := httptest.NewServer(s.Handler())
 	defer server.Close()
 	s.Drain(t.Context())
@@ -170,6 +160,6 @@ func TestAConnectionThatComesTooLateEndsInATraceOfItsOwn(t *testing.T) {
 	defer conn.Close()
 	_, _, err = conn.ReadMessage()
 	require.True(t, websocket.IsCloseError(err, websocket.CloseGoingAway), err)
-	require.Empty(t, span.TraceID(<-service.ended))
+	require.Empty(t, span.TraceID(<-ended))
 	s.Close()
 }

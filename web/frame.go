@@ -11,17 +11,17 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// Codes of error frames besides those of rooms.
+// Codes of error frames, besides those of package rooms.
 const (
 	codeBadJSON     rooms.Code = "bad_json"
 	codeUnknownType rooms.Code = "unknown_type"
 	codeRateLimited rooms.Code = "rate_limited"
 )
 
-// maxTrace is the length in bytes of the longest traceparent that is looked at.
+// maxTrace is how many bytes a traceparent may have; a longer one is ignored.
 const maxTrace = 512
 
-// frame is what a client says, in the WebSocket contract.
+// frame is the JSON object that a client sends as a text message (see asyncapi.yaml).
 type frame struct {
 	Type        string `json:"type"`
 	Text        string `json:"text"`
@@ -30,17 +30,17 @@ type frame struct {
 	Ref         string `json:"ref"`
 }
 
-// duplicates lets the last of several fields of one name count, as encoding/json does.
+// duplicates makes the last of several fields with one name count, as in encoding/json.
 var duplicates = jsontext.AllowDuplicateNames(true)
 
-// parseFrame reads a client's frame. An error is a *rooms.Error for the client; the frame then has the ref if there was
-// one that can be told.
+// parseFrame reads a client's frame. An error is a *rooms.Error for the client; the frame then has its ref, if it has a
+// valid one.
 func parseFrame(p []byte) (frame, error) {
 	var f frame
 	if fast.Unmarshal(p, &f, duplicates) == nil {
 		return f.check()
 	}
-	// It is wrong, and this says better in which way.
+	// It is malformed. encoding/json gives errors that say where.
 	f = frame{}
 	if err := json.Unmarshal(p, &f); err != nil {
 		ref := f.Ref
@@ -57,7 +57,7 @@ func parseFrame(p []byte) (frame, error) {
 	return f.check()
 }
 
-// check returns the frame, or what is wrong with it.
+// check returns the frame, or an error if a field is wrong.
 func (f frame) check() (frame, error) {
 	if err := rooms.CheckRef("ref", f.Ref); err != nil {
 		f.Ref = ""
@@ -66,7 +66,7 @@ func (f frame) check() (frame, error) {
 	if f.Type != "message" && f.Type != "typing" {
 		return f, &rooms.Error{Code: codeUnknownType, Field: "type", Detail: "type must be message or typing"}
 	}
-	// A traceparent that is too long is as good as none. Of a tracestate, as much is taken as tracing bounds it to.
+	// A traceparent that is too long is ignored. How much of a tracestate is used is for package tracing to say.
 	if len(f.TraceParent) > maxTrace {
 		f.TraceParent, f.TraceState = "", ""
 	}

@@ -73,7 +73,7 @@ func (s *Server) health(api huma.API) {
 	})
 }
 
-// roomBody is a room as clients are told it.
+// roomBody is a room as clients see it.
 type roomBody struct {
 	RoomID       string `json:"room_id" doc:"The room's id" example:"general"`
 	Name         string `json:"name" doc:"What people call it" example:"General"`

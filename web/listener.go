@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Listener accepts connections of l on which a peer that takes nothing of an answer for stall is cut off, however long
-// answers take to be made or to be read.
+// Listener accepts the connections of l. A peer that takes nothing of an answer for stall is cut off; an answer may take any
+// time to be made, and to be read in full.
 func Listener(l net.Listener, stall time.Duration) net.Listener { return listener{l, stall} }
 
 type listener struct {
@@ -29,15 +29,15 @@ func (l listener) Accept() (net.Conn, error) {
 	return &accepted{tcp, tcp, l.stall}, nil
 }
 
-// accepted is a connection as net/http has it. It hides what of a TCPConn would write past its Write. Once it is taken over
-// (hijacked), whoever does so writes by way of SyscallConn and sets deadlines of its own.
+// accepted is a connection for net/http. It hides the methods of a TCPConn that write without calling Write, such as ReadFrom.
+// Whoever takes it over (hijacks it) writes to its SyscallConn and sets deadlines itself.
 type accepted struct {
 	net.Conn
 	tcp   *net.TCPConn
 	stall time.Duration
 }
 
-// maxChunk is how many bytes a peer may take the stall time for: the deadline moves on after each.
+// maxChunk is how many bytes are written under one deadline: a peer may take the stall time for each chunk.
 const maxChunk = 16 << 10
 
 // Write implements net.Conn.
@@ -51,7 +51,7 @@ func (c *accepted) Write(p []byte) (n int, err error) {
 		if late := errors.Is(err, os.ErrDeadlineExceeded); late && m > 0 {
 			continue
 		} else if late {
-			_ = c.tcp.SetLinger(0) // nobody reads what the operating system still holds
+			_ = c.tcp.SetLinger(0) // nobody will read what the operating system still holds
 		}
 		if err != nil {
 			return n, err
@@ -63,8 +63,8 @@ func (c *accepted) Write(p []byte) (n int, err error) {
 // SyscallConn implements syscall.Conn.
 func (c *accepted) SyscallConn() (syscall.RawConn, error) { return c.tcp.SyscallConn() }
 
-// CloseWrite is what net/http looks for to end a connection without a reset.
+// CloseWrite lets net/http, which looks for it, end a connection without a reset.
 func (c *accepted) CloseWrite() error { return c.tcp.CloseWrite() }
 
-// SetLinger is what an outbox.Queue looks for.
+// SetLinger lets a ws.Conn, which looks for it, drop what a stalled peer will not read.
 func (c *accepted) SetLinger(sec int) error { return c.tcp.SetLinger(sec) }

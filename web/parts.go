@@ -13,7 +13,8 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 )
 
-// messageList is an answer with a room's messages. head is the beginning of its JSON object, body is a message in it.
+// messageList answers a request for a room's messages. head is how its JSON object begins; body returns what is encoded for a
+// message.
 type messageList struct {
 	room  string
 	query rooms.Query
@@ -21,7 +22,7 @@ type messageList struct {
 	body  func(*rooms.Message) any
 }
 
-// answer reads a part of the list and writes it, and then the next, so that a request holds one part in memory.
+// answer reads and writes the list part by part, so that a request holds only one part in memory.
 func (l messageList) answer(ctx context.Context, service rooms.Service) (*huma.StreamResponse, error) {
 	page, err := service.Messages(ctx, l.room, l.query)
 	if err != nil {
@@ -51,11 +52,11 @@ func (l messageList) answer(ctx context.Context, service rooms.Service) (*huma.S
 			l.query = rooms.Query{Since: &last.Seq, Epoch: before, Limit: l.query.Limit - len(page.Messages)}
 			page, err = service.Messages(ctx, l.room, l.query)
 			if err != nil || page.Epoch != before {
-				// It cannot be taken back that the answer began well: the client sees that it was cut off.
+				// The status has been sent: all that can be done is to cut the answer off, which the client notices.
 				panic(http.ErrAbortHandler)
 			}
 			if len(page.Messages) == 0 {
-				break // they have been deleted
+				break // the rest has been deleted
 			}
 		}
 		out.buf.WriteString("]}\n")
@@ -63,12 +64,12 @@ func (l messageList) answer(ctx context.Context, service rooms.Service) (*huma.S
 	}}, nil
 }
 
-// listWriter encodes values one by one.
+// listWriter encodes values one by one, and writes them when there are 4 KiB.
 type listWriter struct {
 	context huma.Context
 	buf     bytes.Buffer
 	json    *json.Encoder // to buf
-	err     error         // of writing: the client has gone
+	err     error         // of writing; after it nothing more is written
 }
 
 func (w *listWriter) add(v any) {
@@ -91,7 +92,7 @@ func (w *listWriter) flush() {
 	w.buf.Reset()
 }
 
-// answersLike documents the answer of a call that writes it itself: it is like T's Body.
+// answersLike documents the answer of a call that writes its answer itself: it has the form of T's Body.
 func answersLike[T any](api huma.API) map[string]*huma.Response {
 	t := reflect.TypeFor[T]()
 	body, _ := t.FieldByName("Body")

@@ -2,7 +2,7 @@ package web
 
 import "time"
 
-// rate is a token bucket that allows perSecond calls a second and bursts of four times that. It belongs to one goroutine.
+// rate is a token bucket that allows perSecond calls a second and bursts of four times as many. It is for one goroutine.
 type rate struct {
 	perSecond float64
 	tokens    float64

@@ -103,7 +103,7 @@ func (s *Server) rooms(api huma.API) {
 		if id == "" {
 			return nil, problemOf(rooms.CheckID("room_id", id))
 		}
-		// The room outlives the request's query, of which these may be parts.
+		// These may be parts of the request's query, which the room would otherwise keep in memory.
 		room, created, err := s.cfg.Service.CreateRoom(ctx, strings.Clone(id), strings.Clone(name))
 		if err != nil {
 			return nil, problemOf(err)

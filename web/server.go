@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,17 +18,18 @@ import (
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/tracing/live"
 	"github.com/traceroom/traceroom/tracing/span"
+	"github.com/traceroom/traceroom/web/workers"
 )
 
-// Limits bound what one client may do. Zero fields are taken as they are; DefaultLimits are reasonable.
+// Limits bound what one client may do. A zero is a limit of zero unless the field says otherwise: begin with DefaultLimits.
 type Limits struct {
 	Connections  int           // open at once, of all transports
 	Frame        int64         // bytes of one frame from a client
 	Queue        int           // events that wait for one connection
 	QueueBytes   int           // the same in bytes; an event longer than that fits an empty queue
 	SendRate     int           // messages a second from one connection, bursts of four times that; 0: no limit
-	PingInterval time.Duration // between pings; who answers nothing for two is dropped
-	Stall        time.Duration // who takes nothing for so long, when there is something to take, is closed
+	PingInterval time.Duration // between pings; a connection is dropped that answers nothing for two of them
+	Stall        time.Duration // a connection is closed that takes nothing for so long while there is something to take
 }
 
 // DefaultLimits are the limits unless the operator says otherwise.
@@ -41,21 +43,33 @@ type Config struct {
 	Service rooms.Service
 	Page    http.Handler // serves / and what the page needs
 	Metrics http.Handler // serves /metrics
-	Traces  *live.Store  // what /traces shows; nil: nothing is there
+	Traces  *live.Store  // what /traces shows; nil: there is nothing
 	Log     *zap.Logger
 	Version string
 	Limits  Limits
 
 	// Connecting, if not nil, is called with every request that opens a connection. All that the connection does is done
-	// in the context that it returns; answered is called once, with the status the request was answered with.
+	// in the context that it returns; answered is called once, with the status that the request was answered with.
 	Connecting func(r *http.Request, conn *rooms.Conn) (ctx context.Context, answered func(status int))
+	// Disconnected, if not nil, is called once for every connection whose request was answered well, when it has ended and
+	// has left its rooms. code is that of WebSocket's close frame (RFC 6455 section 7.4), 0 for Socket.IO, which has reasons
+	// only.
+	Disconnected func(ctx context.Context, conn *rooms.Conn, code int, reason string)
 }
 
-// Server answers HTTP requests and holds the connections that they open.
+// writers is how many goroutines write to connections. They never wait for a peer; more than one lets a second processor
+// help.
+const writers = 2
+
+// Server answers HTTP requests and holds the connections that they open. What the connections of both transports share
+// belongs to it: their ids, their places, and the pool whose goroutines write and ping.
 type Server struct {
 	cfg      Config
 	mux      *routes
+	instance string       // tells this process's connections from those of others
+	newest   atomic.Int64 // number of the newest connection
 	places   places
+	pool     *workers.Pool
 	store    checkup
 	sockets  *sockets
 	socketIO *socketIO
@@ -66,7 +80,7 @@ type Server struct {
 	leave   context.CancelFunc
 }
 
-// places are how many connections may be open at once, whatever their transport. It implements engineio.Places.
+// places counts the connections that are open, of all transports together, and bounds them. It implements engineio.Places.
 type places struct {
 	limit int64
 	taken atomic.Int64
@@ -91,10 +105,16 @@ func New(cfg Config) *Server {
 			return span.Detach(r.Context()), func(int) {}
 		}
 	}
-	s := &Server{cfg: cfg, mux: &routes{ServeMux: http.NewServeMux()}, places: places{limit: int64(cfg.Limits.Connections)}, store: checkup{ping: cfg.Service.Ping}}
+	if cfg.Disconnected == nil {
+		cfg.Disconnected = func(context.Context, *rooms.Conn, int, string) {}
+	}
+	s := &Server{
+		cfg: cfg, mux: &routes{ServeMux: http.NewServeMux()}, instance: instance(), places: places{limit: int64(cfg.Limits.Connections)},
+		pool: workers.NewPool(writers, min(max(cfg.Limits.PingInterval/64, time.Millisecond), 250*time.Millisecond)), store: checkup{ping: cfg.Service.Ping},
+	}
 	s.leaving, s.leave = context.WithCancel(context.Background())
-	s.sockets = newSockets(s)
-	s.socketIO = newSocketIO(s, s.sockets.pool)
+	s.sockets = newSockets(s, s.pool)
+	s.socketIO = newSocketIO(s, s.pool)
 	// TODO(cors): answer preflight requests and send Access-Control-Allow-Origin for configured origins. Until then
 	// browsers may use the API from pages of the same origin only.
 	s.mux.HandleFunc("GET /ws/{room_id}/{client_id}", s.sockets.serve)
@@ -105,7 +125,7 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// page answers GET requests that no other pattern matches: those for the page, unless the path takes other methods.
+// page answers GET requests that no other pattern matches: with the page, or with 405 if the path takes other methods.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/" {
 		if methods := s.methods(r); len(methods) > 0 {
@@ -116,7 +136,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	s.cfg.Page.ServeHTTP(w, r)
 }
 
-// nothing answers requests that no other pattern matches.
+// nothing answers all other requests that no other pattern matches: with 405 or 404.
 func (s *Server) nothing(w http.ResponseWriter, r *http.Request) {
 	if methods := s.methods(r); len(methods) > 0 {
 		refuseMethod(w, r, methods)
@@ -125,7 +145,7 @@ func (s *Server) nothing(w http.ResponseWriter, r *http.Request) {
 	newProblem(http.StatusNotFound, "there is nothing at "+r.URL.Path).write(w)
 }
 
-// methods are those that the request's path takes, files of the page aside.
+// methods returns the methods that the request's path takes. Files of the page do not count.
 func (s *Server) methods(r *http.Request) (taken []string) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 		other := &http.Request{Method: method, Host: r.Host, URL: r.URL}
@@ -143,7 +163,7 @@ func refuseMethod(w http.ResponseWriter, r *http.Request, taken []string) {
 
 // api registers the REST calls.
 func (s *Server) api() {
-	huma.NewError = humaError // the package has no other place for it
+	huma.NewError = humaError // a variable of the package, as huma has no other way
 	config := huma.DefaultConfig("Traceroom", s.cfg.Version)
 	document(&config)
 	api := humago.New(s.mux, config)
@@ -160,12 +180,12 @@ func (s *Server) api() {
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body != nil && r.Body != http.NoBody && s.cfg.Limits.Stall > 0 {
-			// net/http waits for a body that nobody reads. Who reads one sets a deadline of its own. A connection without any is none
-			// of a client's.
+			// net/http waits for a body that nobody reads. Whoever reads one sets a deadline of its own. If there are no deadlines
+			// (an error), the connection is not one of a network.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.Limits.Stall))
 		}
 		if isSocketIO(r) {
-			s.socketIO.ServeHTTP(w, r)
+			s.socketIO.io.ServeHTTP(w, r)
 			return
 		}
 		if path := r.URL.Path; len(path) > 1 && path[len(path)-1] == '/' {
@@ -184,7 +204,7 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-// Route is the path's pattern that the request will match, such as "/rooms/{room_id}".
+// Route returns the pattern that the request's path will match, such as "/rooms/{room_id}".
 func (s *Server) Route(r *http.Request) string {
 	if isSocketIO(r) {
 		return "/socket.io/"
@@ -201,19 +221,18 @@ func (s *Server) Route(r *http.Request) string {
 	return pattern
 }
 
-// IsSocket reports whether the request opens, or belongs to, a long-lived connection: it is no ordinary request to time.
+// IsSocket reports whether the request opens, or belongs to, a long-lived connection, so that its duration says nothing.
 func IsSocket(r *http.Request) bool {
 	return strings.HasPrefix(r.URL.Path, "/ws/") || isSocketIO(r)
 }
 
-// IsView reports whether the request is one of the trace view's own, or for a part of the page that it is in: if looking
-// at traces made traces, there would be no end to it.
+// IsView reports whether the request comes from the trace view, or is for a file of the page. Such requests must not be
+// traced: looking at traces would make traces.
 func IsView(r *http.Request) bool {
 	return r.URL.Path == "/traces" || strings.HasPrefix(r.URL.Path, "/traces/") || strings.HasPrefix(r.URL.Path, "/page/")
 }
 
-// IsProbe reports whether the request asks how the server is, as machines do every few seconds: it says nothing of what
-// people do.
+// IsProbe reports whether the request is for health, readiness or metrics, as machines send it every few seconds.
 func IsProbe(r *http.Request) bool {
 	switch strings.TrimRight(r.URL.Path, "/") {
 	case "/health", "/readyz", "/metrics":
@@ -222,17 +241,17 @@ func IsProbe(r *http.Request) bool {
 	return false
 }
 
-// isSocketIO reports whether the request is one of Socket.IO's. It answers any method, in its own words.
+// isSocketIO reports whether the request is for Socket.IO, which answers requests of any method in its own words.
 func isSocketIO(r *http.Request) bool {
 	return r.URL.Path == "/socket.io" || strings.HasPrefix(r.URL.Path, "/socket.io/")
 }
 
-// Ready says that the server can serve, or no longer.
+// Ready sets whether the server can serve, which GET /readyz answers.
 func (s *Server) Ready(ready bool) { s.ready.Store(ready) }
 
-// Drain takes no more connections, tells every client that the server is going away, and waits until all have been
-// written what was meant for them and are closed, or until ctx ends; then it closes those that are left. It does not wait
-// for the Service for longer than that, or a little: a connection that still leaves its room is waited for by Close.
+// Drain takes no more connections, tells every client that the server goes away, and waits until all connections have been
+// written what waits for them and are closed, or until ctx ends; then it closes those that are left. It does not wait for
+// the Service much longer than that: Close waits for connections that are still leaving their rooms.
 func (s *Server) Drain(ctx context.Context) {
 	s.draining.Store(true)
 	s.leave()
@@ -247,10 +266,14 @@ func (s *Server) Drain(ctx context.Context) {
 	s.store.wait(ctx)
 }
 
-// Close ends the goroutines of a server that has been drained. It waits for what they have asked of the Service.
-func (s *Server) Close() { s.sockets.close() }
+// Close ends the goroutines of a server that has been drained. It waits for their calls of the Service to return.
+func (s *Server) Close() {
+	_ = s.sockets.open.Wait(context.Background()) // which does not end
+	s.pool.Close()
+}
 
-// join joins a room, unless the server has begun to drain before the connection's turn comes.
+// join calls the Service's Join, with a context that ends when the server begins to drain: whoever waits for a turn then does
+// not join.
 func (s *Server) join(ctx context.Context, conn *rooms.Conn, req rooms.Join) (*rooms.Member, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -258,7 +281,12 @@ func (s *Server) join(ctx context.Context, conn *rooms.Conn, req rooms.Join) (*r
 	return s.cfg.Service.Join(ctx, conn, req)
 }
 
-// instance tells this process's connections from those of others, in 24 random bits.
+// connID names the next connection: unique among all processes, with its number within this one at the end.
+func (s *Server) connID() string {
+	return s.instance + "-" + strconv.FormatInt(s.newest.Add(1), 10)
+}
+
+// instance returns 24 random bits in hexadecimal.
 func instance() string {
 	var b [3]byte
 	_, _ = rand.Read(b[:]) // does not fail

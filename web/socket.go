@@ -3,40 +3,111 @@ package web
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
-	"sync/atomic"
+	"strconv"
 	"time"
-	"unicode/utf8"
-
-	"github.com/gorilla/websocket"
 
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/tracing/span"
-	"github.com/traceroom/traceroom/web/inbox"
-	"github.com/traceroom/traceroom/web/outbox"
+	"github.com/traceroom/traceroom/web/workers"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
-// socket is one WebSocket connection. Its reader, the goroutine that read runs in, owns the fields that have no other
-// owner; out may be used from any goroutine and is the only way to write. The rooms call Format, Push and Removed.
-type socket struct {
-	sockets *sockets
-	conn    *rooms.Conn
-	part    int
-	net     net.Conn // not to be written to
-	in      *inbox.Reader
-	out     *outbox.Queue
-	ctx     context.Context // says which connection this is; has no span and no end
-	member  *rooms.Member
-	rate    rate
-	silent  int // pings without an answer; the sweeper's
+// closeGrace is how long a peer may take to read what is left for it and to answer a close frame.
+const closeGrace = 3 * time.Second
 
-	reads  atomic.Bool               // the reader has started
-	heard  atomic.Bool               // since the last ping
-	ending atomic.Pointer[wsClosing] // why the server ends the connection; the first to set it wins
+// sockets is the chat on WebSocket: it opens connections and holds those that are open.
+type sockets struct {
+	server *Server
+	open   *ws.Group
 }
 
-var _ rooms.Sink = (*socket)(nil)
+func newSockets(s *Server, pool *workers.Pool) *sockets {
+	l := &s.cfg.Limits
+	// TODO(cors): take other origins than the page's own, as configured, with a CheckOrigin. Without it browsers of the same
+	// origin are accepted, and clients that send no Origin.
+	return &sockets{server: s, open: ws.NewGroup(pool, ws.Options{
+		Limits:     ws.Limits{Items: l.Queue, Bytes: l.QueueBytes, Stall: l.Stall},
+		MaxMessage: l.Frame, PingInterval: l.PingInterval, Linger: closeGrace, Gone: s.places.Leave,
+	})}
+}
+
+// drain ends all connections, waits for them until ctx ends, and closes those that are left then.
+func (ss *sockets) drain(ctx context.Context) {
+	ss.open.Close(closeGoingAway)
+	if ss.open.Wait(ctx) != nil {
+		ss.open.HangUp()
+	}
+}
+
+// serve answers GET /ws/{room_id}/{client_id}.
+func (ss *sockets) serve(w http.ResponseWriter, r *http.Request) {
+	s := ss.server
+	req := rooms.Join{RoomID: r.PathValue("room_id"), ClientID: r.PathValue("client_id")}
+	conn := &rooms.Conn{ID: s.connID(), Transport: wire{}.Transport()}
+	ctx, answered := s.cfg.Connecting(r, conn)
+	refuse := func(p *Problem) {
+		p.write(w)
+		answered(p.Status)
+	}
+	if err := rooms.CheckID("room_id", req.RoomID); err != nil {
+		refuse(problemOf(err))
+		return
+	}
+	if err := rooms.CheckID("client_id", req.ClientID); err != nil {
+		refuse(problemOf(err))
+		return
+	}
+	if since := r.URL.Query().Get("since"); since != "" {
+		n, err := strconv.ParseInt(since, 10, 64)
+		if err != nil || n < 0 {
+			refuse(problemOf(&rooms.Error{Code: rooms.CodeInvalid, Field: "since", Detail: "since must be a sequence number, 0 or more"}))
+			return
+		}
+		req.Since, req.Epoch = &n, r.URL.Query().Get("epoch")
+	}
+	if !s.places.Take() {
+		refuse(newProblem(http.StatusServiceUnavailable, "the server has as many connections as it takes; try again later"))
+		return
+	}
+	out, err := ss.open.Upgrade(w, r, conn.ID)
+	if err != nil {
+		s.places.Leave()
+		var refused *ws.Refused
+		switch {
+		case errors.As(err, &refused):
+			refuse(newProblem(refused.Status, refused.Reason))
+		case errors.Is(err, ws.ErrClosed):
+			// The server began to drain after the request came in.
+			answered(http.StatusSwitchingProtocols)
+			s.cfg.Disconnected(span.Detach(ctx), conn, closeGoingAway.Code, closeGoingAway.Reason)
+		default:
+			answered(http.StatusInternalServerError) // the connection broke; nobody can be told
+		}
+		return
+	}
+	c := &socket{server: s, conn: conn, out: out, ctx: span.Detach(ctx), rate: newRate(s.cfg.Limits.SendRate)}
+	conn.Sink = c
+	answered(http.StatusSwitchingProtocols)
+	c.join(ctx, req)
+	out.Start(c)
+}
+
+// socket is one WebSocket connection in one room. Its fields stay as they are once it is started, but for rate, which
+// belongs to the goroutine that reads. The rooms call Format, Push and Removed; the connection calls Message and Ended.
+type socket struct {
+	server *Server
+	conn   *rooms.Conn
+	out    *ws.Conn
+	ctx    context.Context // says which connection this is; has no span and is never cancelled
+	member *rooms.Member   // nil: it could not join
+	rate   rate
+}
+
+var (
+	_ rooms.Sink = (*socket)(nil)
+	_ ws.Handler = (*socket)(nil)
+)
 
 // Format implements rooms.Sink.
 func (*socket) Format() rooms.Format { return wire{} }
@@ -56,223 +127,37 @@ func (c *socket) Push(b *rooms.Bundle) bool {
 // Removed implements rooms.Sink.
 func (c *socket) Removed(_ *rooms.Member, why rooms.Removal) {
 	if why == rooms.RemovedDeleted {
-		c.finish(closeRoomDeleted)
+		c.out.Finish(closeRoomDeleted)
 		return
 	}
-	c.abort(closeSlow)
+	c.out.Abort(closeSlow)
 }
 
-// finish closes the connection after what waits has been written.
-func (c *socket) finish(why wsClosing) {
-	if c.ending.CompareAndSwap(nil, &why) {
-		c.out.Finish(why.frame(), closeGrace)
-	}
-}
-
-// abort closes the connection without writing what waits.
-func (c *socket) abort(why wsClosing) {
-	if c.ending.CompareAndSwap(nil, &why) {
-		c.out.Abort(why.frame(), closeGrace)
-	}
-}
-
-// maxSilent is how many pings in a row without any sign of life after them end a connection.
-const maxSilent = 2
-
-var pingFrame = func() outbox.Control {
-	dst, at := beginFrame(nil)
-	return endFrame(dst, at, opPing)
-}()
-
-// ping looks after the connection once an interval: it asks whether the peer is there, and ends what has been silent.
-func (c *socket) ping() {
-	if c.heard.Swap(false) || !c.reads.Load() {
-		// Who is still being handed the history is not heard; the queue sees to it that it takes some.
-		c.silent = 0
-	} else if c.silent++; c.silent >= maxSilent {
-		c.ending.CompareAndSwap(nil, &closeSilent)
-		c.out.Close()
-		return
-	}
-	// A queue that is full has more to say than a ping.
-	c.out.Push(pingFrame)
-}
-
-// TODO(cors): take other origins than the page's own, as configured. Without CheckOrigin gorilla accepts browsers of the
-// same origin only, and clients that send no Origin.
-var upgrader websocket.Upgrader
-
-// upgrade answers the request with 101 and takes the connection over. If it cannot, the request has been refused.
-func (c *socket) upgrade(w http.ResponseWriter, r *http.Request, answered func(int)) bool {
-	refuse := func(status int, reason string) {
-		newProblem(status, reason).write(w)
-		answered(status)
-	}
-	if websocket.IsWebSocketUpgrade(r) {
-		if status, reason := inbox.Refusal(r, w.Header()); status != 0 {
-			refuse(status, reason)
-			return false
-		}
-	}
-	up := upgrader
-	up.Error = func(_ http.ResponseWriter, _ *http.Request, status int, reason error) { refuse(status, reason.Error()) }
-	ws, err := up.Upgrade(w, r, nil)
-	if err != nil {
-		// Refused above; or the connection broke, which is nobody's fault.
-		var refused websocket.HandshakeError
-		if !errors.As(err, &refused) {
-			answered(http.StatusInternalServerError)
-		}
-		return false
-	}
-	// The handshake is all that gorilla is for: what it would keep for a connection is more than an idle one may cost.
-	c.net = ws.NetConn()
-	c.out = outbox.New(c.sockets.pool, c.conn.ID, c.net, &c.sockets.limits)
-	c.in = inbox.New(c.net, c.sockets.server.cfg.Limits.Frame)
-	c.heard.Store(true)
-	answered(http.StatusSwitchingProtocols)
-	return true
-}
-
-// begin joins the room and starts to read. ctx is that of the request; it is not kept.
-func (c *socket) begin(ctx context.Context, req rooms.Join) {
-	c.ctx = span.Detach(ctx)
-	m, err := c.sockets.server.join(ctx, c.conn, req)
-	if err != nil && c.out.Open() { // if it has ended, the reader finds out why
-		e := rooms.AsError(err)
-		c.tell(e, "")
-		if e.Code == rooms.CodeUnavailable {
-			c.finish(closeFault)
-		} else {
-			c.finish(wsClosing{closeNotAllowed.code, e.Detail})
-		}
-	}
+// join joins the room, before anything is read from the connection. ctx is that of the request and is not kept.
+func (c *socket) join(ctx context.Context, req rooms.Join) {
+	m, err := c.server.join(ctx, c.conn, req)
 	c.member = m
-	c.reads.Store(true)
-	go c.read()
-}
-
-// tell sends an error frame.
-func (c *socket) tell(e *rooms.Error, ref string) {
-	// Refused only when the connection is about to end anyway.
-	c.out.Push(outbox.Control(appendError(nil, e.Code, e.Detail, ref)))
-}
-
-// read reads frames until the connection ends, and then leaves.
-func (c *socket) read() {
-	why, answered, end := c.frames()
-	if !end {
-		go c.read()
+	if err == nil || !c.out.Open() { // if it has ended, Ended is told why
 		return
 	}
-	if server := c.ending.Load(); server != nil {
-		why = server.closing()
-	}
-	// All that waits, the answer to the peer's close frame with it, is still written.
-	c.out.Finish(nil, closeGrace)
-	if c.member != nil {
-		if err := c.sockets.server.cfg.Service.Leave(c.ctx, c.member); err != nil {
-			c.sockets.server.logFault(c.ctx, "leave", err)
-		}
-	}
-	c.sockets.disconnected(c.ctx, c, why)
-	grace := closeGrace
-	if answered {
-		grace = behindClose
-	}
-	c.in.Drain(grace)
-	c.out.ReadDone()
-	c.sockets.remove(c)
-}
-
-// frames handles what the client says, and returns how the connection ended; answered: with the peer's close frame,
-// behind which it should say nothing more. Or it has not ended, but the goroutine's stack has grown while handling a message,
-// and the client has gone quiet: then it is for a new goroutine, with a small stack, to wait for more.
-func (c *socket) frames() (why rooms.Closing, answered, end bool) {
-	grown := false
-	for {
-		op, p, err := c.in.Next()
-		if err != nil {
-			return c.lost(err), false, true
-		}
-		c.heard.Store(true)
-		switch op {
-		case inbox.Pong:
-			// That the client answers a ping is the one thing that happens to a quiet connection.
-			if grown {
-				return rooms.Closing{}, false, false
-			}
-		case inbox.Ping:
-			c.pong(p)
-			grown = true
-		case inbox.Close:
-			why, answered = c.closed(p)
-			return why, answered, true
-		default:
-			// What comes after the server's close frame is not heeded, and not acknowledged.
-			if c.ending.Load() != nil {
-				continue
-			}
-			if err := c.message(op, p); err != nil {
-				return c.lost(err), false, true
-			}
-			grown = true
-		}
+	e := rooms.AsError(err)
+	c.tell(e, "")
+	if e.Code == rooms.CodeUnavailable {
+		c.out.Finish(closeFault)
+	} else {
+		c.out.Finish(ws.Status{Code: closeNotAllowed.Code, Reason: e.Detail})
 	}
 }
 
-// pong answers a ping. A queue that is full has more to say.
-func (c *socket) pong(p []byte) {
-	dst, at := beginFrame(make([]byte, 0, 2+len(p)))
-	c.out.Push(outbox.Control(endFrame(append(dst, p...), at, opPong)))
+// tell sends an error frame. It does not fit only if the connection is about to end anyway.
+func (c *socket) tell(e *rooms.Error, ref string) {
+	c.out.Push(ws.Bytes(appendError(nil, e.Code, e.Detail, ref)))
 }
 
-// closed answers the peer's close frame.
-func (c *socket) closed(p []byte) (why rooms.Closing, answered bool) {
-	code, reason, err := inbox.ParseClose(p)
-	if err != nil {
-		return c.lost(err), false
-	}
-	answer := closeFrame(code, "")
-	if len(p) == 0 {
-		answer = emptyCloseFrame
-	}
-	c.out.Finish(answer, closeGrace)
-	return rooms.Closing{Code: code, Reason: reason}, true
-}
-
-// errNotText is the error for a binary message.
-var errNotText = errors.New("binary message")
-
-// lost is why reading ended without the peer's close frame. If that is the peer's fault, it is told.
-func (c *socket) lost(err error) rooms.Closing {
-	var broke inbox.ProtocolError
-	var why wsClosing
-	switch {
-	case c.out.Stalled():
-		return closeSlow.closing() // which it was not told, as it takes nothing
-	case errors.As(err, &broke):
-		why = wsClosing{websocket.CloseProtocolError, broke.Error()}
-	case errors.Is(err, inbox.ErrTooLong):
-		why = closeTooBig
-	case errors.Is(err, inbox.ErrNotUTF8):
-		why = closeNotUTF8
-	case errors.Is(err, errNotText):
-		why = closeUnsupported
-	default:
-		return rooms.Closing{Code: websocket.CloseAbnormalClosure, Reason: "connection lost"}
-	}
-	c.out.Finish(why.frame(), closeGrace)
-	return why.closing()
-}
-
-// message reads and handles one message. An error is one that ends the connection.
-func (c *socket) message(op inbox.Op, p []byte) error {
-	if op != inbox.Text {
-		return errNotText
-	}
-	if !utf8.Valid(p) {
-		return inbox.ErrNotUTF8
+// Message implements ws.Handler.
+func (c *socket) Message(op ws.Op, p []byte) error {
+	if op != ws.Text {
+		return closeUnsupported
 	}
 	f, err := parseFrame(p)
 	now := time.Now()
@@ -294,11 +179,11 @@ func (c *socket) handle(f frame, now time.Time) error {
 	if f.TraceParent != "" {
 		ctx = span.Extract(ctx, f.TraceParent, f.TraceState)
 	}
-	service := c.sockets.server.cfg.Service
-	ref := f.Ref // all that is kept of the frame until the message is stored
+	service := c.server.cfg.Service
 	if f.Type == "typing" {
 		return service.Typing(ctx, c.member)
 	}
+	ref := f.Ref // all that is kept of the frame until the message is stored
 	return service.Send(ctx, rooms.Post{
 		RoomID: c.member.RoomID, ClientID: c.member.ClientID, Text: f.Text, Ref: ref,
 		Transport: c.conn.Transport, Received: now, From: c.member,
@@ -307,4 +192,18 @@ func (c *socket) handle(f frame, now time.Time) error {
 			c.tell(rooms.AsError(err), ref)
 		}
 	})
+}
+
+// Ended implements ws.Handler: it leaves the room.
+func (c *socket) Ended(why ws.Status, err error) {
+	if errors.Is(err, ws.ErrStalled) && why == ws.Lost {
+		why = closeSlow // which the peer was not told, as it takes nothing
+	}
+	c.out.Finish(ws.Status{}) // nothing that the room still says is written
+	if c.member != nil {
+		if err := c.server.cfg.Service.Leave(c.ctx, c.member); err != nil {
+			c.server.logFault(c.ctx, "leave", err)
+		}
+	}
+	c.server.cfg.Disconnected(c.ctx, c.conn, why.Code, why.Reason)
 }

@@ -10,12 +10,12 @@ import (
 
 	"github.com/traceroom/traceroom/rooms"
 	"github.com/traceroom/traceroom/tracing/span"
-	"github.com/traceroom/traceroom/web/outbox"
 	"github.com/traceroom/traceroom/web/socketio"
 	"github.com/traceroom/traceroom/web/socketio/engineio"
+	"github.com/traceroom/traceroom/web/workers"
 )
 
-// socketIO is the chat on Socket.IO: what its events mean.
+// socketIO is the chat on Socket.IO: it gives events their meaning.
 type socketIO struct {
 	server *Server
 	io     *socketio.Server
@@ -26,15 +26,14 @@ type socketIO struct {
 //
 // Its handler's goroutine owns socket, rate, ended and reason. mu guards joined and is never held while anything else is called.
 type session struct {
-	sio      *socketIO
-	conn     *rooms.Conn
-	ctx      context.Context // says which connection this is; has no span and no end
-	answered func(status int)
-	socket   *socketio.Socket // nil: not connected to the namespace
-	engine   *engineio.Session
-	rate     rate
-	ended    bool
-	reason   engineio.Reason
+	sio    *socketIO
+	conn   *rooms.Conn
+	ctx    context.Context  // says which connection this is; has no span and is never cancelled
+	socket *socketio.Socket // nil: not connected to the namespace
+	engine *engineio.Session
+	rate   rate
+	ended  bool
+	reason engineio.Reason
 
 	mu     sync.Mutex
 	joined map[string]*rooms.Member // by room
@@ -42,12 +41,7 @@ type session struct {
 
 var _ rooms.Sink = (*session)(nil)
 
-type (
-	sessionKey struct{}
-	openedKey  struct{}
-)
-
-func newSocketIO(s *Server, pool *outbox.Pool) *socketIO {
+func newSocketIO(s *Server, pool *workers.Pool) *socketIO {
 	x := &socketIO{server: s}
 	// TODO(cors): set CheckOrigin to take configured origins, and answer preflight requests. Until then browsers of the
 	// same origin are accepted, and clients that send no Origin.
@@ -56,62 +50,36 @@ func newSocketIO(s *Server, pool *outbox.Pool) *socketIO {
 		PingInterval: s.cfg.Limits.PingInterval, PingTimeout: s.cfg.Limits.PingInterval,
 		MaxPayload: s.cfg.Limits.Frame, Places: &s.places,
 		QueueLimit: s.cfg.Limits.Queue, QueueBytes: s.cfg.Limits.QueueBytes, StallTimeout: s.cfg.Limits.Stall,
-		Context: x.connecting,
-		ConnID:  func(ctx context.Context) string { return sessionOf(ctx).conn.ID },
+		HandshakeBytes: -1, Open: x.connecting,
 		Hooks: engineio.Hooks{
-			Open:  func(e *engineio.Session) { sessionOf(e.Context()).open(e) },
-			Close: func(e *engineio.Session, reason engineio.Reason, _ error) { sessionOf(e.Context()).end(reason) },
+			Open:  func(e *engineio.Session) { e.Value().(*session).engine = e },
+			Close: func(e *engineio.Session, reason engineio.Reason, _ error) { e.Value().(*session).end(reason) },
 		},
 	}, MaxAttachments: -1})
 	chat := x.io.Of("/")
-	chat.OnConnect(func(ctx context.Context, s *socketio.Socket) { sessionOf(ctx).socket = s })
-	chat.OnDisconnect(func(ctx context.Context, _ *socketio.Socket, reason engineio.Reason) {
-		sessionOf(ctx).disconnected(reason)
-	})
-	chat.On("join", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).join(ev) })
-	chat.On("leave", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).leave(ev) })
-	chat.On("message", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).say(ev) })
-	chat.On("typing", func(ctx context.Context, _ *socketio.Socket, ev *socketio.Event) { sessionOf(ctx).typing(ev) })
+	chat.OnConnect(func(_ context.Context, s *socketio.Socket) { sessionOf(s).socket = s })
+	chat.OnDisconnect(func(_ context.Context, s *socketio.Socket, reason engineio.Reason) { sessionOf(s).disconnected(reason) })
+	chat.On("join", func(_ context.Context, s *socketio.Socket, ev *socketio.Event) { sessionOf(s).join(ev) })
+	chat.On("leave", func(_ context.Context, s *socketio.Socket, ev *socketio.Event) { sessionOf(s).leave(ev) })
+	chat.On("message", func(_ context.Context, s *socketio.Socket, ev *socketio.Event) { sessionOf(s).say(ev) })
+	chat.On("typing", func(_ context.Context, s *socketio.Socket, ev *socketio.Event) { sessionOf(s).typing(ev) })
 	return x
 }
 
-func sessionOf(ctx context.Context) *session { return ctx.Value(sessionKey{}).(*session) }
+func sessionOf(s *socketio.Socket) *session { return s.Session().Value().(*session) }
 
-// ServeHTTP implements http.Handler.
-func (x *socketIO) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var opened *session
-	x.io.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), openedKey{}, &opened)))
-	if opened != nil {
-		opened.answered(http.StatusBadRequest) // unless it has been answered well
-	}
-}
-
-// connecting makes the context of a new session.
-func (x *socketIO) connecting(_ context.Context, r *http.Request) context.Context {
-	id, _ := x.server.sockets.connID()
-	c := &session{sio: x, conn: &rooms.Conn{ID: id, Transport: sioFormat{}.Transport()}, joined: make(map[string]*rooms.Member),
-		rate: newRate(x.server.cfg.Limits.SendRate)}
+// connecting makes the session of a request that opens one.
+func (x *socketIO) connecting(r *http.Request) engineio.Opening {
+	s := x.server
+	c := &session{sio: x, conn: &rooms.Conn{ID: s.connID(), Transport: sioFormat{}.Transport()}, joined: make(map[string]*rooms.Member),
+		rate: newRate(s.cfg.Limits.SendRate)}
 	c.conn.Sink = c
-	ctx, answered := x.server.cfg.Connecting(r, c.conn)
-	var once sync.Once
-	c.answered = func(status int) { once.Do(func() { answered(status) }) }
-	if opened, ok := r.Context().Value(openedKey{}).(**session); ok {
-		*opened = c
-	}
-	c.ctx = context.WithValue(span.Detach(ctx), sessionKey{}, c)
-	return c.ctx
+	ctx, answered := s.cfg.Connecting(r, c.conn)
+	c.ctx = span.Detach(ctx)
+	return engineio.Opening{Context: c.ctx, ConnID: c.conn.ID, Value: c, Answered: answered}
 }
 
-func (c *session) open(e *engineio.Session) {
-	c.engine = e
-	if e.Transport() == engineio.WebSocket {
-		c.answered(http.StatusSwitchingProtocols)
-		return
-	}
-	c.answered(http.StatusOK)
-}
-
-// disconnected leaves all rooms. The session may have ended too, or go on.
+// disconnected leaves all rooms. The session may go on after that.
 func (c *session) disconnected(reason engineio.Reason) {
 	c.socket, c.reason = nil, reason
 	c.mu.Lock()
@@ -126,22 +94,21 @@ func (c *session) disconnected(reason engineio.Reason) {
 	}
 }
 
-// end is told that the session has ended. A socket that is still connected is told next, and leaves its rooms first.
+// end is called when the session has ended. If the socket is still connected, disconnected is called next, so that the rooms
+// are left first.
 func (c *session) end(reason engineio.Reason) {
 	c.ended = true
 	if c.socket != nil {
 		return
 	}
 	if c.reason != "" {
-		reason = c.reason // a client that disconnects closes its connection behind it
+		reason = c.reason // why the socket disconnected; then the client closed the connection
 	}
 	c.disconnect(reason)
 }
 
 func (c *session) disconnect(reason engineio.Reason) {
-	if err := c.sio.server.cfg.Service.Disconnect(c.ctx, c.conn, rooms.Closing{Reason: string(reason)}); err != nil {
-		c.sio.server.logFault(c.ctx, "disconnect", err)
-	}
+	c.sio.server.cfg.Disconnected(c.ctx, c.conn, 0, string(reason))
 }
 
 func (c *session) leaveRoom(ctx context.Context, m *rooms.Member) {
@@ -178,7 +145,7 @@ func (c *session) Removed(m *rooms.Member, why rooms.Removal) {
 	}
 }
 
-// request is what a client may give with join and leave: ids under the names of either API, or a room alone.
+// request is the payload of join and leave: ids under the names of either API, or only a room.
 type request struct {
 	UserID      string `json:"user_id"`
 	ChatroomID  string `json:"chatroom_id"`
@@ -191,7 +158,7 @@ type request struct {
 
 const required = "user_id and chatroom_id are required"
 
-// parse reads the payload of join or leave. Where only a room is named, the client is its socket.
+// parse reads the payload of join or leave. If only a room is named, the socket's id is the client's.
 func (c *session) parse(ev *socketio.Event) (req rooms.Join, trace rooms.TraceContext, err error) {
 	return parseRequest(ev.Raw(0), c.socket.ID())
 }
@@ -226,7 +193,7 @@ func first(a, b string) string {
 	return b
 }
 
-// chatroom is what joined and left say, and the acknowledgements of join and leave.
+// chatroom is the payload of joined and left, and of the acknowledgements of join and leave.
 type chatroom struct {
 	ID string `json:"chatroom_id"`
 }
@@ -260,7 +227,7 @@ func (c *session) joinRoom(ctx context.Context, req rooms.Join) error {
 	m, err := c.sio.server.join(ctx, c.conn, req)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil && !m.Ended() { // else there is no membership to leave
+	if err == nil && !m.Ended() { // an ended membership need not be left
 		c.joined[req.RoomID] = m
 	}
 	return err
@@ -285,13 +252,13 @@ func (c *session) leave(ev *socketio.Event) {
 	c.answer(ev, "left", req.RoomID)
 }
 
-// answer emits the event, and the same as the acknowledgement. A client that cannot be sent it is about to end.
+// answer emits the event, and acknowledges ev with the same payload. It fails only if the connection is about to end.
 func (c *session) answer(ev *socketio.Event, name, room string) {
 	_ = c.socket.Emit(name, chatroom{room})
 	_ = ev.Ack(chatroom{room})
 }
 
-// eventFields are the names that join and leave have for what the rooms call something else.
+// eventFields maps the rooms' names of fields to those in events, where they differ.
 var eventFields = map[string]string{"room_id": "chatroom_id", "client_id": "user_id"}
 
 // refuse emits an error event.
@@ -299,7 +266,7 @@ func (c *session) refuse(err error) {
 	_ = c.socket.Emit("error", map[string]string{"message": rooms.AsError(renamed(err, eventFields)).Detail})
 }
 
-// sioFormat is the rooms.Format of Socket.IO: events of the namespace /, as WebSocket frames.
+// sioFormat is the rooms.Format of Socket.IO: WebSocket frames of events of the namespace /.
 type sioFormat struct{}
 
 var _ rooms.Format = sioFormat{}
@@ -307,7 +274,7 @@ var _ rooms.Format = sioFormat{}
 // Transport implements rooms.Format.
 func (sioFormat) Transport() string { return "socket.io" }
 
-// Append implements rooms.Format. History is not told over Socket.IO.
+// Append implements rooms.Format. There is no history over Socket.IO.
 func (sioFormat) Append(dst []byte, ev *rooms.Event, _ string) []byte {
 	switch ev.Kind {
 	case rooms.EventHistory:
@@ -321,7 +288,7 @@ func (sioFormat) Append(dst []byte, ev *rooms.Event, _ string) []byte {
 	}
 }
 
-// appendPosted appends a message as POST /messages answers it (postedBody).
+// appendPosted appends the JSON of a message, as POST /messages answers it (postedBody).
 func appendPosted(dst []byte, m *rooms.Message) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = appendQuoted(dst, m.ID)

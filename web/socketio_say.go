@@ -10,11 +10,11 @@ import (
 	"github.com/traceroom/traceroom/web/socketio"
 )
 
-// codeNotJoined says that a client wants to speak in a room where it is not, or not as this client.
+// codeNotJoined is the code for a client that speaks in a room that it has not joined, or has joined as another client.
 const codeNotJoined rooms.Code = "not_joined"
 
-// saying is what a client may give with message and typing: a room that it has joined, and the text, under the names of
-// either API.
+// saying is the payload of message and typing: a room that the client has joined, and the text, under the names of either
+// API.
 type saying struct {
 	request
 	Text        string `json:"text"`
@@ -52,12 +52,12 @@ func (c *session) speaking(ev *socketio.Event) (s saying, m *rooms.Member, trace
 	return s, m, trace, nil
 }
 
-// say stores what the client says. The acknowledgement is the stored message.
+// say stores the client's message. The acknowledgement is the stored message.
 func (c *session) say(ev *socketio.Event) {
 	s, m, trace, err := c.speaking(ev)
 	socket := c.socket // done is called by another goroutine
 	if err == nil {
-		// No member is told of a repetition: the acknowledgement does it.
+		// Without From no member is told of a repetition: the acknowledgement is enough.
 		err = c.sio.server.cfg.Service.Send(span.Extract(c.ctx, trace.Parent, trace.State), rooms.Post{
 			RoomID: m.RoomID, ClientID: m.ClientID, Text: first(s.Text, s.MessageText), IsReply: s.IsReply, ParentID: s.ParentID,
 			Ref: s.Ref, Transport: c.conn.Transport, Received: time.Now(),
@@ -66,7 +66,7 @@ func (c *session) say(ev *socketio.Event) {
 				unsaid(socket, ev, s.Ref, err)
 				return
 			}
-			_ = ev.Ack(json.RawMessage(appendPosted(nil, m))) // a client that cannot be sent it is about to end
+			_ = ev.Ack(json.RawMessage(appendPosted(nil, m))) // fails only if the connection is about to end
 		})
 	}
 	if err != nil {
@@ -87,7 +87,7 @@ func (c *session) typing(ev *socketio.Event) {
 	_ = ev.Ack(chatroom{m.RoomID})
 }
 
-// unsaid says why something was not said: in the acknowledgement, or, where none is asked for, in an error event.
+// unsaid tells the client why something was not said: in the acknowledgement, or in an error event if none was asked for.
 func unsaid(socket *socketio.Socket, ev *socketio.Event, ref string, err error) {
 	e := rooms.AsError(renamed(err, eventFields))
 	if ev.WantsAck() {

@@ -1,16 +1,15 @@
 package web
 
 import (
-	"encoding/binary"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
-// wire is the rooms.Format of the WebSocket contract: JSON text frames, as they go over the wire.
+// wire is the rooms.Format of WebSocket: whole text frames of JSON (see asyncapi.yaml).
 type wire struct{}
 
 var _ rooms.Format = wire{}
@@ -20,7 +19,7 @@ func (wire) Transport() string { return "websocket" }
 
 // Append implements rooms.Format.
 func (wire) Append(dst []byte, ev *rooms.Event, ref string) []byte {
-	dst, at := beginFrame(dst)
+	dst, start := ws.BeginFrame(dst)
 	switch ev.Kind {
 	case rooms.EventMessage:
 		dst = appendMessage(dst, ev.Message, ev.Trace, ref)
@@ -49,10 +48,10 @@ func (wire) Append(dst []byte, ev *rooms.Event, ref string) []byte {
 	default:
 		dst = appendNotice(dst, ev)
 	}
-	return endFrame(dst, at, opText)
+	return ws.EndFrame(dst, start, ws.Text)
 }
 
-// appendNotice appends the JSON of an event that is not stored.
+// appendNotice appends the JSON of an event other than a message or a history.
 func appendNotice(dst []byte, ev *rooms.Event) []byte {
 	dst = append(dst, `{"type":"`...)
 	dst = append(dst, ev.Kind.String()...)
@@ -98,14 +97,14 @@ func appendMessage(dst []byte, m *rooms.Message, trace rooms.TraceContext, ref s
 
 // appendError appends an error frame.
 func appendError(dst []byte, code rooms.Code, detail, ref string) []byte {
-	dst, at := beginFrame(dst)
+	dst, start := ws.BeginFrame(dst)
 	dst = append(dst, `{"type":"error"`...)
 	dst = appendField(dst, "code", string(code))
 	dst = appendField(dst, "detail", detail)
 	if ref != "" {
 		dst = appendField(dst, "ref", ref)
 	}
-	return endFrame(append(dst, '}'), at, opText)
+	return ws.EndFrame(append(dst, '}'), start, ws.Text)
 }
 
 func appendField(dst []byte, name, value string) []byte {
@@ -115,58 +114,8 @@ func appendField(dst []byte, name, value string) []byte {
 	return appendQuoted(dst, value)
 }
 
-// appendQuoted appends s as a JSON string. What is stored is UTF-8, the one thing that its error could be about.
+// appendQuoted appends s as a JSON string. The error would be about text that is not UTF-8, which is not let in.
 func appendQuoted(dst []byte, s string) []byte {
 	dst, _ = jsontext.AppendQuote(dst, s)
 	return dst
-}
-
-// Opcodes of frames that a server sends (RFC 6455 section 5.2), final and unmasked.
-const (
-	opText  = 0x80 | 0x1
-	opClose = 0x80 | 0x8
-	opPing  = 0x80 | 0x9
-	opPong  = 0x80 | 0xA
-)
-
-// beginFrame leaves room for the shortest header; at is where the frame begins.
-func beginFrame(dst []byte) (out []byte, at int) { return append(dst, 0, 0), len(dst) }
-
-// endFrame writes the header of the frame that began at at, moving the payload if its length takes more room (RFC 6455
-// section 5.2).
-func endFrame(dst []byte, at int, op byte) []byte {
-	n := len(dst) - at - 2
-	switch {
-	case n < 126:
-		dst[at+1] = byte(n)
-	case n < 1<<16:
-		dst = append(dst, 0, 0)
-		copy(dst[at+4:], dst[at+2:at+2+n])
-		dst[at+1] = 126
-		binary.BigEndian.PutUint16(dst[at+2:], uint16(n))
-	default:
-		dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
-		copy(dst[at+10:], dst[at+2:at+2+n])
-		dst[at+1] = 127
-		binary.BigEndian.PutUint64(dst[at+2:], uint64(n))
-	}
-	dst[at] = op
-	return dst
-}
-
-// maxReason is the longest reason, in bytes, that fits into a close frame (RFC 6455 section 5.5).
-const maxReason = 123
-
-// emptyCloseFrame is a close frame without a status code.
-var emptyCloseFrame = []byte{opClose, 0}
-
-// closeFrame is a close frame with its status code and reason (RFC 6455 section 5.5.1), which is cut if it is too long.
-func closeFrame(code int, reason string) []byte {
-	for len(reason) > maxReason {
-		_, n := utf8.DecodeLastRuneInString(reason)
-		reason = reason[:len(reason)-n]
-	}
-	dst, at := beginFrame(nil)
-	dst = binary.BigEndian.AppendUint16(dst, uint16(code))
-	return endFrame(append(dst, reason...), at, opClose)
 }

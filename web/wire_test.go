@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/traceroom/traceroom/rooms"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 // requireFrame sees to it that p is one text frame of JSON, as RFC 6455 has it, and returns what is in it.
@@ -61,8 +62,8 @@ func TestFrameHeadersAtTheirBorders(t *testing.T) {
 	for _, n := range []int{0, 1, 125, 126, 127, 65535, 65536, 1 << 20} {
 		payload := bytes.Repeat([]byte("x"), n)
 		for _, before := range []string{"", "what was there"} {
-			dst, at := beginFrame([]byte(before))
-			got := endFrame(append(dst, payload...), at, opText)
+			dst, at := ws.BeginFrame([]byte(before))
+			got := ws.EndFrame(append(dst, payload...), at, ws.Text)
 			require.Equal(t, before, string(got[:len(before)]))
 			require.Equal(t, [][]byte{payload}, read(t, got[len(before):]))
 		}
@@ -71,11 +72,11 @@ func TestFrameHeadersAtTheirBorders(t *testing.T) {
 	var stream []byte
 	var want []string
 	for _, n := range []int{100, 125, 126, 65535, 65536} {
-		dst, at := beginFrame(stream)
+		dst, at := ws.BeginFrame(stream)
 		want = append(want, strings.Repeat("y", n))
-		stream = endFrame(append(dst, want[len(want)-1]...), at, opText)
+		stream = ws.EndFrame(append(dst, want[len(want)-1]...), at, ws.Text)
 	}
-	conn := websocketOver(t, append(stream, closeFrame(4008, "too slow")...))
+	conn := websocketOver(t, ws.Status{Code: 4008, Reason: "too slow"}.AppendFrame(stream))
 	for _, w := range want {
 		_, got, err := conn.ReadMessage()
 		require.NoError(t, err)
@@ -154,14 +155,15 @@ func TestSeveralEventsStandBehindEachOther(t *testing.T) {
 }
 
 func TestCloseReasonsFitIntoTheirFrames(t *testing.T) {
-	for _, c := range []wsClosing{closeGoingAway, closeUnsupported, closeNotUTF8, closeTooBig, closeFault, closeRoomDeleted, closeNotAllowed, closeSlow} {
-		p := c.frame()
+	for _, c := range []ws.Status{closeGoingAway, closeUnsupported, closeNotUTF8, closeTooBig, closeFault, closeRoomDeleted, closeNotAllowed, closeSlow} {
+		p := c.AppendFrame(nil)
 		require.EqualValues(t, 0x88, p[0])
 		require.Less(t, int(p[1]), 126, "RFC 6455 section 5.5: control frames are short")
 		require.Len(t, p, 2+int(p[1]))
 	}
-	require.Less(t, len(closeFrame(4003, strings.Repeat("é", 200))), 128)
-	require.True(t, utf8.Valid(closeFrame(4003, strings.Repeat("é", 200))[4:]), "and not cut within a character")
+	long := ws.Status{Code: 4003, Reason: strings.Repeat("é", 200)}.AppendFrame(nil)
+	require.Less(t, len(long), 128)
+	require.True(t, utf8.Valid(long[4:]), "and not cut within a character")
 }
 
 func FuzzWireKeepsWhatWasSaid(f *testing.F) {

@@ -15,7 +15,7 @@ var asyncAPIFile []byte
 // AsyncAPI returns the AsyncAPI 3.0 document of WebSocket and Socket.IO, as YAML. It must not be changed.
 func AsyncAPI() []byte { return asyncAPIFile }
 
-// asyncAPI is the part of an AsyncAPI 3.0 document that the page shows, with all references within channels resolved.
+// asyncAPI is what the page shows of an AsyncAPI 3.0 document, with all references within channels resolved.
 type asyncAPI struct {
 	Info struct {
 		Description string `yaml:"description"`
@@ -82,7 +82,7 @@ type channel struct {
 	ID, Title, Address string
 	Doc                []template.HTML
 	Params             []field
-	Heard, Said        []message // by and from the server
+	Heard, Said        []message // what the server receives and sends
 	Language, Sample   string
 	CloseCodes         []closeCode
 }
@@ -129,10 +129,10 @@ func parseAsyncAPI(doc []byte) (*asyncAPI, error) {
 	return &api, nil
 }
 
-// deepest is how far references may lead on.
+// deepest is how many references may follow on each other.
 const deepest = 32
 
-// inlineRefs puts what references below n refer to in their place.
+// inlineRefs replaces the references below n by what they refer to.
 func inlineRefs(root, n *yaml.Node, depth int) error {
 	if n == nil {
 		return nil
@@ -158,7 +158,7 @@ func inlineRefs(root, n *yaml.Node, depth int) error {
 	return nil
 }
 
-// member is a mapping's value of this name, or nil.
+// member returns the value of this name in a mapping, or nil.
 func member(n *yaml.Node, name string) *yaml.Node {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return nil
@@ -171,7 +171,7 @@ func member(n *yaml.Node, name string) *yaml.Node {
 	return nil
 }
 
-// channels are the document's channels.
+// channels returns the channels of the document.
 func (api *asyncAPI) channels() []channel {
 	var list []channel
 	none := &schemas{}

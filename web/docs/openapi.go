@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// openAPI is the part of an OpenAPI 3.1 document that the page shows.
+// openAPI is what the page shows of an OpenAPI 3.1 document.
 type openAPI struct {
 	Info struct {
 		Title       string `yaml:"title"`
@@ -56,7 +56,7 @@ type media struct {
 	Example yaml.Node `yaml:"example"`
 }
 
-// group is the calls of a tag.
+// group is the calls with one tag.
 type group struct {
 	ID, Name string
 	Doc      template.HTML
@@ -74,7 +74,7 @@ type call struct {
 	Answers                   []answer // by status
 }
 
-// answer is what a call answers with one status.
+// answer is an answer of a call: that with one status.
 type answer struct {
 	Status      string
 	Title       string
@@ -92,10 +92,10 @@ type request struct {
 	Path    string // with the query
 	Headers []string
 	body    string // JSON; may be empty
-	stream  bool   // the answer has no end, and is to be seen as it comes
+	stream  bool   // the answer has no end: curl is to show it as it comes
 }
 
-// Curl is the command that makes the request to origin.
+// Curl returns the command that sends the request to origin.
 func (r request) Curl(origin string) string {
 	var b strings.Builder
 	b.WriteString("curl ")
@@ -125,7 +125,7 @@ func parseOpenAPI(doc []byte) (*openAPI, *schemas, error) {
 		return nil, nil, fmt.Errorf("reading the OpenAPI document: %w", err)
 	}
 	d := &schemas{named: api.Components.Schemas, linked: map[string]bool{}}
-	// What is met more than once, or within something else, gets a section.
+	// An object that is used more than once, or within another one, gets a section.
 	met := map[string]int{}
 	var within func(s *schema, depth int)
 	within = func(s *schema, depth int) {
@@ -150,7 +150,7 @@ func parseOpenAPI(doc []byte) (*openAPI, *schemas, error) {
 	}
 	for _, path := range api.Paths {
 		for _, op := range path.Value {
-			seen := map[string]bool{} // the same object for several statuses of a call is one
+			seen := map[string]bool{} // an object that a call answers with several statuses counts once
 			for _, r := range op.Value.Responses {
 				for _, m := range r.Value.Content {
 					if m.Value.Schema != nil && !seen[m.Value.Schema.Ref] {
@@ -164,10 +164,10 @@ func parseOpenAPI(doc []byte) (*openAPI, *schemas, error) {
 	return &api, d, nil
 }
 
-// order is that of the calls to one path.
+// order is the order of calls to the same path, by method.
 var order = []string{"get", "post", "put", "patch", "delete"}
 
-// groups are the document's calls, by tag.
+// groups returns the calls of the document, by tag.
 func (api *openAPI) groups(d *schemas) []group {
 	var groups []group
 	for _, tag := range api.Tags {
@@ -220,7 +220,7 @@ func newCall(d *schemas, method, path string, op operation) call {
 		}
 	}
 	if c.Request.body != "" && c.Request.Method == http.MethodPost {
-		c.Request.Method = "" // -d says so
+		c.Request.Method = "" // -d implies it
 	}
 	shown := map[string]bool{} // objects whose fields an answer of this call has shown
 	for _, r := range op.Responses {
@@ -269,7 +269,7 @@ type object struct {
 	Example template.HTML
 }
 
-// objects are the schemas that have a section.
+// objects returns the schemas that have a section.
 func (d *schemas) objects() []object {
 	var list []object
 	for _, s := range d.named {
@@ -280,7 +280,7 @@ func (d *schemas) objects() []object {
 	return list
 }
 
-// slug is a name as it stands in an anchor.
+// slug returns a name in the form that it has in an anchor.
 func slug(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {

@@ -14,8 +14,8 @@ import (
 //go:embed files/page.html files/page.css
 var files embed.FS
 
-// Page is the documentation as one page of HTML, an http.Handler that answers whatever path it is asked for. Any number
-// of goroutines may use it at once.
+// Page is the documentation as one page of HTML. It is an http.Handler that answers requests for any path with the page. Any
+// number of goroutines may use it at once.
 type Page struct {
 	template *template.Template
 	view     view
@@ -33,7 +33,7 @@ type view struct {
 	Origin         string
 }
 
-// NewPage makes the page of an OpenAPI 3.1 document, as JSON, and of AsyncAPI.
+// NewPage makes the page from an OpenAPI 3.1 document in JSON and from the AsyncAPI document of this package.
 func NewPage(openAPI []byte) (*Page, error) {
 	api, d, err := parseOpenAPI(openAPI)
 	if err != nil {
@@ -58,16 +58,16 @@ func NewPage(openAPI []byte) (*Page, error) {
 			Title: api.Info.Title, Version: api.Info.Version, Doc: prose(api.Info.Description), Live: prose(live.Info.Description),
 			Groups: api.groups(d), Channels: live.channels(), Objects: d.objects(), Style: template.CSS(style),
 		},
-		// The one style sheet is in the page itself; nothing is loaded from anywhere.
+		// The one style sheet is in the page itself; the page loads nothing.
 		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src 'self'; " +
 			"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 	}, nil
 }
 
-// hosts are the Host headers that may stand in commands that people copy into a shell.
+// hosts matches the Host headers that are safe in commands, which people copy into a shell.
 var hosts = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+)(:[0-9]+)?$`)
 
-// ServeHTTP answers with the page. The commands on it call the server by the name that it was asked by.
+// ServeHTTP answers with the page. The commands on it use the host that the request was sent to.
 func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := p.view
 	v.Origin = "http://localhost:8000"
@@ -79,7 +79,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var body bytes.Buffer
 	if err := p.template.Execute(&body, v); err != nil {
-		// The template and its data do not depend on the request: a test would have failed.
+		// This depends on no request: a test would have failed.
 		panic(err)
 	}
 	h := w.Header()

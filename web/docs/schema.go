@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// ordered is a mapping in the order in which it is written.
+// ordered is a mapping that keeps the order in which it was written.
 type ordered[T any] []entry[T]
 
 type entry[T any] struct {
@@ -42,7 +42,7 @@ func (o ordered[T]) get(key string) (value T, ok bool) {
 	return value, false
 }
 
-// schema is the part of JSON Schema that the documents use.
+// schema is what the documents use of JSON Schema.
 type schema struct {
 	Ref         string           `yaml:"$ref"`
 	Type        types            `yaml:"type"`
@@ -64,7 +64,7 @@ type schema struct {
 	Maximum     *float64         `yaml:"maximum"`
 }
 
-// types are a schema's types: one, or a list.
+// types are the types of a schema: one, or a list.
 type types []string
 
 // UnmarshalYAML implements yaml.Unmarshaler.
@@ -76,7 +76,7 @@ func (t *types) UnmarshalYAML(node *yaml.Node) error {
 	return node.Decode((*[]string)(t))
 }
 
-// members are the properties, the required ones first, in the order in which they are listed.
+// members returns the properties, the required ones first in the order in which required lists them.
 func (s *schema) members() ordered[*schema] {
 	var list ordered[*schema]
 	for _, name := range s.Required {
@@ -118,14 +118,14 @@ type field struct {
 	Where    string // for parameters: path, query or header
 	Type     kind
 	Required bool
-	Answered bool // the server says it: that a field may be absent is worth a word, that it is there is not
+	Answered bool // the server sends it: then "optional" is worth saying, "required" is not
 	Doc      template.HTML
 	Limits   []template.HTML
 	Values   []choice
 	Fields   []field // of an object that has no section of its own
 }
 
-// kind says what a value is: Words, and the name of an object that has a section.
+// kind is what a value is: Words, and the name of an object that has a section.
 type kind struct{ Words, Object string }
 
 // choice is one of the values that a field takes.
@@ -134,7 +134,7 @@ type choice struct {
 	Doc   template.HTML
 }
 
-// fields are those of an object.
+// fields returns the fields of an object.
 func (d *schemas) fields(s *schema) []field {
 	s = d.resolve(s)
 	var list []field
@@ -146,7 +146,7 @@ func (d *schemas) fields(s *schema) []field {
 	return list
 }
 
-// answered marks fields of what the server says.
+// answered marks the fields as sent by the server.
 func answered(fields []field) []field {
 	for i := range fields {
 		fields[i].Answered = true
@@ -177,7 +177,7 @@ func (d *schemas) field(name string, s *schema) field {
 	return f
 }
 
-// kind says what a value of this schema is.
+// kind returns what a value of this schema is.
 func (d *schemas) kind(s *schema) kind {
 	name := ""
 	if s.Ref != "" && d.linked[refName(s.Ref)] {
@@ -199,7 +199,7 @@ func (d *schemas) kind(s *schema) kind {
 	return kind{Words: words}
 }
 
-// limits are what else a value has to be.
+// limits returns what else is required of a value.
 func limits(s *schema) []template.HTML {
 	var list []template.HTML
 	say := func(format string, args ...any) {
@@ -249,7 +249,7 @@ func limits(s *schema) []template.HTML {
 	return list
 }
 
-// prose is a description as HTML: paragraphs, lists of lines that begin with a dash, and words in backticks as code.
+// prose returns a description as HTML: paragraphs, lists of lines that begin with a dash, and code for words in backticks.
 func prose(s string) template.HTML {
 	var b strings.Builder
 	for block := range strings.SplitSeq(strings.TrimSpace(s), "\n\n") {
@@ -269,7 +269,7 @@ func prose(s string) template.HTML {
 	return template.HTML(b.String())
 }
 
-// inline is text with words in backticks as code.
+// inline returns text as HTML, with code for words in backticks.
 func inline(s string) string {
 	var b strings.Builder
 	for i, part := range strings.Split(s, "`") {

@@ -11,8 +11,8 @@ import (
 
 // JSON values are kept as yaml.Node, which keeps the order of an object's members: JSON is YAML.
 
-// example is a value that the schema allows: its own example if it has one, else one made of its parts'. Members that
-// need not be there are left out unless they have an example.
+// example returns a value that the schema allows: its own example if it has one, else one that is made of the examples of its
+// parts. Members that are not required are left out unless they have an example.
 func (d *schemas) example(s *schema) *yaml.Node {
 	s = d.resolve(s)
 	switch {
@@ -48,7 +48,7 @@ func scalar(tag, value string) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: value}
 }
 
-// text is a value as one would write it into a sentence or an address.
+// text returns a value as it is written in a sentence or an address.
 func text(n *yaml.Node) string {
 	if n.Kind == yaml.ScalarNode {
 		return n.Value
@@ -56,15 +56,14 @@ func text(n *yaml.Node) string {
 	return compact(n)
 }
 
-// compact is the value as JSON on one line.
+// compact returns the value as JSON on one line.
 func compact(n *yaml.Node) string {
 	var w writer
 	w.value(n, "", false)
 	return w.String()
 }
 
-// painted is the value as JSON over several lines, with its parts marked by class: k for names, s for strings, n for other
-// values.
+// painted returns the value as JSON on several lines, as HTML with classes: k for names, s for strings, n for other values.
 func painted(n *yaml.Node) template.HTML {
 	w := writer{paint: true}
 	w.value(n, "", true)

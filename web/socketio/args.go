@@ -20,10 +20,10 @@ type Args struct {
 	attachments [][]byte
 }
 
-// Len is how many arguments there are.
+// Len returns how many arguments there are.
 func (a Args) Len() int { return len(a.values) }
 
-// Raw is the JSON of argument i, or null if there are not so many.
+// Raw returns the JSON of argument i, counted from 0, or null if there are fewer arguments.
 func (a Args) Raw(i int) json.RawMessage {
 	if i < 0 || i >= len(a.values) {
 		return json.RawMessage("null")
@@ -39,7 +39,7 @@ func (a Args) Decode(i int, v any) error {
 	return nil
 }
 
-// Bytes is argument i if it is binary.
+// Bytes returns argument i, counted from 0, if it is binary.
 func (a Args) Bytes(i int) ([]byte, bool) {
 	if len(a.attachments) == 0 {
 		return nil, false
@@ -54,16 +54,16 @@ func (a Args) Bytes(i int) ([]byte, bool) {
 	return a.attachments[p.Num], true
 }
 
-// Attachments are all binary data among the arguments, wherever its placeholders stand.
+// Attachments returns all binary data in the arguments, at whatever depth its placeholders are.
 func (a Args) Attachments() [][]byte { return a.attachments }
 
-// What is wrong with arguments that are to be sent.
+// Errors in arguments that are to be sent.
 var (
 	errMixedArgs = errors.New("socketio: an Args must be the only argument")
 	errRaw       = errors.New("socketio: a json.RawMessage is not valid JSON")
 )
 
-// encodeArgs returns the arguments as JSON, with commas between them, and the binary data that belongs to its placeholders.
+// encodeArgs returns the arguments as JSON, with commas between them, and the binary data that its placeholders stand for.
 func encodeArgs(args []any) (values []byte, attachments [][]byte, err error) {
 	for i, arg := range args {
 		values = appendComma(values, i > 0)
@@ -117,7 +117,7 @@ func encodeValue(v any, first int) (value []byte, attachments [][]byte, err erro
 	return value, attachments, nil
 }
 
-// appendPlaceholder appends what stands for an attachment.
+// appendPlaceholder appends the JSON that stands for an attachment.
 func appendPlaceholder(dst []byte, num int) []byte {
 	dst = append(dst, `{"_placeholder":true,"num":`...)
 	return append(strconv.AppendInt(dst, int64(num), 10), '}')
@@ -130,7 +130,7 @@ func appendComma(dst []byte, comma bool) []byte {
 	return dst
 }
 
-// appendJSON appends v without the escapes that JSON needs only inside HTML.
+// appendJSON appends v as JSON, without the escapes that are needed only in HTML.
 func appendJSON(dst []byte, v any) ([]byte, error) {
 	buf := bytes.NewBuffer(dst)
 	enc := json.NewEncoder(buf)

@@ -12,24 +12,24 @@ import (
 	"github.com/traceroom/traceroom/web/socketio/engineio"
 )
 
-// conn is a session's sockets: it is the session's Handler. What is not guarded by mu is used only while the session calls
-// a Handler's method or what was given to Session.Do.
+// conn is the Handler of a session, and holds its sockets. Fields that mu does not guard are used only in calls of the
+// Handler's methods and of functions that were given to Session.Do.
 //
-// mu guards the sockets, and what the Socket says of itself. No foreign code is called while it is held.
+// mu guards sockets, and the fields of a Socket that say so. No foreign code is called while it is held.
 type conn struct {
 	server  *Server
 	session *engineio.Session
 	partial *partial
 
 	mu      sync.Mutex
-	sockets []*Socket // one a namespace; those that the server disconnected stay until the client connects anew
+	sockets []*Socket // one for each namespace; one that the server has disconnected stays until the client connects again
 }
 
 // partial is a packet that waits for its attachments.
 type partial struct {
 	packet
 	came [][]byte
-	size int // in bytes, of all that has come
+	size int // bytes that have come, the packet's included
 }
 
 func (s *Server) accept(session *engineio.Session) engineio.Handler {
@@ -79,7 +79,7 @@ func (c *conn) read(ctx context.Context, data []byte, binary bool) error {
 	return c.handle(ctx, p, nil)
 }
 
-// handle takes a whole packet that is for a socket.
+// handle handles a whole packet that is for a socket.
 func (c *conn) handle(ctx context.Context, p packet, attachments [][]byte) error {
 	s := c.find(p.namespace)
 	if s == nil || p.kind == connectError {
@@ -106,7 +106,7 @@ func (c *conn) handle(ctx context.Context, p packet, attachments [][]byte) error
 	if err != nil {
 		return err
 	}
-	// What a client sent before it heard that the server had disconnected it comes too late.
+	// The client sent it before it heard that the server had disconnected it.
 	if !s.Connected() {
 		return nil
 	}
@@ -120,7 +120,7 @@ func (c *conn) handle(ctx context.Context, p packet, attachments [][]byte) error
 	return nil
 }
 
-// connect answers a client that wants to connect to a namespace.
+// connect connects a client to a namespace, or refuses to.
 func (c *conn) connect(ctx context.Context, p packet) {
 	if s := c.find(p.namespace); s != nil {
 		if s.Connected() {
@@ -145,7 +145,7 @@ func (c *conn) connect(ctx context.Context, p packet) {
 			return
 		}
 	}
-	// The client hears of its connection before anything that is sent to it.
+	// The client is told that it is connected before anything else is sent to it.
 	frame, err := encodeControl(connect, n.name, struct {
 		SID string `json:"sid"`
 	}{s.id})
@@ -159,6 +159,8 @@ func (c *conn) connect(ctx context.Context, p packet) {
 	c.mu.Lock()
 	c.sockets = append(c.sockets, s)
 	c.mu.Unlock()
+	// It is added before anybody can disconnect it, which takes it out.
+	n.add(s)
 	s.connected.Store(true)
 	c.session.SetDeadline(time.Time{})
 	if n.connect != nil {
@@ -166,7 +168,7 @@ func (c *conn) connect(ctx context.Context, p packet) {
 	}
 }
 
-// refuse answers a client that may not connect.
+// refuse tells a client that it may not connect, and why.
 func (c *conn) refuse(namespace string, why error) {
 	var told struct {
 		Message string `json:"message"`
@@ -200,7 +202,7 @@ func (c *conn) Close(ctx context.Context, reason engineio.Reason, _ error) {
 	}
 }
 
-// find returns the socket of a namespace, connected or disconnected by the server, or nil.
+// find returns the socket of a namespace, which the server may have disconnected, or nil.
 func (c *conn) find(namespace string) *Socket {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -218,19 +220,22 @@ func (c *conn) forget(s *Socket) {
 	c.sockets = slices.DeleteFunc(c.sockets, func(other *Socket) bool { return other == s })
 }
 
-// end makes s disconnected, and reports whether it was not before.
+// end makes s disconnected, and reports whether it was connected.
 func (c *conn) end(s *Socket, reason Reason) bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !s.connected.Load() {
-		return false
+	was := s.connected.Load()
+	if was {
+		s.connected.Store(false)
+		s.reason = reason
 	}
-	s.connected.Store(false)
-	s.reason = reason
-	return true
+	c.mu.Unlock()
+	if was {
+		s.namespace.remove(s)
+	}
+	return was
 }
 
-// tell tells the owner, once, that s is disconnected.
+// tell calls the function for disconnected sockets, once, and ends the acknowledgements that s waits for.
 func (c *conn) tell(ctx context.Context, s *Socket) {
 	c.mu.Lock()
 	told := s.told

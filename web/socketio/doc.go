@@ -7,11 +7,13 @@
 // than it is handled; what waits to be sent to a client is bounded (engineio.Options.QueueLimit), and Emit says so when it
 // does not fit.
 //
-// Arguments are kept as the JSON they came as, so what is passed on is the same byte for byte. An event for many sockets
-// is encoded once, with Encode or BeginEvent, and then given to Push of each.
+// Arguments are kept as the JSON they came as, so what is passed on is the same byte for byte. Namespace.Broadcast sends an
+// event to all sockets of a namespace. An event for some of them is encoded once, with Encode or BeginEvent, and then given to
+// Push of each.
 //
-// There are no rooms, no broadcasting to nodes and no recovery of connection state: who gets what is the owner's to say.
-// The package knows nothing of chat.
+// There are no rooms, no broadcasting between nodes and no recovery of connection state: who gets what is for the owner to
+// say. The package knows nothing of chat. It may be imported as it stands; web/socketio/testdata/outside is a program of
+// another module that does.
 //
 // The protocol is described in docs/socket.io-protocol/v5-current.md of github.com/socketio/socket.io. Where the document
 // is silent the package does what the reference server does.

@@ -6,18 +6,17 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/traceroom/traceroom/web/outbox"
 	"github.com/traceroom/traceroom/web/socketio/engineio"
 )
 
-// ErrReserved says that an event has a name that means something else to Socket.IO.
+// ErrReserved is the error for an event whose name means something else to Socket.IO.
 var ErrReserved = errors.New("socketio: reserved event name")
 
-// Encode makes an event of a namespace ready to be pushed to any number of its sockets, as one item of weight 1. A []byte is
-// sent as binary data, as an argument and anywhere within one; json.RawMessage is sent as it is; an Args must be the only
-// argument and is passed on unchanged; anything else is sent as encoding/json encodes it. The error says what cannot be sent,
-// a json.RawMessage that is not JSON for example.
-func Encode(namespace, name string, args ...any) (outbox.Control, error) {
+// Encode encodes an event of a namespace, to be pushed to any number of its sockets. A []byte is sent as binary data, as an
+// argument and anywhere within one; json.RawMessage is sent as it is; an Args must be the only argument and is passed on
+// unchanged; anything else is sent as encoding/json encodes it. The error is about an argument that cannot be sent, such as a
+// json.RawMessage that is not JSON, or ErrReserved.
+func Encode(namespace, name string, args ...any) (engineio.Frames, error) {
 	return encodeEvent(namespace, nil, name, args)
 }
 
@@ -27,8 +26,8 @@ func AppendEvent(dst []byte, namespace, name string, json []byte) []byte {
 	return EndEvent(append(dst, json...), start)
 }
 
-// BeginEvent is for encoders that append the JSON of an event's argument (or of several, with commas between) straight to
-// a WebSocket frame in dst. EndEvent, given the start returned here, completes the frame.
+// BeginEvent begins the WebSocket frame of an event in dst, for encoders that append JSON. Append the JSON of its argument, or
+// of several with commas between them, to b, and then call EndEvent with the start returned here.
 func BeginEvent(dst []byte, namespace, name string) (b []byte, start int) {
 	dst, start = engineio.BeginFrame(dst)
 	dst = appendHead(dst, event, 0, namespace, nil)
@@ -38,15 +37,15 @@ func BeginEvent(dst []byte, namespace, name string) (b []byte, start int) {
 // EndEvent completes the frame that BeginEvent began at start.
 func EndEvent(b []byte, start int) []byte { return engineio.EndFrame(append(b, ']'), start) }
 
-func encodeEvent(namespace string, id *uint64, name string, args []any) (outbox.Control, error) {
+func encodeEvent(namespace string, id *uint64, name string, args []any) (engineio.Frames, error) {
 	if slices.Contains(reserved, name) {
 		return nil, fmt.Errorf("%w %q", ErrReserved, name)
 	}
 	return encode(event, namespace, id, &name, args)
 }
 
-// encode makes the frames of an event or an acknowledgement and of its attachments.
-func encode(kind packetType, namespace string, id *uint64, name *string, args []any) (outbox.Control, error) {
+// encode returns the frames of an event or an acknowledgement, and of its attachments.
+func encode(kind packetType, namespace string, id *uint64, name *string, args []any) (engineio.Frames, error) {
 	values, attachments, err := encodeArgs(args)
 	if err != nil {
 		return nil, err
@@ -63,8 +62,8 @@ func encode(kind packetType, namespace string, id *uint64, name *string, args []
 	return b, nil
 }
 
-// encodeControl makes the frame of a packet that has a payload of its own, or none.
-func encodeControl(kind packetType, namespace string, payload any) (outbox.Control, error) {
+// encodeControl returns the frame of a packet that is neither. Its payload may be nil.
+func encodeControl(kind packetType, namespace string, payload any) (engineio.Frames, error) {
 	b, start := engineio.BeginFrame(nil)
 	b = appendHead(b, kind, 0, namespace, nil)
 	if payload != nil {
@@ -76,7 +75,7 @@ func encodeControl(kind packetType, namespace string, payload any) (outbox.Contr
 	return engineio.EndFrame(b, start), nil
 }
 
-// appendHead appends all of a packet that stands before its payload, with the type of the Engine.IO packet around it.
+// appendHead appends the type of an Engine.IO message, and the Socket.IO packet in it up to its payload.
 func appendHead(dst []byte, kind packetType, attachments int, namespace string, id *uint64) []byte {
 	if attachments > 0 {
 		kind += binaryEvent - event

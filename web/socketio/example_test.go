@@ -7,22 +7,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 
 	"github.com/gorilla/websocket"
 
 	"github.com/traceroom/traceroom/web/socketio"
 )
 
-// A guest book: whoever signs it is told so, and so are all who look at it.
-func Example() {
+// newChat returns a chat server: whoever connects gives a name, and what one says all are told.
+func newChat() *socketio.Server {
 	server := socketio.NewServer(socketio.Options{})
-
-	var mu sync.Mutex
-	readers := map[*socketio.Socket]bool{}
-
-	book := server.Of("/book")
-	book.Use(func(_ context.Context, s *socketio.Socket, auth json.RawMessage) error {
+	chat := server.Of("/")
+	chat.Use(func(_ context.Context, s *socketio.Socket, auth json.RawMessage) error {
 		var who struct{ Name string }
 		if err := json.Unmarshal(auth, &who); err != nil || who.Name == "" {
 			return &socketio.Refusal{Message: "who are you?"}
@@ -30,74 +25,64 @@ func Example() {
 		s.Data = who.Name
 		return nil
 	})
-	book.OnConnect(func(_ context.Context, s *socketio.Socket) {
-		mu.Lock()
-		defer mu.Unlock()
-		readers[s] = true
+	chat.OnConnect(func(_ context.Context, s *socketio.Socket) {
+		_ = chat.Broadcast("joined", s.Data)
 	})
-	book.OnDisconnect(func(_ context.Context, s *socketio.Socket, _ socketio.Reason) {
-		mu.Lock()
-		defer mu.Unlock()
-		delete(readers, s)
+	chat.OnDisconnect(func(_ context.Context, s *socketio.Socket, why socketio.Reason) {
+		_ = chat.Broadcast("left", s.Data, why)
 	})
-	book.On("sign", func(_ context.Context, s *socketio.Socket, ev *socketio.Event) {
-		// Encoded once for all; the argument is passed on as it came.
-		entry, err := socketio.Encode("/book", "entry", s.Data, ev.Raw(0))
-		if err != nil {
-			return
-		}
-		mu.Lock()
-		for reader := range readers {
-			if !reader.Push(entry) {
-				reader.Disconnect(true) // it does not read what it is sent
-			}
-		}
-		mu.Unlock()
-		if err := ev.Ack("thank you"); err != nil {
-			fmt.Println(err)
+	chat.On("say", func(_ context.Context, s *socketio.Socket, ev *socketio.Event) {
+		if err := chat.Broadcast("said", s.Data, ev.Raw(0)); err == nil {
+			_ = ev.Ack("thank you")
 		}
 	})
+	return server
+}
 
+// A chat server, and what a client of it sends and is sent. A stock client makes these packets by itself.
+func Example() {
+	chat := newChat()
 	mux := http.NewServeMux()
-	mux.Handle("/socket.io/", server)
+	mux.Handle("/socket.io/", chat)
 	web := httptest.NewServer(mux)
 	defer web.Close()
 
-	// A stock client would do this by itself.
 	client, _, err := websocket.DefaultDialer.Dial(strings.Replace(web.URL, "http", "ws", 1)+"/socket.io/?EIO=4&transport=websocket", nil)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer client.Close()
-	say := func(packet string) {
+	send := func(packet string) {
 		if err := client.WriteMessage(websocket.TextMessage, []byte(packet)); err != nil {
 			fmt.Println(err)
 		}
 	}
-	hear := func() string {
+	receive := func() string {
 		_, packet, err := client.ReadMessage()
 		if err != nil {
 			return err.Error()
 		}
 		return string(packet)
 	}
-	hear() // the handshake
-	say(`40/book,`)
-	fmt.Println(hear())
-	say(`40/book,{"name":"Ada"}`)
-	fmt.Println(hear()[:len(`40/book,{"sid":`)])
-	say(`42/book,0["sign",{"text":"lovely"}]`)
-	fmt.Println(hear())
-	fmt.Println(hear())
+	receive() // the handshake
+	send(`40`)
+	fmt.Println(receive())
+	send(`40{"name":"Ada"}`)
+	fmt.Println(receive()[:len(`40{"sid":`)])
+	fmt.Println(receive())
+	send(`420["say",{"text":"lovely"}]`)
+	fmt.Println(receive())
+	fmt.Println(receive())
 
-	go hear() // answers the server's close frame
-	if err := server.Close(context.Background()); err != nil {
+	go receive() // answers the server's close frame
+	if err := chat.Close(context.Background()); err != nil {
 		fmt.Println(err)
 	}
 	// Output:
-	// 44/book,{"message":"who are you?"}
-	// 40/book,{"sid":
-	// 42/book,["entry","Ada",{"text":"lovely"}]
-	// 43/book,0["thank you"]
+	// 44{"message":"who are you?"}
+	// 40{"sid":
+	// 42["joined","Ada"]
+	// 42["said","Ada",{"text":"lovely"}]
+	// 430["thank you"]
 }

@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// packetType is what a packet is for: the digit it begins with.
+// packetType is what a packet is for: the digit that it begins with.
 type packetType byte
 
 // The types of packets (section "Exchange protocol" of the protocol document).
@@ -26,14 +26,14 @@ const (
 // packet is a packet without its attachments.
 type packet struct {
 	kind        packetType
-	attachments int    // how many binary messages belong to it and follow
+	attachments int    // how many binary messages follow that belong to it
 	namespace   string // begins with a slash
 	id          uint64 // of the acknowledgement
 	hasID       bool
 	data        []byte // JSON, or nothing
 }
 
-// What is wrong with a packet.
+// Errors in a packet.
 var (
 	errType         = errors.New("socketio: unknown packet type")
 	errAttachments  = errors.New("socketio: bad number of attachments")
@@ -45,11 +45,11 @@ var (
 	errTooLong      = errors.New("socketio: packet and attachments are too long")
 )
 
-// reserved are the names that events must not have, as they mean something else to clients or servers.
+// reserved are the names that no event may have, as they mean something else to clients or servers.
 var reserved = []string{"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
 
-// decode reads a packet (section "Packet encoding"); its data is part of text. Payloads have the form that their type
-// asks for.
+// decode reads a packet (section "Packet encoding") and checks that its payload has the form that its type requires. The
+// packet's data is part of text.
 func decode(text []byte, maxAttachments int) (packet, error) {
 	var p packet
 	if len(text) == 0 || text[0] < byte(connect) || text[0] > byte(binaryAck) {
@@ -84,7 +84,7 @@ func decode(text []byte, maxAttachments int) (packet, error) {
 	return p, p.check()
 }
 
-// check says whether the payload has the form that the type asks for.
+// check returns an error unless the payload has the form that the type requires.
 func (p *packet) check() error {
 	first := byte(0)
 	if data := trim(p.data); len(data) > 0 {
@@ -112,7 +112,7 @@ func (p *packet) check() error {
 	return nil
 }
 
-// split returns the elements of a valid JSON array, as they stand.
+// split returns the elements of a valid JSON array, as they are written.
 func split(array []byte) []json.RawMessage {
 	array = trim(array)
 	array = trim(array[1 : len(array)-1])
@@ -142,10 +142,10 @@ func split(array []byte) []json.RawMessage {
 	return append(elements, trim(array[start:len(array):len(array)]))
 }
 
-// trim cuts off what JSON calls white space.
+// trim removes white space, as JSON has it, at both ends.
 func trim(b []byte) []byte { return bytes.Trim(b, " \t\r\n") }
 
-// eventName reads the first element of an event's payload: a string, or a number, as some clients have it.
+// eventName reads the first element of an event's payload: a string, or a number, as some clients send it.
 func eventName(first json.RawMessage) (string, error) {
 	switch c := first[0]; {
 	case c == '-' || '0' <= c && c <= '9':

@@ -5,38 +5,37 @@ import (
 	"errors"
 	"sync/atomic"
 
-	"github.com/traceroom/traceroom/web/outbox"
 	"github.com/traceroom/traceroom/web/socketio/engineio"
 )
 
-// Why something could not be sent.
+// Errors of sending.
 var (
 	ErrDisconnected = errors.New("socketio: socket is not connected")
 	ErrFull         = errors.New("socketio: too much waits to be sent to this client")
 	ErrTooManyAcks  = errors.New("socketio: too many acknowledgements are awaited from this client")
 )
 
-// maxWaiting is how many acknowledgements may be awaited from one socket.
+// maxWaiting is how many acknowledgements may be awaited from the client of one socket.
 const maxWaiting = 1024
 
 // Socket is one client's connection to one namespace. Its methods may be called from any goroutine and do not wait.
 type Socket struct {
-	// Data is for the owner to use. It is best set in Use or OnConnect, and not changed later.
+	// Data is for the owner to use. Set it in Use or OnConnect and do not change it later: there is no lock on it.
 	Data any
 
 	conn      *conn
 	namespace *Namespace
 	id        string
-	connected atomic.Bool // changed while conn.mu is held, but for the first time
+	connected atomic.Bool // once set, changed only while conn.mu is held
 
 	// Guarded by conn.mu.
 	reason  Reason
-	told    bool // the owner has been told of the disconnection
+	told    bool // the function for disconnected sockets has been called
 	nextAck uint64
 	waiting map[uint64]*waiting
 }
 
-// waiting is an acknowledgement that has been asked for.
+// waiting is an acknowledgement that is awaited.
 type waiting struct {
 	done func(Args, error)
 	stop func() bool
@@ -47,24 +46,28 @@ func (w *waiting) finish(args Args, err error) {
 	w.done(args, err)
 }
 
-// ID is the socket's public id, which the client knows too.
+// ID returns the socket's id. It is public: it is not that of the session, and the client knows it.
 func (s *Socket) ID() string { return s.id }
 
-// Namespace is the namespace's name.
+// Namespace returns the namespace's name.
 func (s *Socket) Namespace() string { return s.namespace.name }
 
-// Session is the Engine.IO session, which the sockets of one client share.
+// Session returns the Engine.IO session, which the sockets of one client share.
 func (s *Socket) Session() *engineio.Session { return s.conn.session }
 
-// Context is the session's context.
+// Handshake returns what is kept of the request that opened the session: its headers and query, bounded by
+// Options.HandshakeBytes. It must not be changed.
+func (s *Socket) Handshake() engineio.Handshake { return s.conn.session.Handshake() }
+
+// Context returns the session's context (see engineio.Opening).
 func (s *Socket) Context() context.Context { return s.conn.session.Context() }
 
 // Connected reports whether the socket is connected.
 func (s *Socket) Connected() bool { return s.connected.Load() }
 
-// Push queues what Encode, AppendEvent or EndEvent have made for this socket's namespace (see engineio.Session.Push). It
-// reports false if it does not fit or the socket is not connected.
-func (s *Socket) Push(it outbox.Item) bool { return s.connected.Load() && s.conn.session.Push(it) }
+// Push queues what Encode, AppendEvent or EndEvent have encoded for this socket's namespace (see engineio.Session.Push). It
+// returns false if it does not fit or the socket is not connected.
+func (s *Socket) Push(it engineio.Item) bool { return s.connected.Load() && s.conn.session.Push(it) }
 
 // Emit queues an event for the client (see Encode).
 func (s *Socket) Emit(name string, args ...any) error {
@@ -75,7 +78,7 @@ func (s *Socket) Emit(name string, args ...any) error {
 	return s.send(frames)
 }
 
-func (s *Socket) send(frames outbox.Control) error {
+func (s *Socket) send(frames engineio.Frames) error {
 	if s.Push(frames) {
 		return nil
 	}
@@ -86,7 +89,7 @@ func (s *Socket) send(frames outbox.Control) error {
 }
 
 // EmitWithAck queues an event that the client is to acknowledge. If it returns nil, done is called once: with what the
-// client answered, with the error of ctx when that ends before, or with ErrDisconnected. It is called by the goroutine
+// client answered, with the error of ctx if that ends before, or with ErrDisconnected. done is called by the goroutine
 // that handles the client's events or by one of its own, and must not wait.
 func (s *Socket) EmitWithAck(ctx context.Context, done func(Args, error), name string, args ...any) error {
 	s.conn.mu.Lock()
@@ -116,7 +119,7 @@ func (s *Socket) EmitWithAck(ctx context.Context, done func(Args, error), name s
 	if err == nil {
 		err = s.send(frames)
 	}
-	// Whoever takes it tells of the failure, once.
+	// If ctx has ended meanwhile, done has been called.
 	if err != nil && s.conn.take(s, id) != nil {
 		w.stop()
 		return err
@@ -124,7 +127,7 @@ func (s *Socket) EmitWithAck(ctx context.Context, done func(Args, error), name s
 	return nil
 }
 
-// take takes an awaited acknowledgement, if it is still awaited.
+// take returns an acknowledgement that is awaited, and makes it no longer so; nil if it is not.
 func (c *conn) take(s *Socket, id uint64) *waiting {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,8 +136,8 @@ func (c *conn) take(s *Socket, id uint64) *waiting {
 	return w
 }
 
-// Disconnect disconnects the socket from its namespace, or, if all is set, all of the client's sockets, and then closes
-// the session when what waits has been sent. OnDisconnect is called soon.
+// Disconnect disconnects the socket from its namespace. If all is set, it disconnects all of the client's sockets and closes
+// the session after what waits has been sent. The function of OnDisconnect is called by another goroutine, soon.
 func (s *Socket) Disconnect(all bool) {
 	if !all {
 		s.leave()
@@ -159,16 +162,16 @@ func (s *Socket) leave() {
 		panic(err) // there is nothing to encode
 	}
 	if !s.conn.session.Push(frame) {
-		// A client that cannot be told has to notice.
+		// The client cannot be told, so its connection ends.
 		s.conn.session.Abort(engineio.TransportError, ErrFull)
 	}
-	// If the session has ended, its Close tells.
+	// If the session has ended, conn.Close calls tell.
 	s.conn.session.Do(func() { s.conn.tell(s.Context(), s) })
 }
 
 // Event is an event from a client.
 type Event struct {
-	// Name is the event's name; a number, if that is what the client gave, as it wrote it.
+	// Name is the event's name. If the client sent a number, it is that as the client wrote it.
 	Name string
 	// Args are the arguments.
 	Args
@@ -182,8 +185,8 @@ type Event struct {
 // WantsAck reports whether the client asked for an acknowledgement.
 func (e *Event) WantsAck() bool { return e.wantsAck }
 
-// Ack acknowledges the event, with arguments as for Encode. Only the first Ack counts, and only if the client asked for
-// one; to call it anyway is no error. It may be called after the Handler has returned, from any goroutine.
+// Ack acknowledges the event, with arguments as for Encode. Only the first call counts; if the client did not ask for an
+// acknowledgement, none does. It may be called after the Handler has returned, and from any goroutine.
 func (e *Event) Ack(args ...any) error {
 	if !e.wantsAck || e.acked.Swap(true) {
 		return nil

@@ -12,7 +12,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/traceroom/traceroom/web/outbox"
 	"github.com/traceroom/traceroom/web/socketio"
 	"github.com/traceroom/traceroom/web/socketio/engineio"
 	"github.com/traceroom/traceroom/web/socketio/stockclient"
@@ -262,7 +261,7 @@ func TestAStockClientThatSendsTooMuch(t *testing.T) {
 
 // numbered is what a broadcast carries, and counts what became of it.
 type numbered struct {
-	outbox.Control
+	engineio.Frames
 	mu            *sync.Mutex
 	written, lost *int
 }

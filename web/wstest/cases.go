@@ -15,10 +15,10 @@ const (
 	Pong         byte = 0xA
 )
 
-// Final is the bit of a frame that is no fragment, or the last one.
+// Final is the bit that is set in the last fragment of a message, and in a message that is not in fragments.
 const Final byte = 0x80
 
-// NoStatus is the code of a close frame without one.
+// NoStatus is the code that stands for a close frame without a code.
 const NoStatus = 1005
 
 // Message is a message, ping or pong.
@@ -34,11 +34,11 @@ type Server struct {
 	Limit    int    // bytes of the longest message
 }
 
-// Case is what a client sends, and what is to come of it.
+// Case is what a client sends, and what must come of it.
 type Case struct {
 	Name  string
-	Send  []string  // is written one after the other
-	Heard []Message // by the server, in order, the close frame aside
+	Send  []string  // is written one by one
+	Heard []Message // what the server hears, in order, without the close frame
 	Close int       // the code of the server's close frame, or NoStatus; 0: the connection goes on
 	// ByClient says that the server's close frame answers the client's.
 	ByClient bool

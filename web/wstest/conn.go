@@ -19,7 +19,7 @@ const Patience = 20 * time.Second
 
 var mask = [4]byte{0x12, 0x34, 0x56, 0x78}
 
-// Masked is a payload behind its mask.
+// Masked returns the key of a mask and the masked payload.
 func Masked(payload string) string {
 	b := append([]byte(nil), mask[:]...)
 	for i := range len(payload) {
@@ -28,7 +28,7 @@ func Masked(payload string) string {
 	return string(b)
 }
 
-// Header is the beginning of a frame, up to its mask, with the length in the form that is asked for: 126 or 127.
+// Header returns the beginning of a frame, up to its mask, with the length in the form 126 or 127.
 func Header(first byte, form, length int) string {
 	b := []byte{first, 0x80 | byte(form)}
 	if form == 126 {
@@ -37,7 +37,7 @@ func Header(first byte, form, length int) string {
 	return string(binary.BigEndian.AppendUint64(b, uint64(length)))
 }
 
-// Frame is a client's frame. first has the bits besides the opcode, too.
+// Frame returns a client's frame. first is its first byte: the opcode and the bits before it.
 func Frame(first byte, payload string) string {
 	switch n := len(payload); {
 	case n < 126:
@@ -55,7 +55,7 @@ type Conn struct {
 	r *bufio.Reader
 }
 
-// Request is a request that opens a WebSocket.
+// Request returns a request that opens a WebSocket.
 func Request(path string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -84,7 +84,7 @@ func Dial(t *testing.T, addr, path string) *Conn {
 	return c
 }
 
-// Next returns the next frame, which has to be as a server must write it.
+// Next returns the next frame. The error says so if it is not one that a server may write.
 func (c *Conn) Next() (m Message, err error) {
 	head := make([]byte, 10)
 	if _, err := io.ReadFull(c.r, head[:2]); err != nil {
@@ -110,8 +110,8 @@ func (c *Conn) Next() (m Message, err error) {
 	return Message{head[0] & 0x0f, string(p)}, err
 }
 
-// Play plays the case on c. answer says whether a frame with data answers one of the case's messages; frames for which it
-// reports false are passed over. With echo the answers have to be what was sent.
+// Play plays the case on c. answer reports whether a frame with data is an answer to one of the case's messages; others are
+// ignored. With echo each answer must be what was sent.
 func (s Case) Play(t *testing.T, c *Conn, echo bool, answer func(Message) bool) {
 	t.Helper()
 	send, heard, code := s.Send, s.Heard, s.Close
@@ -181,8 +181,8 @@ func (s Case) Play(t *testing.T, c *Conn, echo bool, answer func(Message) bool) 
 	c.Ended(t)
 }
 
-// Ended checks that the server has said all that it had to say, though the client has not closed the connection, and still
-// takes what the client sends: it has neither waited for the client to close nor reset the connection.
+// Ended checks that the server has sent a FIN, though the client has not closed the connection, and still takes what the client
+// sends: it has neither waited for the client to close nor reset the connection.
 func (c *Conn) Ended(t *testing.T) {
 	t.Helper()
 	_, err := c.r.ReadByte()
@@ -194,7 +194,7 @@ func (c *Conn) Ended(t *testing.T) {
 	}
 }
 
-// Refused are requests that are no handshake of version 13, with the status that they are to be answered with.
+// Refused returns requests that are no handshake of version 13, with the status that they must be answered with.
 func Refused(path string) map[string]struct {
 	Request string
 	Status  int

@@ -8,14 +8,14 @@ import (
 	"sync"
 )
 
-// Pipes is a listener of connections within the process: in a bubble of testing/synctest they keep its time.
+// Pipes is a listener for connections within the process, which can be used in a bubble of testing/synctest.
 type Pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
 	once  sync.Once
 }
 
-// ServeOnPipes starts a server that is reached by its own Client, and by Dial alone.
+// ServeOnPipes starts a server that only its own Client and Dial reach.
 func ServeOnPipes(h http.Handler) (*httptest.Server, *Pipes) {
 	p := &Pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 	srv := &httptest.Server{Listener: p, Config: &http.Server{Handler: h}}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/traceroom/traceroom/app/bench/wire"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 // limit is how many messages wait for a member when it is dropped.
@@ -36,27 +36,27 @@ func New() *Room { return &Room{members: make(map[*member]struct{})} }
 
 // ServeHTTP implements http.Handler.
 func (r *Room) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	ws, err := r.upgrader.Upgrade(w, req, nil)
+	conn, err := r.upgrader.Upgrade(w, req, nil)
 	if err != nil {
 		return // the upgrader has answered
 	}
-	m := &member{conn: ws.NetConn(), wake: make(chan struct{}, 1)}
+	m := &member{conn: conn.NetConn(), wake: make(chan struct{}, 1)}
 	r.mu.Lock()
 	r.members[m] = struct{}{}
 	r.mu.Unlock()
 	done := make(chan struct{})
 	go func() { m.write(); close(done) }()
-	go func() { r.read(ws); r.remove(m, done) }()
+	go func() { r.read(conn); r.remove(m, done) }()
 }
 
-// read hands on what the connection's client says until it has gone.
-func (r *Room) read(ws *websocket.Conn) {
+// read broadcasts the client's messages until the connection ends.
+func (r *Room) read(conn *websocket.Conn) {
 	for {
-		_, text, err := ws.ReadMessage()
+		_, text, err := conn.ReadMessage()
 		if err != nil {
 			return
 		}
-		r.broadcast(wire.AppendServer(make([]byte, 0, len(text)+10), text))
+		r.broadcast(ws.AppendFrame(make([]byte, 0, len(text)+10), ws.Text, text))
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/traceroom/traceroom/app/bench/wire"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 // patience is how long a server may take to answer a handshake.
@@ -62,7 +62,7 @@ func greet(fd int, addr netip.AddrPort, s script) (done session, err error) {
 	}
 	for _, st := range s.steps {
 		if st.send != "" {
-			if err := writeAll(fd, wire.AppendClient(nil, wire.TextFrame, []byte(st.send))); err != nil {
+			if err := writeAll(fd, ws.AppendClientFrame(nil, ws.Text, []byte(st.send))); err != nil {
 				return done, err
 			}
 		}
@@ -121,7 +121,7 @@ func (r *reader) upgraded() error {
 // until reads frames up to the first whose payload begins with want and returns the size of that frame.
 func (r *reader) until(want string) (int, error) {
 	for {
-		f, n, err := wire.Next(r.have)
+		f, n, err := ws.CutFrame(r.have)
 		if err != nil {
 			return 0, err
 		}
@@ -132,7 +132,7 @@ func (r *reader) until(want string) (int, error) {
 			continue
 		}
 		r.have = r.have[n:]
-		if f.Op == wire.CloseFrame {
+		if f.Op == ws.Close {
 			return 0, fmt.Errorf("waiting for %s: closed with %q", want, f.Payload)
 		}
 		if bytes.HasPrefix(f.Payload, []byte(want)) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/traceroom/traceroom/app/bench/wire"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 // script is how a member joins its room and what it sends there.
@@ -49,7 +50,7 @@ func scriptOf(d Dialect, room, client string) script {
 
 func (s script) says(before, after string) script {
 	var text [wire.TextSize]byte
-	frame := wire.AppendClient(nil, wire.TextFrame, []byte(before+string(text[:])+after))
+	frame := ws.AppendClientFrame(nil, ws.Text, []byte(before+string(text[:])+after))
 	end := len(frame) - len(after)
 	s.pre, s.post = frame[:end-len(text)], frame[end:]
 	return s

@@ -14,6 +14,7 @@ import (
 
 	"github.com/traceroom/traceroom/app/bench/stats"
 	"github.com/traceroom/traceroom/app/bench/wire"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 // engine has the connections of one plan. The goroutine that runs the plan owns all of it. Other goroutines only dial; they
@@ -67,8 +68,8 @@ type client struct {
 	sync   uint32 // the newest sync message that it has seen, see syncAll
 }
 
-// goodbye closes a connection with code 1000.
-var goodbye = wire.AppendClient(nil, wire.CloseFrame, []byte{1000 >> 8, 1000 & 0xff})
+// goodbye is a close frame with code 1000.
+var goodbye = ws.AppendClientFrame(nil, ws.Close, []byte{1000 >> 8, 1000 & 0xff})
 
 // readSize is how many bytes are read with one system call.
 const readSize = 256 << 10
@@ -219,7 +220,7 @@ func (e *engine) read(c *client, ended bool) {
 // take processes the frames in b, which c has read, and keeps an incomplete last one. It reports false if the connection ends.
 func (e *engine) take(c *client, b []byte) bool {
 	for {
-		f, n, err := wire.Next(b)
+		f, n, err := ws.CutFrame(b)
 		if err != nil {
 			e.damaged++
 			return false
@@ -230,20 +231,20 @@ func (e *engine) take(c *client, b []byte) bool {
 		}
 		b = b[n:]
 		switch f.Op {
-		case wire.TextFrame, wire.Continuation:
-			if f.Fin && len(c.frag) == 0 {
+		case ws.Text, ws.Continuation:
+			if f.Final && len(c.frag) == 0 {
 				e.texts(c, f.Payload)
 				continue
 			}
 			c.frag = append(c.frag, f.Payload...)
-			if f.Fin {
+			if f.Final {
 				e.texts(c, c.frag)
 				c.frag = c.frag[:0]
 			}
-		case wire.Ping:
-			c.out = wire.AppendClient(c.out, wire.Pong, f.Payload)
+		case ws.Ping:
+			c.out = ws.AppendClientFrame(c.out, ws.Pong, f.Payload)
 			e.mark(c)
-		case wire.CloseFrame:
+		case ws.Close:
 			return false
 		}
 	}
@@ -251,8 +252,8 @@ func (e *engine) take(c *client, b []byte) bool {
 
 // texts counts the messages in a payload.
 func (e *engine) texts(c *client, payload []byte) {
-	if len(payload) == 1 && payload[0] == '2' { // Engine.IO's ping
-		c.out = wire.AppendClient(c.out, wire.TextFrame, []byte("3"))
+	if len(payload) == 1 && payload[0] == '2' { // a ping of Engine.IO
+		c.out = ws.AppendClientFrame(c.out, ws.Text, []byte("3"))
 		e.mark(c)
 		return
 	}

@@ -1,4 +1,3 @@
-// Package wire is what the benchmark's clients need of WebSocket (RFC 6455) and no more: cutting what a server sends into
-// frames, building what a client sends, and the text of the measured messages, which can be recognised within any
-// framing (a bare line, JSON, Socket.IO) without decoding it. No input or output, and no allocation per message.
+// Package wire is the text of the benchmark's messages, which can be recognised in any framing (a bare line, JSON, Socket.IO)
+// without decoding it. It neither reads nor writes, and allocates nothing for a message. Frames are those of package ws.
 package wire

@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 )
 
-// TextSize is how long every measured message's text is, in bytes.
+// TextSize is the size in bytes of every measured message's text.
 const TextSize = 64
 
 // mark begins a measured message's text. It occurs nowhere else in what servers put around it.
@@ -14,7 +14,7 @@ const mark = '~'
 
 const (
 	filler = " the quick brown fox jumps over the lazy dog, twic"
-	// SyncRoom is a room number that stands for no room: messages that only find out who is there carry it.
+	// SyncRoom is the room number in sync messages, which only find out whether all members are there. No room has it.
 	SyncRoom = 0xffff
 )
 
@@ -45,8 +45,8 @@ func AppendNumber(dst []byte, room uint16, n uint32) []byte {
 	return hex.AppendEncode(dst, number[:])
 }
 
-// FindText looks for the first text in payload. It returns what follows it, nil if there is none. A text that is there
-// but not whole is not ok.
+// FindText finds the first text in payload. rest is what follows it, or nil if there is none. ok is false if a text is
+// incomplete.
 func FindText(payload []byte) (room uint16, n uint32, rest []byte, ok bool) {
 	i := bytes.IndexByte(payload, mark)
 	if i < 0 {

@@ -1,17 +1,21 @@
 package engineio_test
 
 import (
+	"context"
 	"io"
-	"net"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
-	"github.com/traceroom/traceroom/web/outbox"
 	"github.com/traceroom/traceroom/web/socketio/engineio"
+	"github.com/traceroom/traceroom/web/workers"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 // shared is an item that many get, and that tells when all have.
@@ -27,9 +31,15 @@ func (s *shared) Done(string, bool) { s.wait.Done() }
 
 const members = 200
 
-// BenchmarkFanOut is one message to 200 members: the cost of a session over that of the bare queue that it writes to.
+// deaf is a Handler of a connection on which nothing is said.
+type deaf struct{}
+
+func (deaf) Message(ws.Op, []byte) error { return nil }
+func (deaf) Ended(ws.Status, error)      {}
+
+// BenchmarkFanOut is one message to 200 members: the cost of a session over that of the bare connection that it writes to.
 func BenchmarkFanOut(b *testing.B) {
-	run := func(b *testing.B, push [members]func(outbox.Item) bool, received *atomic.Int64) {
+	run := func(b *testing.B, push [members]func(engineio.Item) bool, received *atomic.Int64) {
 		var wait sync.WaitGroup
 		it := &shared{p: engineio.AppendMessage(nil, make([]byte, 100)), wait: &wait}
 		before := received.Load()
@@ -58,38 +68,41 @@ func BenchmarkFanOut(b *testing.B) {
 		}
 	}
 
-	b.Run("queues", func(b *testing.B) {
+	b.Run("connections", func(b *testing.B) {
 		var received atomic.Int64
-		pool := outbox.NewPool(2)
+		pool := workers.NewPool(2, time.Second)
 		defer pool.Close()
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(b, err)
-		defer l.Close()
-		var push [members]func(outbox.Item) bool
-		var readers sync.WaitGroup
-		defer readers.Wait()
+		group := ws.NewGroup(pool, ws.Options{Limits: ws.Limits{Items: 256}, MaxMessage: 1 << 10, Linger: time.Second})
+		opened := make(chan *ws.Conn)
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if c, err := group.Upgrade(w, r, ""); err == nil {
+				c.Start(deaf{})
+				opened <- c
+			}
+		}))
+		defer srv.Close()
+		defer func() { group.Close(ws.Status{}); group.HangUp(); _ = group.Wait(context.Background()) }()
+		var push [members]func(engineio.Item) bool
 		for i := range push {
-			client, err := net.Dial("tcp", l.Addr().String())
+			client, _, err := websocket.DefaultDialer.Dial("ws"+srv.URL[4:], nil)
 			require.NoError(b, err)
-			server, err := l.Accept()
-			require.NoError(b, err)
-			q := outbox.New(pool, "", server, &outbox.Limits{Items: 256})
-			defer q.Close()
-			readers.Go(func() { count(&received, client); client.Close() })
-			push[i] = q.Push
+			defer client.Close()
+			c := <-opened
+			go count(&received, client.NetConn())
+			push[i] = func(it engineio.Item) bool { return c.Push(it) }
 		}
 		run(b, push, &received)
 	})
 	b.Run("sessions", func(b *testing.B) {
 		var received atomic.Int64
 		h := serve(b, calm())
-		var push [members]func(outbox.Item) bool
+		var push [members]func(engineio.Item) bool
 		for i := range push {
-			ws, _, err := websocket.DefaultDialer.Dial("ws"+h.http.URL[4:]+"/engine.io/?EIO=4&transport=websocket", nil)
+			client, _, err := websocket.DefaultDialer.Dial("ws"+h.http.URL[4:]+"/engine.io/?EIO=4&transport=websocket", nil)
 			require.NoError(b, err)
-			_, _, err = ws.ReadMessage()
+			_, _, err = client.ReadMessage()
 			require.NoError(b, err)
-			go count(&received, ws.NetConn())
+			go count(&received, client.NetConn())
 			push[i] = h.session(i).Push
 		}
 		run(b, push, &received)

@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/traceroom/traceroom/web/outbox"
 	"github.com/traceroom/traceroom/web/socketio/engineio"
+	"github.com/traceroom/traceroom/web/workers"
 )
 
 func TestClosingTheServerSendsAllClientsAway(t *testing.T) {
@@ -66,7 +66,7 @@ func TestClosingTheServerDoesNotWaitLongerThanItMay(t *testing.T) {
 }
 
 func TestManyServersMayShareAPool(t *testing.T) {
-	pool := outbox.NewPool(1)
+	pool := workers.NewPool(1, time.Second)
 	for range 2 {
 		opts := calm()
 		opts.Pool = pool

@@ -207,12 +207,13 @@ type key struct{}
 func TestTheOwnersContextLastsAsLongAsTheSession(t *testing.T) {
 	ctxs := make(chan context.Context, 1)
 	opts := calm()
-	opts.Context = func(ctx context.Context, r *http.Request) context.Context {
-		ctx, cancel := context.WithCancel(context.WithValue(ctx, key{}, r.Header.Get("X-User")))
+	answered := make(chan int, 1)
+	opts.Open = func(r *http.Request) engineio.Opening {
+		user := r.Header.Get("X-User")
+		ctx, cancel := context.WithCancel(context.WithValue(context.Background(), key{}, user))
 		cancel()
-		return ctx
+		return engineio.Opening{Context: ctx, ConnID: "conn of " + user, Value: user + "'s", Answered: func(status int) { answered <- status }}
 	}
-	opts.ConnID = func(ctx context.Context) string { return "conn of " + ctx.Value(key{}).(string) }
 	h := serve(t, opts, func(s *engineio.Session) { ctxs <- s.Context() })
 	ws, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(h.url("EIO=4&transport=websocket"), "http"),
 		http.Header{"X-User": {"ann"}})
@@ -222,7 +223,49 @@ func TestTheOwnersContextLastsAsLongAsTheSession(t *testing.T) {
 	require.Equal(t, "ann", ctx.Value(key{}))
 	require.NoError(t, ctx.Err())
 	require.Equal(t, "conn of ann", h.session(0).ConnID())
-	require.NotEmpty(t, h.session(0).RemoteAddr())
+	require.Equal(t, "ann's", h.session(0).Value())
+	require.NotEmpty(t, h.session(0).Handshake().RemoteAddr)
+	require.Equal(t, http.StatusSwitchingProtocols, <-answered)
+}
+
+func TestTheHandshakeIsKeptWithinItsBound(t *testing.T) {
+	open := func(h *host, user string) (status int) {
+		for _, transport := range []string{"websocket", "polling"} {
+			req, err := http.NewRequest(http.MethodGet, h.url("EIO=4&room=lobby&transport="+transport), nil)
+			require.NoError(t, err)
+			req.Header.Set("X-User", user)
+			if transport == "websocket" {
+				for k, v := range map[string]string{"Connection": "upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="} {
+					req.Header.Set(k, v)
+				}
+			}
+			res, err := h.http.Client().Do(req)
+			require.NoError(t, err)
+			res.Body.Close()
+			status = res.StatusCode
+		}
+		return status
+	}
+	h := serve(t, calm())
+	require.Equal(t, http.StatusOK, open(h, "ann"))
+	for i := range 2 {
+		kept := h.session(i).Handshake()
+		require.Equal(t, "ann", kept.Header.Get("X-User"))
+		require.Equal(t, "lobby", kept.Query.Get("room"))
+		require.NotEmpty(t, kept.RemoteAddr)
+		require.WithinDuration(t, time.Now(), kept.Time, patience)
+	}
+	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, open(h, strings.Repeat("x", 8<<10)))
+	h.mu.Lock()
+	require.Len(t, h.sessions, 2)
+	h.mu.Unlock()
+
+	opts := calm()
+	opts.HandshakeBytes = -1
+	h = serve(t, opts)
+	require.Equal(t, http.StatusOK, open(h, strings.Repeat("x", 8<<10)))
+	require.Empty(t, h.session(1).Handshake().Header)
+	require.Empty(t, h.session(1).Handshake().Query)
 }
 
 func TestHooksSeeEachChangeOnce(t *testing.T) {

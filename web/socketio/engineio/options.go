@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/traceroom/traceroom/web/outbox"
+	"github.com/traceroom/traceroom/web/workers"
 )
 
 // Transports, as clients name them.
@@ -19,7 +19,8 @@ const (
 // DefaultMaxPayload is the default of Options.MaxPayload.
 const DefaultMaxPayload = 1_000_000
 
-// Options are what a Server can be told. The zero value is usable: fields that are zero or negative take their defaults.
+// Options are what a Server can be told. The zero value is usable: fields that are zero or, unless they say otherwise,
+// negative take their defaults.
 type Options struct {
 	// Path is where the server answers, with or without its last slash; elsewhere it answers 404. Default "/engine.io/".
 	Path string
@@ -31,12 +32,13 @@ type Options struct {
 	UpgradeTimeout time.Duration
 	// MaxPayload is how many bytes a POST or a WebSocket message may have. Default DefaultMaxPayload.
 	MaxPayload int64
-	// QueueLimit bounds what waits to be sent to one client: the sum of the Len of the items. Default 256.
+	// QueueLimit bounds what waits to be sent to one client: the number of messages, or the sum of the Len of items. Default
+	// 256.
 	QueueLimit int
 	// QueueBytes bounds the same in bytes. Default 1,000,000.
 	QueueBytes int
-	// StallTimeout is how long a client on a WebSocket, when there is something for it to take, may take nothing; then the
-	// session ends with TooSlow. A poll's answer has PingTimeout to be taken. Default 15 s.
+	// StallTimeout is how long a client on a WebSocket may take nothing while there is something for it to take; then the
+	// session ends with TooSlow. The answer to a poll may take PingTimeout. Default 15 s.
 	StallTimeout time.Duration
 	// Places bounds how many clients there may be at once; one that gets no place is answered with 503. Default: no limit.
 	Places Places
@@ -44,35 +46,69 @@ type Options struct {
 	// CheckOrigin says whether a request may come from where its Origin header says. Default: from the same host, or
 	// without the header, as from clients that are no browsers.
 	CheckOrigin func(r *http.Request) bool
-	// Context makes the context of a session from the request that opens it; ctx is the background. The context is kept
-	// for as long as the session, so it should not hold on to r or its context, and is never cancelled.
-	Context func(ctx context.Context, r *http.Request) context.Context
-	// ConnID names a session to those who need not know its id, which is a secret between client and server: it is what
-	// items are given in Done and Late. ctx is what Context returned. Default: random.
-	ConnID func(ctx context.Context) string
-	// Hooks are told of what happens to sessions.
+	// Open is called with each request that opens a session, before it is answered. Default: the Opening has its defaults.
+	Open func(r *http.Request) Opening
+	// HandshakeBytes bounds what Session.Handshake keeps: the bytes of the request's headers and query, which stay for as
+	// long as the session. A request with more is refused with 431. Negative: nothing is kept, whatever the size. Default
+	// 8,192.
+	HandshakeBytes int
+	// Hooks are called when something happens to a session.
 	Hooks Hooks
-	// Pool writes to the WebSocket connections. It must not be closed before the server. Default: one of the server's own.
-	Pool *outbox.Pool
+	// Pool writes to WebSocket connections, and rings when pings and deadlines are due. Servers, and other users, may share
+	// one; it must not be closed before them. Default: one of the server's own.
+	Pool *workers.Pool
 }
 
-// Places are how many clients there may be; they may be shared with other servers. The methods are called from any goroutine,
-// with locks held, and must not block.
+// Opening is what the owner of a Server decides about a session before it is opened.
+type Opening struct {
+	// Context is given to the session's Handler and returned by Session.Context. It is kept for as long as the session, so it
+	// should not keep the request or its context in memory. The session's is not cancelled when it is. Default: the background.
+	Context context.Context
+	// ConnID names the session to those who must not know its id, which is a secret between client and server. It is passed to
+	// the items' Done and Late. Default: random.
+	ConnID string
+	// Value is what Session.Value returns.
+	Value any
+	// Answered, if not nil, is called once with the status that the request is answered with. If that is 101 or 200, the
+	// session is opened.
+	Answered func(status int)
+}
+
+// opening returns what the owner decides, with defaults.
+func (o *Options) opening(r *http.Request) (opening Opening) {
+	if o.Open != nil {
+		opening = o.Open(r)
+	}
+	if opening.Context == nil {
+		opening.Context = context.Background()
+	}
+	opening.Context = context.WithoutCancel(opening.Context)
+	if opening.ConnID == "" {
+		opening.ConnID = NewID()
+	}
+	if opening.Answered == nil {
+		opening.Answered = func(int) {}
+	}
+	return opening
+}
+
+// Places bound how many clients there may be; servers may share them. The methods are called from any goroutine, with locks
+// held, and must not block.
 type Places interface {
-	// Take takes a place for a client that comes, and reports false if there is none.
+	// Take takes a place for a client that comes, and returns false if there is none.
 	Take() bool
 	// Leave gives a place back.
 	Leave()
 }
 
-// Hooks are told what happens to sessions, for counting and tracing. Any of them may be nil. They are called by the
-// goroutine that it happens on and must not wait for the session.
+// Hooks are called when something happens to a session, for counting and tracing. Any of them may be nil. They are called by
+// the goroutine that it happens in and must not wait for the session.
 type Hooks struct {
-	// Open is called when a session has been made, before its Handler is asked for.
+	// Open is called when a session has been opened, before its Handler is made.
 	Open func(s *Session)
 	// Upgrade is called when a session has changed from polling to WebSocket.
 	Upgrade func(s *Session)
-	// Close is called once when a session has ended, before its Handler's Close. The transport is the one it ended on.
+	// Close is called once when a session has ended, before its Handler's Close. s.Transport is the one that it ended on.
 	Close func(s *Session, reason Reason, err error)
 }
 
@@ -84,18 +120,15 @@ func (o Options) withDefaults() Options {
 	def(&o.QueueLimit, 256)
 	def(&o.QueueBytes, 1_000_000)
 	def(&o.StallTimeout, 15*time.Second)
+	if o.HandshakeBytes == 0 {
+		o.HandshakeBytes = 8 << 10
+	}
 	if o.Path == "" {
 		o.Path = "/engine.io/"
 	}
 	o.Path = "/" + strings.Trim(o.Path, "/")
 	if o.CheckOrigin == nil {
 		o.CheckOrigin = sameOrigin
-	}
-	if o.Context == nil {
-		o.Context = func(ctx context.Context, _ *http.Request) context.Context { return ctx }
-	}
-	if o.ConnID == nil {
-		o.ConnID = func(context.Context) string { return NewID() }
 	}
 	return o
 }

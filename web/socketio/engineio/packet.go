@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Type is what a packet is for: the digit it begins with on the wire.
+// Type is what a packet is for: the digit that it begins with.
 type Type byte
 
 // The types of packets (section "Protocol" of the protocol document).
@@ -17,10 +17,10 @@ const (
 	Pong    Type = '3'
 	Message Type = '4'
 	Upgrade Type = '5' // the upgrade is complete
-	Noop    Type = '6' // ends a poll that has nothing to say
+	Noop    Type = '6' // answers a poll when nothing waits
 )
 
-// binaryPrefix stands before base64 where bytes have to travel as text.
+// binaryPrefix is what base64 begins with, where binary data is sent as text.
 const binaryPrefix = 'b'
 
 // Packet is one packet of the protocol. A packet with Binary set is always a Message.
@@ -30,7 +30,7 @@ type Packet struct {
 	Data   []byte
 }
 
-// What is wrong with a packet.
+// Errors in a packet.
 var (
 	ErrEmptyPacket = errors.New("engineio: empty packet")
 	ErrBadType     = errors.New("engineio: unknown packet type")
@@ -38,8 +38,8 @@ var (
 	ErrNotUTF8     = errors.New("engineio: text is not UTF-8")
 )
 
-// DecodePacket reads one packet; binary says that it came in a binary WebSocket frame and is a message as it stands. The
-// packet's Data is part of data, except that base64 is decoded into memory of its own.
+// DecodePacket reads one packet. binary says that it came in a binary WebSocket frame: then data is a message. The packet's
+// Data is part of data, unless it was base64.
 func DecodePacket(data []byte, binary bool) (Packet, error) {
 	if binary {
 		return Packet{Type: Message, Binary: true, Data: data}, nil
@@ -75,7 +75,7 @@ func decodeBase64(src []byte) ([]byte, error) {
 	return b[:n], nil
 }
 
-// AppendPacket appends p as text, the form it has in a payload: binary data as base64.
+// AppendPacket appends p as text, as it is in a payload, with binary data as base64.
 func AppendPacket(dst []byte, p Packet) []byte {
 	if p.Binary {
 		return base64.StdEncoding.AppendEncode(append(dst, binaryPrefix), p.Data)

@@ -5,23 +5,25 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 func TestFramesOfEveryLengthComeBackFromTheirBytes(t *testing.T) {
 	var all []byte
-	var want []frame
+	var want []ws.Frame
 	for _, n := range []int{0, 1, 124, 125, 126, 127, 65534, 65535, 65536, 70000} {
 		text := bytes.Repeat([]byte{'x'}, n)
 		all = AppendMessage(all, text)
-		want = append(want, frame{opText, append([]byte("4"), text...)})
+		want = append(want, ws.Frame{Op: ws.Text, Payload: append([]byte("4"), text...)})
 		all = AppendBinaryMessage(all, text)
-		want = append(want, frame{opBinary, append([]byte{}, text...)})
+		want = append(want, ws.Frame{Op: ws.Binary, Payload: append([]byte{}, text...)})
 	}
 	for i, w := range want {
 		f, rest, ok := nextFrame(all)
 		require.True(t, ok, i)
-		require.Equal(t, w.op, f.op)
-		require.True(t, bytes.Equal(w.payload, f.payload), i)
+		require.Equal(t, w.Op, f.Op)
+		require.True(t, bytes.Equal(w.Payload, f.Payload), i)
 		all = rest
 	}
 	require.Empty(t, all)
@@ -95,8 +97,8 @@ func FuzzNextFrame(f *testing.F) {
 			if !ok {
 				return
 			}
-			if len(fr.payload)+len(rest) > len(data)-2 {
-				t.Fatalf("%d bytes gave %d and %d", len(data), len(fr.payload), len(rest))
+			if len(fr.Payload)+len(rest) > len(data)-2 {
+				t.Fatalf("%d bytes gave %d and %d", len(data), len(fr.Payload), len(rest))
 			}
 			data = rest
 		}

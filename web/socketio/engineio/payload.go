@@ -4,18 +4,20 @@ import (
 	"bytes"
 	"encoding/base64"
 	"iter"
+
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 // separator stands between the packets of a payload.
 const separator = 0x1e
 
-// maxPollPackets is how many packets one poll is answered with. python-engineio rejects a payload of more than 16.
+// maxPollPackets is how many packets a poll is answered with at most. python-engineio rejects a payload of more than 16.
 const maxPollPackets = 16
 
-// maxPollBytes is after how many bytes a poll is answered with no further packet: the answer is a copy of what waits.
+// maxPollBytes bounds the answer to a poll, which is a copy of what waits: after so many bytes no packet is added to it.
 const maxPollBytes = 64 << 10
 
-// Packets yields the packets of a payload, which is what a POST or the answer to a poll holds. It ends after the first
+// Packets yields the packets of a payload, which is the body of a POST or of the answer to a poll. It ends after the first
 // error.
 func Packets(payload []byte) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
@@ -41,13 +43,19 @@ func AppendPayload(dst []byte, packets ...Packet) []byte {
 	return dst
 }
 
-// appendFramePacket appends to a payload the packet that a WebSocket frame holds.
-func appendFramePacket(dst []byte, f frame) []byte {
+// nextFrame cuts the first frame off b. ok is false unless b begins with a whole frame that is final.
+func nextFrame(b []byte) (f ws.Frame, rest []byte, ok bool) {
+	f, n, _ := ws.CutFrame(b)
+	return f, b[n:], n > 0 && f.Final
+}
+
+// appendFramePacket appends the packet in a WebSocket frame to a payload.
+func appendFramePacket(dst []byte, f ws.Frame) []byte {
 	if len(dst) > 0 {
 		dst = append(dst, separator)
 	}
-	if f.op == opBinary {
-		return base64.StdEncoding.AppendEncode(append(dst, binaryPrefix), f.payload)
+	if f.Op == ws.Binary {
+		return base64.StdEncoding.AppendEncode(append(dst, binaryPrefix), f.Payload)
 	}
-	return append(dst, f.payload...)
+	return append(dst, f.Payload...)
 }

@@ -1,46 +1,48 @@
 package engineio
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
 
-	"github.com/traceroom/traceroom/web/outbox"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
-// probePace is how long a poll that comes while the client probes a WebSocket waits for the upgrade to be complete. A client
-// that does not stop polling so does not do it as fast as it can.
+// probePace is how long a poll waits for the upgrade to be complete, if it comes while the client probes a WebSocket. It keeps
+// clients that go on polling meanwhile from polling as fast as they can.
 const probePace = 100 * time.Millisecond
 
-// lateGrace is how long one poll of a client that has closed the session is still answered, as it may have been sent together
-// with the close packet, and maxLate is of how many clients.
+// lateGrace is how long after a client has closed its session one more poll is answered, which it may have sent together with
+// the close packet. maxLate is for how many clients that is done at once.
 const (
 	lateGrace = 100 * time.Millisecond
 	maxLate   = 1024
 )
 
-// polling is the long-polling transport of a session. All of it is guarded by the session's mu. After an upgrade the
-// session has none; the requests that are still under way keep it to themselves.
+// polling is the long-polling transport of a session. The session's mu guards all of it. After an upgrade the session has
+// none; requests that are still being served keep using it.
 type polling struct {
-	items    []outbox.Item // what waits, in order
+	items    []Item        // what waits, in order
 	sent     int           // how many bytes of the first item have gone into earlier answers
 	weight   int           // of the items, and of those that are being written
 	bytes    int           // likewise
-	wake     chan struct{} // of the poll that is waiting; nil: none is
+	wake     chan struct{} // wakes the poll that waits; nil: none does
 	posting  bool          // a POST is being read
 	offers   int           // how many WebSockets the client is about to be told of
-	noop     bool          // the client wants to upgrade: let no poll wait that came before
-	bye      bool          // the session is closing: say so when nothing waits any more
-	last     Type          // the transport has ended; this is all that is left to say
-	upgraded bool          // it has ended because the session has another
-	late     bool          // one poll may still come to hear the last word
+	noop     bool          // the client wants to upgrade: answer polls that wait
+	bye      bool          // the session is closing: answer Close when nothing waits any more
+	last     Type          // not 0: the transport has ended, and this answers polls
+	upgraded bool          // it has ended because the session has another one
+	late     bool          // one more poll is answered, with last
 }
 
-func (p *polling) push(it outbox.Item, limits *outbox.Limits) bool {
-	n, size := outbox.Weigh(it)
+func (p *polling) push(it Item, limits *ws.Limits) bool {
+	n, size := ws.Weigh(it)
 	if !limits.Fit(p.weight, p.bytes, n, size) {
 		return false
 	}
@@ -51,7 +53,7 @@ func (p *polling) push(it outbox.Item, limits *outbox.Limits) bool {
 	return true
 }
 
-// signal lets a waiting poll look again.
+// signal makes the poll that waits look again.
 func (p *polling) signal() {
 	if p.wake == nil {
 		return
@@ -62,17 +64,17 @@ func (p *polling) signal() {
 	}
 }
 
-// drop takes all that waits.
-func (p *polling) drop() []outbox.Item {
+// drop takes out all that waits and returns it.
+func (p *polling) drop() []Item {
 	dropped := p.items
 	p.items = nil
 	return dropped
 }
 
-// answer returns what a poll can be answered with now, or nil, and the items that are thereby sent in full. gone says
-// that a closing session has nothing more to say. That has an answer of its own: stock clients take a close packet before
-// they have done with the messages that come together with it.
-func (p *polling) answer() (body []byte, done []outbox.Item, gone bool) {
+// answer returns what a poll can be answered with now, or nil, and the items that are thereby sent in full. gone says that
+// nothing more waits in a closing session. The close packet is an answer of its own: stock clients would handle it before the
+// messages that came together with it.
+func (p *polling) answer() (body []byte, done []Item, gone bool) {
 	if p.last != 0 {
 		return []byte{byte(p.last)}, nil, false
 	}
@@ -82,7 +84,7 @@ func (p *polling) answer() (body []byte, done []outbox.Item, gone bool) {
 		all := it.Bytes()
 		f, rest, ok := nextFrame(all[p.sent:])
 		if !ok {
-			f = frame{opText, []byte{byte(Noop)}} // the owner pushed what is no frame
+			f, rest = ws.Frame{Op: ws.Text, Payload: []byte{byte(Noop)}}, nil // what the owner pushed is not a frame
 		}
 		body = appendFramePacket(body, f)
 		packets++
@@ -103,16 +105,16 @@ func (p *polling) answer() (body []byte, done []outbox.Item, gone bool) {
 	return body, done, false
 }
 
-// remaining is an item of which a polling client has already been sent the beginning.
+// remaining is the rest of an item whose beginning a polling client has been sent.
 type remaining struct {
-	outbox.Item
+	Item
 	sent int
 }
 
 func (r remaining) Bytes() []byte { return r.Item.Bytes()[r.sent:] }
 
-// rest takes all that waits, for another transport to send.
-func (p *polling) rest() []outbox.Item {
+// rest takes out all that waits and returns it, for another transport to send.
+func (p *polling) rest() []Item {
 	items := p.drop()
 	if p.sent > 0 {
 		items[0] = remaining{items[0], p.sent}
@@ -121,7 +123,7 @@ func (p *polling) rest() []outbox.Item {
 	return items
 }
 
-// servePoll answers a GET of the session when there is something to say.
+// servePoll answers a GET of the session, when there is something to answer.
 func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	p := s.poll
@@ -129,7 +131,7 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 		p.late = false
 		s.mu.Unlock()
 		s.server.forgetLate(s)
-		_ = answer(w, plainText, []byte{byte(p.last)}) // who does not get it has closed anyway
+		_ = answer(w, plainText, []byte{byte(p.last)}) // a client that does not get it has closed the session anyway
 		return
 	}
 	if p == nil || p.last != 0 {
@@ -162,7 +164,7 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	if gone {
 		s.gone()
 	}
-	// The limit that the HTTP server may have set for quick answers has passed by now.
+	// The deadline that the HTTP server may have set for ordinary answers may have passed.
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Now().Add(s.server.opts.PingTimeout))
 	err := answer(w, plainText, body)
@@ -173,7 +175,7 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 
 	weight, bytes := 0, 0
 	for _, it := range done {
-		n, size := outbox.Weigh(it)
+		n, size := ws.Weigh(it)
 		weight += n
 		bytes += size
 		it.Done(s.connID, err == nil)
@@ -185,17 +187,18 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		e := ending{reason: TransportError, err: err}
 		if string(body) == string(Noop) {
-			e.only = p // nothing is lost if the client has upgraded
+			e.only = p // if the client has upgraded, nothing is lost
 		}
 		s.end(e)
 	}
 }
 
-// await returns the answer to the waiting poll of p; probing says that it came while the client probed a WebSocket. The answer
-// is nil if it has to be refused, as the client had completed the upgrade when it polled. await is called and returns with mu
-// held. ok is false if the client gave the request up while it was waiting and the transport has not ended anyway.
-func (s *Session) await(ctx context.Context, p *polling, probing bool) (body []byte, done []outbox.Item, gone, ok bool) {
-	var pace <-chan time.Time // nil: the poll has waited for the upgrade, or need not
+// await waits for something to answer the poll of p with, and returns what answer does. probing says that the poll came while
+// the client probed a WebSocket. body is nil if the poll must be refused, as the upgrade was completed while it waited. ok is
+// false if the client gave up the request while it waited and the transport has not ended anyway. mu is held when await is
+// called and when it returns.
+func (s *Session) await(ctx context.Context, p *polling, probing bool) (body []byte, done []Item, gone, ok bool) {
+	var pace <-chan time.Time // nil: the poll has waited for the upgrade, or does not have to
 	if probing {
 		t := time.NewTimer(probePace)
 		defer t.Stop()
@@ -228,7 +231,13 @@ func (s *Session) await(ctx context.Context, p *polling, probing bool) (body []b
 	}
 }
 
-// servePost takes the packets of a POST of the session.
+// bodies are buffers for the bodies of POSTs while they are read and handled. maxBody is how many bytes the largest has that is
+// kept for the next.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const maxBody = 64 << 10
+
+// servePost handles the packets in a POST of the session.
 func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	p := s.poll
@@ -254,11 +263,16 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		return
 	}
-	buf := buffers.get()
-	defer buffers.put(buf)
+	buf := bodies.Get().(*bytes.Buffer)
+	defer func() {
+		if buf.Cap() <= maxBody {
+			buf.Reset()
+			bodies.Put(buf)
+		}
+	}()
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.server.opts.PingTimeout))
 	body := http.MaxBytesReader(w, r.Body, s.server.opts.MaxPayload)
-	err := buf.readAll(body)
+	_, err := buf.ReadFrom(body)
 	if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
 		done()
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
@@ -269,12 +283,12 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		refuse(w, badRequest)
 		return
 	}
-	if !utf8.Valid(buf.b) {
+	if !utf8.Valid(buf.Bytes()) {
 		s.malformed(ErrNotUTF8)
 		refuse(w, badRequest)
 		return
 	}
-	for packet, err := range Packets(buf.b) {
+	for packet, err := range Packets(buf.Bytes()) {
 		if err != nil {
 			s.malformed(err)
 			refuse(w, badRequest)
@@ -283,7 +297,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		s.receive(packet)
 	}
 	done()
-	// text/html is what the reference server says; some browsers offered to save text/plain.
+	// The reference server answers text/html, as some browsers offered to save text/plain.
 	_ = answer(w, "text/html", []byte("ok"))
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/traceroom/traceroom/web/outbox"
 	"github.com/traceroom/traceroom/web/socketio/engineio"
 )
 
@@ -285,11 +284,11 @@ func (i *item) Done(id string, written bool) {
 	}
 }
 
-var _ outbox.Item = (*item)(nil)
+var _ engineio.Item = (*item)(nil)
 
 func TestEachItemIsToldOnceWhatBecameOfIt(t *testing.T) {
 	opts := calm()
-	opts.ConnID = func(context.Context) string { return "c1" }
+	opts.Open = func(*http.Request) engineio.Opening { return engineio.Opening{ConnID: "c1"} }
 	h := serve(t, opts)
 	c := h.poll()
 	s := h.session(0)

@@ -13,42 +13,42 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/traceroom/traceroom/web/outbox"
+	"github.com/traceroom/traceroom/web/workers"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
-// ErrClosed is returned by a second Close.
+// ErrClosed is the error of a second Close.
 var ErrClosed = errors.New("engineio: server is closed")
 
 // writers is how many goroutines write for a server that is given no Pool.
 const writers = 2
 
-// lingering is how long Close waits for polling clients to come and hear of it.
+// lingering is how long Close waits for polling clients to poll and be told.
 const lingering = time.Second
 
 // Server is an http.Handler that speaks Engine.IO with many clients. Its methods may be called from any goroutine.
 //
-// work counts the requests being served, the sessions whose Handler has not been told of their end, and the goroutines
-// that read. mu guards the fields below it; a session's in may be held when it is taken, its mu not.
+// work counts the requests being served, the sessions whose Handler has not been told of their end, and the calls of
+// Session.Do. mu guards the fields below it; a session's in may be held when it is taken, its mu not.
 type Server struct {
-	opts    Options
-	limits  outbox.Limits // of each session's queue
-	accept  func(*Session) Handler
-	pool    *outbox.Pool
-	sweeper *sweeper
-	work    sync.WaitGroup
+	opts   Options
+	limits ws.Limits // of what waits for each session
+	accept func(*Session) Handler
+	pool   *workers.Pool
+	conns  *ws.Group // the WebSocket connections
+	work   sync.WaitGroup
 
 	mu       sync.Mutex
 	state    state // closing: takes no new sessions
 	sessions map[string]*Session
-	late     map[string]*Session // have ended, and take no places; a poll may still come to hear the last word
-	places   int                 // that sessions have taken, those that are just being made included
-	conns    map[*conn]struct{}
-	empty    chan struct{} // closed when the server is closing and the last session is gone
+	late     map[string]*Session // have ended and take no places; one more poll of each is answered
+	places   int                 // that sessions have taken, those that are being opened included
+	empty    chan struct{}       // closed when the server is closing and the last session is gone
 }
 
-// NewServer returns a server that is ready to serve. accept is called for each new session, by the goroutine that serves
-// its request and before any of its messages, and returns what handles it; it may send to the session. Close must be
-// called in the end.
+// NewServer returns a server that is ready to serve. accept is called for each new session, by the goroutine that serves its
+// request and before any of its messages are handled, and returns its Handler; it may send to the session. Close must be
+// called.
 func NewServer(opts Options, accept func(*Session) Handler) *Server {
 	opts = opts.withDefaults()
 	// TODO(cors): browsers of other origins are refused by CheckOrigin. To let them in, answer their preflight (OPTIONS)
@@ -56,32 +56,34 @@ func NewServer(opts Options, accept func(*Session) Handler) *Server {
 	shortest := min(opts.PingInterval, opts.PingTimeout, opts.UpgradeTimeout)
 	s := &Server{
 		opts:     opts,
-		limits:   outbox.Limits{Items: opts.QueueLimit, Bytes: opts.QueueBytes, Stall: opts.StallTimeout},
+		limits:   ws.Limits{Items: opts.QueueLimit, Bytes: opts.QueueBytes, Stall: opts.StallTimeout},
 		accept:   accept,
 		pool:     opts.Pool,
-		sweeper:  newSweeper(min(max(shortest/64, time.Millisecond), 250*time.Millisecond)),
 		sessions: make(map[string]*Session),
 		late:     make(map[string]*Session),
-		conns:    make(map[*conn]struct{}),
 		empty:    make(chan struct{}),
 	}
 	if s.pool == nil {
-		s.pool = outbox.NewPool(writers)
+		s.pool = workers.NewPool(writers, min(max(shortest/64, time.Millisecond), 250*time.Millisecond))
 	}
+	s.conns = ws.NewGroup(s.pool, ws.Options{
+		Limits: s.limits, MaxMessage: opts.MaxPayload, Linger: closeGrace,
+		CheckOrigin: func(*http.Request) bool { return true }, // ServeHTTP has checked it for all transports
+	})
 	return s
 }
 
-// Path is where the server answers, without the last slash.
+// Path returns the path that the server answers at, without the last slash.
 func (s *Server) Path() string { return s.opts.Path }
 
-// Len is the number of sessions.
+// Len returns the number of sessions.
 func (s *Server) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.sessions)
 }
 
-// refusal is an error of the protocol, as the reference server numbers and words it.
+// refusal is an error of the protocol, with the number and the text that the reference server has.
 type refusal struct {
 	status  int
 	Code    int    `json:"code"`
@@ -95,14 +97,15 @@ var (
 	badRequest         = refusal{http.StatusBadRequest, 3, "Bad request"}
 	forbidden          = refusal{http.StatusForbidden, 4, "Forbidden"}
 	unsupportedVersion = refusal{http.StatusBadRequest, 5, "Unsupported protocol version"}
-	// The reference server has no limit; the code is the one for a request that it will not serve.
+	// The reference server has no such limits; the codes are those for a request that it refuses.
 	unavailable = refusal{http.StatusServiceUnavailable, 4, "Service unavailable"}
+	tooLarge    = refusal{http.StatusRequestHeaderFieldsTooLarge, 3, "Bad request"}
 )
 
 func refuse(w http.ResponseWriter, f refusal) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(f.status)
-	// A client that does not take the answer does not get it.
+	// A client that does not take the answer goes without it.
 	_ = json.NewEncoder(w).Encode(f)
 }
 
@@ -155,7 +158,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// enter counts a request, unless the server is closed.
+// enter counts a request, and returns false if the server is closed.
 func (s *Server) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,9 +173,9 @@ func (s *Server) enter() bool {
 func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, session *Session, transport string, upgrade bool) {
 	switch {
 	case upgrade && transport == WebSocket:
-		// The client knows of its WebSocket before the server goes on, and may poll.
+		// The client may hear of its WebSocket, and poll, before offer is called.
 		offered := session.offering()
-		c := s.upgrade(w, r, session)
+		c, _ := s.upgrade(w, r, session)
 		defer offered()
 		if c == nil {
 			return
@@ -180,9 +183,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, session *S
 		if !session.offer(c) {
 			c.finish(websocket.CloseNormalClosure, "")
 		}
-		if !s.start(c) {
-			c.queue.Close()
-		}
+		c.Start(c)
 	case upgrade, transport != session.Transport():
 		refuse(w, badRequest)
 	case r.Method == http.MethodGet:
@@ -194,23 +195,31 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, session *S
 	}
 }
 
-// open makes a session of a handshake.
+// open opens a session for a handshake.
 func (s *Server) open(w http.ResponseWriter, r *http.Request, upgrade bool) {
+	handshake, ok := keep(r, s.opts.HandshakeBytes)
+	if !ok {
+		refuse(w, tooLarge)
+		return
+	}
 	if !s.admit() {
 		refuse(w, unavailable)
 		return
 	}
-	session := &Session{server: s, id: NewID(), remote: r.RemoteAddr, at: -1}
-	session.ctx = context.WithoutCancel(s.opts.Context(context.Background(), r))
-	session.connID = s.opts.ConnID(session.ctx)
+	session := &Session{server: s, id: NewID(), handshake: handshake}
+	session.alarm.Owner = (*ringing)(session)
+	opening := s.opts.opening(r)
+	session.ctx, session.connID, session.value = opening.Context, opening.ConnID, opening.Value
 	if !upgrade {
 		session.poll = &polling{}
+		opening.Answered(http.StatusOK)
 		s.begin(session, nil)
-		// A client that does not get this does not know the session, which ends when no pong comes.
-		_ = answer(w, plainText, session.handshake(WebSocket))
+		// If the client does not get this, it does not know the session, which ends as no pong comes.
+		_ = answer(w, plainText, session.openPacket(WebSocket))
 		return
 	}
-	c := s.upgrade(w, r, session)
+	c, status := s.upgrade(w, r, session)
+	opening.Answered(status)
 	if c == nil {
 		s.mu.Lock()
 		s.leave()
@@ -218,14 +227,30 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, upgrade bool) {
 		s.work.Done()
 		return
 	}
-	session.out.Store(c.queue)
-	s.begin(session, weightless(appendFrame(nil, opText, "", session.handshake())))
-	if !s.start(c) {
-		c.queue.Close()
-	}
+	session.out.Store(c.Conn)
+	s.begin(session, weightless(ws.AppendFrame(nil, ws.Text, session.openPacket())))
+	c.Start(c)
 }
 
-// admit takes a place for a session, if there is one.
+// keep returns what is kept of a request that opens a session: nil if most is negative. ok is false if it would be more than
+// most bytes.
+func keep(r *http.Request, most int) (h *Handshake, ok bool) {
+	if most < 0 {
+		return nil, true
+	}
+	size := len(r.URL.RawQuery)
+	for name, values := range r.Header {
+		for _, v := range values {
+			size += len(name) + len(v)
+		}
+	}
+	if size > most {
+		return nil, false
+	}
+	return &Handshake{Header: r.Header.Clone(), Query: r.URL.Query(), RemoteAddr: strings.Clone(r.RemoteAddr), Time: time.Now()}, true
+}
+
+// admit takes a place for a session, and returns false if there is none.
 func (s *Server) admit() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -237,9 +262,9 @@ func (s *Server) admit() bool {
 	return true
 }
 
-// begin makes a session known, sends the WebSocket of one that has it the handshake, asks for its handler and starts its
+// begin makes a session known, sends it the handshake, which is nil for a polling session, asks for its Handler and starts its
 // heartbeat.
-func (s *Server) begin(session *Session, handshake outbox.Item) {
+func (s *Server) begin(session *Session, handshake Item) {
 	session.in.Lock()
 	defer session.in.Unlock()
 	s.mu.Lock()
@@ -265,7 +290,7 @@ func (s *Server) begin(session *Session, handshake outbox.Item) {
 	}
 }
 
-// forget takes a session out and frees its place. With late one more poll can find it, if that comes soon.
+// forget takes a session out and frees its place. With late, one more poll is answered if it comes soon.
 func (s *Server) forget(session *Session, late bool) {
 	s.mu.Lock()
 	found := s.sessions[session.id] == session
@@ -279,12 +304,12 @@ func (s *Server) forget(session *Session, late bool) {
 	}
 	s.mu.Unlock()
 	if late {
-		s.sweeper.set(session, s.sweeper.in(lateGrace))
+		session.ring(s.pool.In(lateGrace))
 	}
 }
 
 func (s *Server) forgetLate(session *Session) {
-	s.sweeper.set(session, 0)
+	session.ring(0)
 	s.mu.Lock()
 	delete(s.late, session.id)
 	s.mu.Unlock()
@@ -299,7 +324,7 @@ func (s *Server) leave() {
 	s.checkEmpty()
 }
 
-// checkEmpty ends the closing of a server that has no sessions left; mu is held.
+// checkEmpty completes the closing of a server that has no sessions left; mu is held.
 func (s *Server) checkEmpty() {
 	if s.state == closing && s.places == 0 {
 		s.state = closed
@@ -307,10 +332,10 @@ func (s *Server) checkEmpty() {
 	}
 }
 
-// Close tells all clients to go away, refuses new ones, and waits until all goroutines have ended and all Handlers have
-// been told. Polling clients have a second to come and hear of it. When ctx ends, connections are closed as they are, and
-// its error is returned if Handlers or requests are still running. It must be called before the http.Server is shut down,
-// whose clients would otherwise find nobody to tell them.
+// Close ends all sessions, refuses new ones, and waits until all goroutines have ended and all Handlers have been told. Polling
+// clients have a second to poll and be told. When ctx ends, connections are closed as they are, and its error is returned if
+// Handlers or requests are still running a second later. Call it before the http.Server is shut down, which would not let
+// clients be told.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if s.state != open {
@@ -339,23 +364,24 @@ func (s *Server) Close(ctx context.Context) error {
 	for _, session := range all {
 		session.end(ending{reason: Shutdown, code: websocket.CloseGoingAway})
 	}
+	s.conns.Close(ws.Status{Code: websocket.CloseGoingAway, Reason: string(Shutdown)})
 	ended := make(chan struct{})
 	go func() {
 		s.work.Wait()
+		_ = s.conns.Wait(context.Background()) // which does not end
 		close(ended)
 	}()
 	var err error
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		s.hangUp()
+		s.conns.HangUp()
 		select {
 		case <-ended:
 		case <-time.After(lingering):
 			err = ctx.Err()
 		}
 	}
-	s.sweeper.close()
 	if s.opts.Pool == nil {
 		s.pool.Close()
 	}
@@ -368,19 +394,6 @@ func (s *Server) snapshot() []*Session {
 		all = append(all, session)
 	}
 	return all
-}
-
-// hangUp closes all connections.
-func (s *Server) hangUp() {
-	s.mu.Lock()
-	all := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		all = append(all, c)
-	}
-	s.mu.Unlock()
-	for _, c := range all {
-		c.queue.Close()
-	}
 }
 
 // NewID returns an id that cannot be guessed: 120 random bits in 20 characters that need no escaping in a URL.

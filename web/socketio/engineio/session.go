@@ -5,22 +5,25 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
 
-	"github.com/traceroom/traceroom/web/outbox"
+	"github.com/traceroom/traceroom/web/workers"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
-// Handler is given what happens to one session. Its methods are called one at a time, in order, by goroutines that read
-// from the client: while one of them runs, nothing more is read. They must not wait for something that the same client has
-// yet to send.
+// Handler is told what happens to one session. Its methods are called one at a time, in order, by goroutines that read from
+// the client: while one of them runs, nothing more is read. They must not wait for something that the same client has yet
+// to send.
 type Handler interface {
 	// Message is called for each message. data is valid only until it returns. ctx is the session's context.
 	Message(ctx context.Context, data []byte, binary bool)
-	// Close is called once, last. err says more about the reason where there is more to say.
+	// Close is called once, last. err says more about the reason; it may be nil.
 	Close(ctx context.Context, reason Reason, err error)
 }
 
@@ -32,13 +35,13 @@ const (
 	TransportClose Reason = "transport close"      // the client closed the connection, or it broke
 	TransportError Reason = "transport error"      // the client broke the rules of the transport
 	PingTimeout    Reason = "ping timeout"         // no pong came in time
-	ParseError     Reason = "parse error"          // the client sent what is no packet
+	ParseError     Reason = "parse error"          // the client sent something that is not a packet
 	ForcedClose    Reason = "forced close"         // the session's deadline has passed
 	Shutdown       Reason = "server shutting down" // Server.Close
 	TooSlow        Reason = "too slow"             // the client took nothing for Options.StallTimeout
 )
 
-// What a client did against the rules of the transport.
+// Errors with which sessions end.
 var (
 	ErrOverlap   = errors.New("engineio: overlapping requests of one session")
 	ErrHeartbeat = errors.New("engineio: client sent a ping")
@@ -55,8 +58,8 @@ const (
 	closed
 )
 
-// How long a session may linger after its end: on polling until it fetches what waits, on WebSocket until the client has
-// taken what waits and answered the close frame.
+// How long is waited after a session's end: on polling for the client to fetch what waits, on WebSocket for it to take what
+// waits and to answer the close frame.
 const (
 	pollGrace  = 30 * time.Second
 	closeGrace = 5 * time.Second
@@ -66,47 +69,63 @@ const (
 // do not wait.
 //
 // in is held while the Handler is called, and is taken before mu. mu guards the fields below it; while it is held, the
-// locks of a Queue, the sweeper and the server may be taken, and no foreign code is called but the Len of items.
+// locks of a ws.Conn, the pool and the server may be taken, and no foreign code is called but the Len of items.
 type Session struct {
-	server  *Server
-	id      string
-	connID  string
-	remote  string
-	ctx     context.Context
-	handler Handler
+	server    *Server
+	id        string
+	connID    string
+	handshake *Handshake // nil: nothing is kept
+	ctx       context.Context
+	value     any
+	handler   Handler
 
-	out  atomic.Pointer[outbox.Queue] // where to write once the transport is WebSocket
-	busy atomic.Bool                  // the Handler is being called
+	out  atomic.Pointer[ws.Conn] // the transport, once it is WebSocket
+	busy atomic.Bool             // the Handler is being called
 	in   sync.Mutex
 
-	at    int    // in the sweeper's heap, or -1
-	dueAt moment // both guarded by the sweeper
+	alarm workers.Alarm // for what is due next
 
 	mu    sync.Mutex
 	state state
 	poll  *polling // while the transport is polling
 	probe *conn    // a WebSocket that may become the transport
 	pings struct {
-		next moment // when to send one
-		pong moment // when its pong must have come
+		next workers.Moment // when to send one
+		pong workers.Moment // when its pong must have come
 	}
-	probeBy moment // when the probe must have become the transport
-	endBy   moment // when the session ends, or, while closing, is forgotten
+	probeBy workers.Moment // when the probe must have become the transport
+	endBy   workers.Moment // when the session ends, or, while closing, is forgotten
 }
 
-// ID is the session's id: a secret of the client's, as whoever knows it can act as the client.
+// Handshake is what is kept of the request that opened a session (see Options.HandshakeBytes).
+type Handshake struct {
+	Header     http.Header
+	Query      url.Values
+	RemoteAddr string    // as http.Request has it
+	Time       time.Time // when the session was opened
+}
+
+// ID returns the session's id. It is a secret between client and server: whoever knows it can act as the client.
 func (s *Session) ID() string { return s.id }
 
-// ConnID is the session's public name (see Options.ConnID).
+// ConnID returns the session's public name (see Opening.ConnID).
 func (s *Session) ConnID() string { return s.connID }
 
-// RemoteAddr is the address that the session was opened from.
-func (s *Session) RemoteAddr() string { return s.remote }
+// Handshake returns what is kept of the request that opened the session. It must not be changed.
+func (s *Session) Handshake() Handshake {
+	if s.handshake == nil {
+		return Handshake{}
+	}
+	return *s.handshake
+}
 
-// Context is what Options.Context made of the request that opened the session. It is never cancelled.
+// Context returns what Opening.Context was when the session was opened. It is never cancelled.
 func (s *Session) Context() context.Context { return s.ctx }
 
-// Transport is Polling or WebSocket.
+// Value returns what Opening.Value was when the session was opened.
+func (s *Session) Value() any { return s.value }
+
+// Transport returns Polling or WebSocket.
 func (s *Session) Transport() string {
 	if s.out.Load() != nil {
 		return WebSocket
@@ -114,41 +133,41 @@ func (s *Session) Transport() string {
 	return Polling
 }
 
-// Open reports whether the session has not ended: whether a Push that was refused was so because the queue is full.
+// Open reports whether the session has not ended. If so, a Push that returned false did so for lack of room.
 func (s *Session) Open() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == open
 }
 
-// Push queues it to be sent behind what was pushed before; its Bytes are one or more whole WebSocket frames, final and
-// unmasked, each of which is an Engine.IO packet of text or a binary message. It reports false if the session has ended or
-// the item does not fit (see outbox.Queue.Push); then Done is not called. A polling client may get the packets of one item
-// in the answers to several polls; Done is called when the last of them has been written.
-func (s *Session) Push(it outbox.Item) bool {
-	if q := s.out.Load(); q != nil {
-		return q.Push(it)
+// Push queues it to be sent behind what was pushed before. It returns false if the session has ended or the item does not
+// fit (see Options.QueueLimit and QueueBytes); then Done is not called. An item that is heavier than a limit fits when nothing
+// waits. A polling client may get the packets of one item in the answers to several polls; Done is called when the last of
+// them has been written.
+func (s *Session) Push(it Item) bool {
+	if out := s.out.Load(); out != nil {
+		return out.Push(it)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q := s.out.Load(); q != nil {
-		return q.Push(it)
+	if out := s.out.Load(); out != nil {
+		return out.Push(it)
 	}
 	return s.state == open && s.poll.push(it, &s.server.limits)
 }
 
-// Send queues a message of text (see AppendMessage), and reports whether it fitted.
-func (s *Session) Send(text []byte) bool { return s.Push(outbox.Control(AppendMessage(nil, text))) }
+// Send queues a message of text (see AppendMessage). It returns false if it does not fit or the session has ended.
+func (s *Session) Send(text []byte) bool { return s.Push(Frames(AppendMessage(nil, text))) }
 
-// SendBinary queues a binary message, and reports whether it fitted.
+// SendBinary queues a binary message. It returns false if it does not fit or the session has ended.
 func (s *Session) SendBinary(data []byte) bool {
-	return s.Push(outbox.Control(AppendBinaryMessage(nil, data)))
+	return s.Push(Frames(AppendBinaryMessage(nil, data)))
 }
 
-// Close ends the session after what waits has been sent. The Handler's Close is called soon, with the reason.
+// Close ends the session after what waits has been sent. The Handler's Close is called with the reason, by another goroutine.
 func (s *Session) Close(reason Reason) { s.shut(reason, websocket.CloseNormalClosure) }
 
-// Abort ends the session and drops what waits. The Handler's Close is called soon, with the reason and err.
+// Abort ends the session and drops what waits. The Handler's Close is called with the reason and err, by another goroutine.
 func (s *Session) Abort(reason Reason, err error) {
 	code := websocket.ClosePolicyViolation
 	if reason == ParseError {
@@ -157,7 +176,7 @@ func (s *Session) Abort(reason Reason, err error) {
 	s.end(ending{reason: reason, err: err, code: code})
 }
 
-// SetDeadline ends the session at t, with ForcedClose, unless it is set anew before. The zero time takes it away.
+// SetDeadline makes the session end at t, with ForcedClose. A later call replaces the deadline; the zero time removes it.
 func (s *Session) SetDeadline(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,12 +185,12 @@ func (s *Session) SetDeadline(t time.Time) {
 	}
 	s.endBy = 0
 	if !t.IsZero() {
-		s.endBy = max(1, moment(t.Sub(s.server.sweeper.start)))
+		s.endBy = s.server.pool.At(t)
 	}
 	s.plan()
 }
 
-// Do has f called as the Handler's methods are: not at the same time as one of them. It reports false, and f is not
+// Do calls f in a goroutine of its own, and not at the same time as a method of the Handler. It returns false, and f is not
 // called, if the session has ended.
 func (s *Session) Do(f func()) bool {
 	s.mu.Lock()
@@ -187,8 +206,8 @@ func (s *Session) Do(f func()) bool {
 	return true
 }
 
-// handshake is the open packet of a new session.
-func (s *Session) handshake(upgrades ...string) []byte {
+// openPacket returns the first packet of a session, with the transports that the client may upgrade to.
+func (s *Session) openPacket(upgrades ...string) []byte {
 	o := &s.server.opts
 	if upgrades == nil {
 		upgrades = []string{}
@@ -206,7 +225,7 @@ func (s *Session) handshake(upgrades ...string) []byte {
 	return AppendPacket(nil, Packet{Type: Open, Data: b})
 }
 
-// receive is called by the goroutine that reads a packet, and returns when the session is ready for the next.
+// receive handles a packet from the client. The next one may be read when it returns.
 func (s *Session) receive(p Packet) {
 	switch p.Type {
 	case Message:
@@ -237,10 +256,24 @@ func (s *Session) deliver(p Packet) {
 	}
 	s.busy.Store(true)
 	defer s.busy.Store(false)
+	began := s.server.pool.In(0)
 	s.handler.Message(s.ctx, p.Data, p.Binary)
+	if now := s.server.pool.In(0); now-began >= workers.Moment(s.server.pool.Grain()) {
+		s.unread(now)
+	}
 }
 
-// malformed ends a session whose client sent what is no packet.
+// unread gives the client time for its pong anew, after the Handler took so long that the pong may have come and not have been read.
+func (s *Session) unread(now workers.Moment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == open && s.pings.pong != 0 {
+		s.pings.pong = max(s.pings.pong, now+workers.Moment(s.server.opts.PingTimeout))
+		s.plan()
+	}
+}
+
+// malformed ends a session whose client sent something that is not a packet.
 func (s *Session) malformed(err error) {
 	code := websocket.CloseProtocolError
 	if errors.Is(err, ErrNotUTF8) {
@@ -249,25 +282,32 @@ func (s *Session) malformed(err error) {
 	s.end(ending{reason: ParseError, err: err, code: code})
 }
 
-// planPing sets the time of the next ping; mu is held. Pings come up to a quarter of the interval early, so that those of
-// clients that connected together spread over it.
+// planPing sets the time of the next ping; mu is held. Pings are sent up to a quarter of the interval early, at random, so that
+// those of clients that connected together are spread.
 func (s *Session) planPing() {
-	interval := s.server.opts.PingInterval - s.server.sweeper.grain
-	s.pings.next = s.server.sweeper.in(interval - rand.N(interval/4+1))
+	interval := s.server.opts.PingInterval - s.server.pool.Grain()
+	s.pings.next = s.server.pool.In(interval - rand.N(interval/4+1))
 }
 
-// plan tells the sweeper when to look at the session next; mu is held.
+// ring sets the session's alarm; 0 takes it back. mu may be held.
+func (s *Session) ring(at workers.Moment) { s.server.pool.Set(&s.alarm, at) }
+
+// plan sets the alarm to the time of what is due next; mu is held.
 func (s *Session) plan() {
 	heartbeat := s.pings.pong
 	if heartbeat == 0 {
 		heartbeat = s.pings.next
 	}
-	s.server.sweeper.set(s, earliest(heartbeat, s.probeBy, s.endBy))
+	s.ring(workers.Earliest(heartbeat, s.probeBy, s.endBy))
 }
 
-// tick does what is due at t. It is called by the sweeper.
-func (s *Session) tick(t moment) {
-	due := func(m moment) bool { return m != 0 && m <= t }
+// ringing is a Session as the owner of its alarm: Ring is nothing for those who hold a Session.
+type ringing Session
+
+// Ring does what is due at t.
+func (r *ringing) Ring(t workers.Moment) {
+	s := (*Session)(r)
+	due := func(m workers.Moment) bool { return m != 0 && m <= t }
 	s.mu.Lock()
 	var drop *conn
 	var end *ending
@@ -280,13 +320,13 @@ func (s *Session) tick(t moment) {
 	case due(s.endBy):
 		end = &ending{reason: ForcedClose, err: ErrDeadline, code: websocket.ClosePolicyViolation}
 	case due(s.pings.pong) && s.busy.Load():
-		// The pong may be waiting to be read, behind a message that the Handler has not done with.
-		s.pings.pong = t + moment(s.server.opts.PingTimeout)
+		// The pong may not have been read yet, as the Handler is still busy with a message before it.
+		s.pings.pong = t + workers.Moment(s.server.opts.PingTimeout)
 	case due(s.pings.pong):
 		end = &ending{reason: PingTimeout, code: websocket.CloseNormalClosure}
 	case s.pings.pong == 0 && due(s.pings.next):
 		s.ping()
-		s.pings.pong = t + moment(s.server.opts.PingTimeout)
+		s.pings.pong = t + workers.Moment(s.server.opts.PingTimeout)
 	}
 	if end == nil && due(s.probeBy) {
 		drop = s.probe
@@ -307,37 +347,29 @@ func (s *Session) tick(t moment) {
 	}
 }
 
-var pingFrame = appendFrame(nil, opText, string(Ping), nil)
+var pingFrame = ws.AppendFrame(nil, ws.Text, []byte{byte(Ping)})
 
-// ping queues a ping, of which there is never more than one; mu is held.
+// ping queues a ping; mu is held. Never does more than one wait, as the next is sent after the pong.
 func (s *Session) ping() {
 	it := weightless(pingFrame)
-	if q := s.out.Load(); q != nil {
-		q.Push(it)
+	if out := s.out.Load(); out != nil {
+		out.Push(it)
 		return
 	}
 	s.poll.push(it, &s.server.limits)
 }
-
-// weightless is an Item that takes up nothing of a queue's limit. Whoever pushes one sees to it that they stay few.
-type weightless []byte
-
-func (w weightless) Bytes() []byte   { return w }
-func (weightless) Len() int          { return 0 }
-func (weightless) Done(string, bool) {}
-func (weightless) Late(string)       {}
 
 // ending is how a session is to end.
 type ending struct {
 	reason Reason
 	err    error
 	code   int      // of the WebSocket close frame
-	last   Type     // what a pending poll is answered with, or if there is none a late one; if it is not set, Close, and no late one
-	only   *polling // if set: only if this is still the session's transport
+	last   Type     // what the poll is answered with that waits or, if none does, comes soon; 0: Close, and only one that waits
+	only   *polling // not nil: end the session only if this is still its transport
 }
 
-// end ends the session and drops what waits. Only the first end or shut counts, but an end forgets a session that still
-// lingers after shut.
+// end ends the session and drops what waits. Only the first end or shut counts, but end also forgets a session that, after
+// shut, still waits for its client to fetch something.
 func (s *Session) end(e ending) {
 	s.mu.Lock()
 	if s.state == closed || e.only != nil && e.only != s.poll {
@@ -346,7 +378,7 @@ func (s *Session) end(e ending) {
 	}
 	told := s.state == closing
 	s.state = closed
-	var dropped []outbox.Item
+	var dropped []Item
 	late := false
 	if p := s.poll; p != nil {
 		p.last = Close
@@ -360,16 +392,16 @@ func (s *Session) end(e ending) {
 	}
 	probe := s.probe
 	s.probe = nil
-	s.server.sweeper.set(s, 0)
-	q := s.out.Load()
+	s.ring(0)
+	out := s.out.Load()
 	s.mu.Unlock()
 
 	s.server.forget(s, late)
-	if q != nil {
-		q.Abort(closeFrame(e.code, string(e.reason)), closeGrace)
+	if out != nil {
+		out.Abort(ws.Status{Code: e.code, Reason: string(e.reason)})
 	}
 	if probe != nil {
-		probe.finish(e.code, string(e.reason))
+		probe.finish(e.code, e.reason)
 	}
 	for _, it := range dropped {
 		it.Done(s.connID, false)
@@ -379,7 +411,7 @@ func (s *Session) end(e ending) {
 	}
 }
 
-// shut ends the session, but lets the client have what waits.
+// shut ends the session after what waits.
 func (s *Session) shut(reason Reason, code int) {
 	s.mu.Lock()
 	if s.state != open {
@@ -389,7 +421,7 @@ func (s *Session) shut(reason Reason, code int) {
 	if p := s.poll; p != nil {
 		s.state = closing
 		s.pings.next, s.pings.pong = 0, 0
-		s.endBy = s.server.sweeper.in(pollGrace)
+		s.endBy = s.server.pool.In(pollGrace)
 		s.plan()
 		p.bye = true
 		p.signal()
@@ -398,21 +430,21 @@ func (s *Session) shut(reason Reason, code int) {
 		return
 	}
 	s.state = closed
-	s.server.sweeper.set(s, 0)
-	q := s.out.Load()
+	s.ring(0)
+	out := s.out.Load()
 	s.mu.Unlock()
 	s.server.forget(s, false)
-	q.Finish(closeFrame(code, string(reason)), closeGrace)
+	out.Finish(ws.Status{Code: code, Reason: string(reason)})
 	s.tell(reason, nil)
 }
 
-// gone ends the lingering of a session that has fetched everything.
+// gone forgets a session whose client has fetched all that waited when it was shut.
 func (s *Session) gone() {
 	s.mu.Lock()
 	ok := s.state == closing && s.poll != nil
 	if ok {
 		s.state = closed
-		s.server.sweeper.set(s, 0)
+		s.ring(0)
 	}
 	s.mu.Unlock()
 	if ok {
@@ -420,8 +452,8 @@ func (s *Session) gone() {
 	}
 }
 
-// tell tells the owner that the session has ended, in a goroutine of its own: whoever ended it may hold locks that the
-// owner wants, or be the owner's Handler.
+// tell tells the owner that the session has ended. It does so in a goroutine of its own: whoever ended the session may hold
+// locks that the owner needs, or be the Handler itself.
 func (s *Session) tell(reason Reason, err error) {
 	go func() {
 		defer s.server.work.Done() // which counts the session since admit

@@ -2,196 +2,49 @@ package engineio
 
 import (
 	"errors"
-	"net"
 	"net/http"
-	"sync"
-	"time"
-	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 
-	"github.com/traceroom/traceroom/web/inbox"
-	"github.com/traceroom/traceroom/web/outbox"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
-// maxControls is how many pongs and answers to probes may wait in a connection's queue, which they take up nothing of.
-const maxControls = 32
-
-// behindClose is how long what a client sends behind its close frame is read and discarded, unless it closes before.
-const behindClose = time.Second
-
-// conn is a WebSocket connection. Its reader, the goroutine that read runs in, owns in; queue is the only way to write.
-//
-// mu guards the fields below it, and is never held while anything else is called.
+// conn is a WebSocket connection of a session: its transport, or a probe that may become it. It handles what comes on it.
 type conn struct {
-	net     net.Conn // not to be written to
+	*ws.Conn
 	session *Session
-	queue   *outbox.Queue
-	in      *inbox.Reader
-
-	mu       sync.Mutex
-	controls int    // how many wait
-	owed     []byte // the pong for the newest ping; nil: it is among those that wait
 }
 
-// answer queues bytes that answer the client, unless as many wait as may: the client does not read the ones it has got.
-func (c *conn) answer(p []byte) {
-	c.mu.Lock()
-	full := c.controls >= maxControls
-	if !full {
-		c.controls++
-	}
-	c.mu.Unlock()
-	if !full {
-		c.push(p)
-	}
-}
+var _ ws.Handler = (*conn)(nil)
 
-// pong answers a ping. Of the pings that cannot be answered yet the newest will be (RFC 6455 section 5.5.3).
-func (c *conn) pong(payload []byte) {
-	p := appendFrame(nil, opPong, "", payload)
-	c.mu.Lock()
-	full := c.controls >= maxControls
-	if full {
-		c.owed = p
-	} else {
-		c.controls++
-	}
-	c.mu.Unlock()
-	if !full {
-		c.push(p)
-	}
-}
-
-// push queues a control that has been counted.
-func (c *conn) push(p []byte) {
-	if !c.queue.Push(&control{conn: c, bytes: p}) {
-		c.mu.Lock()
-		c.controls--
-		c.mu.Unlock()
-	}
-}
-
-// written is told that a control waits no more. The pong that is owed takes its place.
-func (c *conn) written() {
-	c.mu.Lock()
-	owed := c.owed
-	c.owed = nil
-	if owed == nil {
-		c.controls--
-	}
-	c.mu.Unlock()
-	if owed != nil {
-		c.push(owed)
-	}
-}
-
-// finish lets what waits be written, then a close frame.
-func (c *conn) finish(code int, reason string) {
-	c.queue.Finish(closeFrame(code, reason), closeGrace)
-}
-
-// control is bytes that answer the client, in a queue.
-type control struct {
-	conn  *conn
-	bytes []byte
-}
-
-func (c *control) Bytes() []byte     { return c.bytes }
-func (c *control) Len() int          { return 0 }
-func (c *control) Done(string, bool) { c.conn.written() }
-func (c *control) Late(string)       {}
-
-// closeFrame is a close frame; websocket.CloseNoStatusReceived makes an empty one.
-func closeFrame(code int, reason string) []byte {
-	return appendFrame(nil, opClose, "", websocket.FormatCloseMessage(code, reason))
-}
-
-// The server has checked the origin for all transports.
-var upgrader = websocket.Upgrader{
-	CheckOrigin: func(*http.Request) bool { return true },
-	Error: func(w http.ResponseWriter, _ *http.Request, _ int, _ error) {
-		refuse(w, badRequest)
-	},
-}
-
-// upgrade makes the request a WebSocket of s. If it returns nil, the request has been answered.
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, session *Session) *conn {
-	if status, _ := inbox.Refusal(r, w.Header()); status != 0 {
-		f := badRequest
-		f.status = status
-		refuse(w, f)
-		return nil
-	}
-	ws, err := upgrader.Upgrade(w, r, nil)
-	if err != nil {
-		return nil
-	}
-	// The handshake is all that gorilla is for: what it would keep for a connection is more than an idle one may cost.
-	c := &conn{net: ws.NetConn(), session: session}
-	c.queue = outbox.New(s.pool, session.connID, c.net, &s.limits)
-	c.in = inbox.New(c.net, s.opts.MaxPayload)
-	return c
-}
-
-// start begins to read from c. It reports false if the server has been closed.
-func (s *Server) start(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state == closed {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	s.work.Go(c.read)
-	return true
-}
-
-// read reads until the connection ends, whatever has become of the session by then: a client that has been told to close
-// has to be read until it does.
-func (c *conn) read() {
-	err := c.frames()
-	c.ended(err)
-	grace := closeGrace
-	if closed := new(websocket.CloseError); errors.As(err, &closed) {
-		grace = behindClose
-	}
-	c.in.Drain(grace)
-	c.queue.ReadDone()
-	s := c.session.server
-	s.mu.Lock()
-	delete(s.conns, c)
-	s.mu.Unlock()
-}
-
-// frames handles what the client says, and returns why that ended.
-func (c *conn) frames() error {
-	for {
-		op, p, err := c.in.Next()
-		if err != nil {
-			return err
-		}
-		switch op {
-		case inbox.Close:
-			return closeError(p)
-		case inbox.Ping:
-			c.pong(p)
-		case inbox.Text, inbox.Binary:
-			if err := c.message(p, op == inbox.Binary); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// message handles a message. An error is one that ends the connection, and the session has been told.
-func (c *conn) message(data []byte, binary bool) error {
-	s := c.session
-	p, err := DecodePacket(data, binary)
-	if !binary && !utf8.Valid(data) {
-		err = ErrNotUTF8
-	}
+// upgrade makes the request a WebSocket connection of session. If c is nil, the request has been refused. status is what it
+// was answered with.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, session *Session) (c *conn, status int) {
+	opened, err := s.conns.Upgrade(w, r, session.connID)
+	var refused *ws.Refused
 	switch {
-	case s.out.Load() != c.queue:
+	case err == nil:
+		return &conn{opened, session}, http.StatusSwitchingProtocols
+	case errors.As(err, &refused):
+		f := badRequest
+		if refused.Status == http.StatusUpgradeRequired {
+			f.status = refused.Status
+		}
+		refuse(w, f)
+		return nil, f.status
+	case errors.Is(err, ws.ErrClosed):
+		return nil, http.StatusServiceUnavailable // which it was told in a close frame, after 101
+	default:
+		return nil, http.StatusBadRequest // the connection broke; there is no status for that
+	}
+}
+
+// Message implements ws.Handler. An error ends the connection; the session has ended, or the probe has been dropped, before.
+func (c *conn) Message(op ws.Op, data []byte) error {
+	s := c.session
+	p, err := DecodePacket(data, op == ws.Binary)
+	switch {
+	case s.out.Load() != c.Conn:
 		s.onProbe(c, p, err)
 	case err != nil:
 		s.malformed(err)
@@ -201,46 +54,30 @@ func (c *conn) message(data []byte, binary bool) error {
 	return err
 }
 
-// closeError is what the payload of the client's close frame says.
-func closeError(payload []byte) error {
-	code, reason, err := inbox.ParseClose(payload)
-	if err != nil {
-		return err
-	}
-	return &websocket.CloseError{Code: code, Text: reason}
-}
-
-// ended says that nothing more is read, and answers the client's close frame or tells it what it did wrong.
-func (c *conn) ended(err error) {
-	reason := TransportError
-	var closed *websocket.CloseError
-	var broke inbox.ProtocolError
+// Ended implements ws.Handler.
+func (c *conn) Ended(why ws.Status, err error) {
+	reason := TransportClose
+	var broke ws.ProtocolError
 	switch {
-	case errors.As(err, &closed):
-		reason = TransportClose
-		c.finish(closed.Code, "")
-	case errors.As(err, &broke):
-		c.finish(websocket.CloseProtocolError, broke.Error())
-	case errors.Is(err, inbox.ErrTooLong):
-		c.finish(websocket.CloseMessageTooBig, "")
-	case errors.Is(err, inbox.ErrNotUTF8):
-		c.finish(websocket.CloseInvalidFramePayloadData, "")
-	default:
-		reason = TransportClose
+	case err == nil:
+		err = &websocket.CloseError{Code: why.Code, Text: why.Reason}
+	case errors.Is(err, ws.ErrStalled):
+		reason = TooSlow
+	case errors.Is(err, ws.ErrNotUTF8):
+		reason, err = ParseError, ErrNotUTF8
+	case errors.As(err, &broke), errors.Is(err, ws.ErrTooLong):
+		reason = TransportError
 	}
 	s := c.session
-	if s.out.Load() != c.queue {
+	if s.out.Load() != c.Conn {
 		s.dropProbe(c)
 		return
-	}
-	if c.queue.Stalled() {
-		reason = TooSlow
 	}
 	s.end(ending{reason: reason, err: err, code: websocket.CloseNormalClosure})
 }
 
-// offering says that the client is about to be told of a WebSocket that may be offered; done is to be called when that has
-// happened, or not.
+// offering says that the client is about to be told of a WebSocket that may be offered. Call done when it has been told, or
+// will not be.
 func (s *Session) offering() (done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -256,8 +93,8 @@ func (s *Session) offering() (done func()) {
 	}
 }
 
-// offer makes c the WebSocket that a polling session may upgrade to. It reports false if the session cannot upgrade now:
-// it has ended, has upgraded, or is about to on another connection.
+// offer makes c the probe of a polling session. It returns false if the session has ended, has been upgraded, or has another
+// probe.
 func (s *Session) offer(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -265,19 +102,19 @@ func (s *Session) offer(c *conn) bool {
 		return false
 	}
 	s.probe = c
-	s.probeBy = s.server.sweeper.in(s.server.opts.UpgradeTimeout)
+	s.probeBy = s.server.pool.In(s.server.opts.UpgradeTimeout)
 	s.plan()
 	return true
 }
 
-var probeAnswer = appendFrame(nil, opText, "3probe", nil)
+var probeAnswer = ws.AppendFrame(nil, ws.Text, []byte("3probe"))
 
-// onProbe takes a packet from a WebSocket that is not, or not yet, the session's transport.
+// onProbe handles a packet from a WebSocket that is not the session's transport. err is that of decoding it.
 func (s *Session) onProbe(c *conn, p Packet, err error) {
 	if err == nil && p.Type == Ping && string(p.Data) == "probe" {
 		s.mu.Lock()
 		if s.probe == c {
-			c.answer(probeAnswer)
+			c.Reply(probeAnswer)
 			s.poll.noop = true
 			s.poll.signal()
 		}
@@ -290,7 +127,8 @@ func (s *Session) onProbe(c *conn, p Packet, err error) {
 	s.dropProbe(c)
 }
 
-// become makes c the session's transport: what waits goes there, and a poll that is under way is sent home.
+// become makes c the session's transport: what waits is sent there, and a poll that waits is answered with Noop. It returns
+// false if c is not the session's probe any more.
 func (s *Session) become(c *conn) bool {
 	s.mu.Lock()
 	if s.probe != c || s.state == closed {
@@ -298,21 +136,21 @@ func (s *Session) become(c *conn) bool {
 		return false
 	}
 	p := s.poll
-	var lost []outbox.Item
+	var lost []Item
 	for _, it := range p.rest() {
-		// It fits, for the queue holds nothing that weighs, unless the connection has just broken.
-		if !c.queue.Push(it) {
+		// It fits, as nothing that weighs waits there, unless the connection has just broken.
+		if !c.Push(it) {
 			lost = append(lost, it)
 		}
 	}
 	s.poll, s.probe, s.probeBy = nil, nil, 0
 	p.last, p.upgraded = Noop, true
 	p.signal()
-	s.out.Store(c.queue)
+	s.out.Store(c.Conn)
 	wasClosing := s.state == closing
 	if wasClosing {
 		s.state = closed
-		s.server.sweeper.set(s, 0)
+		s.ring(0)
 	} else {
 		s.plan()
 	}
@@ -323,14 +161,14 @@ func (s *Session) become(c *conn) bool {
 	}
 	if wasClosing {
 		s.server.forget(s, false)
-		c.finish(websocket.CloseNormalClosure, string(ForcedClose))
+		c.finish(websocket.CloseNormalClosure, ForcedClose)
 	} else if h := s.server.opts.Hooks.Upgrade; h != nil {
 		h(s)
 	}
 	return true
 }
 
-// dropProbe gives up a WebSocket that did not become the transport. The session goes on polling.
+// dropProbe closes a WebSocket that did not become the transport. The session goes on polling.
 func (s *Session) dropProbe(c *conn) {
 	s.mu.Lock()
 	if s.probe == c {
@@ -341,7 +179,12 @@ func (s *Session) dropProbe(c *conn) {
 	c.finish(websocket.CloseNormalClosure, "")
 }
 
-// clearProbe lets the session wait in polls again; mu is held.
+// finish ends the connection after what waits.
+func (c *conn) finish(code int, reason Reason) {
+	c.Finish(ws.Status{Code: code, Reason: string(reason)})
+}
+
+// clearProbe makes the session have no probe, so that its polls wait again; mu is held.
 func (s *Session) clearProbe() {
 	s.probe, s.probeBy = nil, 0
 	s.poll.noop = false

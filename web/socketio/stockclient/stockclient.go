@@ -1,5 +1,5 @@
 // Package stockclient lets tests drive the stock Socket.IO client, socket.io-client from npm, in a Node process. It is
-// imported by tests only, and needs node and npm; what it needs of npm it installs beside its sources on first use.
+// imported by tests only, and needs node and npm. Packages of npm are installed beside its sources when first used.
 package stockclient
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Patience is how long the methods that wait do so before the test fails.
+// Patience is how long methods wait before they fail the test.
 const Patience = 30 * time.Second
 
 // Driver is a Node process with any number of clients.
@@ -52,7 +52,7 @@ type Happening struct {
 type Client struct {
 	d    *Driver
 	name string
-	// Happenings are what has happened and has not been read yet.
+	// Happenings receives all that happens; use it or Next and Await.
 	Happenings chan Happening
 }
 
@@ -89,8 +89,8 @@ func Start(t testing.TB) *Driver {
 	return d
 }
 
-// install installs what the lock file names, and returns where. Test binaries may do so at the same time: each installs
-// into a place of its own, and the first to have done so has it renamed.
+// install installs what the lock file names, and returns where. Test binaries may do so at the same time: each installs into
+// a directory of its own, and the first that is done renames it.
 func install(js string) (modules string, err error) {
 	lock, err := os.ReadFile(filepath.Join(js, "package-lock.json"))
 	if err != nil {
@@ -155,10 +155,10 @@ func (d *Driver) tell(op string, c *Client, more map[string]any) {
 	require.NoError(d.t, d.in.Encode(command))
 }
 
-// Options are options of io() in JavaScript, such as transports or auth.
+// Options are the options of io() in JavaScript, such as transports or auth.
 type Options map[string]any
 
-// Open makes a client and lets it connect. url may have a namespace as its path.
+// Open makes a client, which begins to connect. The path of url, if it has one, is the namespace.
 func (d *Driver) Open(url string, options Options) *Client {
 	d.t.Helper()
 	d.mu.Lock()
@@ -172,7 +172,7 @@ func (d *Driver) Open(url string, options Options) *Client {
 	return c
 }
 
-// Next waits for what happens next.
+// Next waits for the next happening.
 func (c *Client) Next() Happening {
 	c.d.t.Helper()
 	select {
@@ -184,7 +184,7 @@ func (c *Client) Next() Happening {
 	}
 }
 
-// Await waits until something of this kind happens, and forgets what happens before.
+// Await waits for a happening of this kind, and drops those that come before it.
 func (c *Client) Await(kind string) Happening {
 	c.d.t.Helper()
 	for {
@@ -194,25 +194,25 @@ func (c *Client) Await(kind string) Happening {
 	}
 }
 
-// Emit lets the client emit an event. Arguments are encoded as JSON, with Binary in place of bytes.
+// Emit makes the client emit an event. Arguments are encoded as JSON, with Binary in place of bytes.
 func (c *Client) Emit(name string, args ...any) {
 	c.d.t.Helper()
 	c.d.tell("emit", c, map[string]any{"name": name, "args": nonNil(args)})
 }
 
-// Ask lets the client emit an event and wait for its acknowledgement, which is a Happening.
+// Ask makes the client emit an event that wants an acknowledgement. That is a Happening when it comes.
 func (c *Client) Ask(name string, args ...any) {
 	c.d.t.Helper()
 	c.d.tell("ask", c, map[string]any{"name": name, "args": nonNil(args)})
 }
 
-// Connect lets a client that has disconnected connect again.
+// Connect makes a client that has disconnected connect again.
 func (c *Client) Connect() { c.d.tell("connect", c, nil) }
 
-// Disconnect lets the client disconnect.
+// Disconnect makes the client disconnect.
 func (c *Client) Disconnect() { c.d.tell("disconnect", c, nil) }
 
-// Freeze stops the whole process, with all of its clients, for that long.
+// Freeze stops the whole process, with all of its clients, for this long.
 func (d *Driver) Freeze(how time.Duration) {
 	d.t.Helper()
 	d.tell("freeze", &Client{}, map[string]any{"ms": how.Milliseconds()})
@@ -225,22 +225,22 @@ func (d *Driver) Suspend() {
 	require.NoError(d.t, d.process.Signal(syscall.SIGSTOP))
 }
 
-// Resume lets a process that was suspended go on.
+// Resume makes a suspended process go on.
 func (d *Driver) Resume() {
 	d.t.Helper()
 	require.NoError(d.t, d.process.Signal(syscall.SIGCONT))
 }
 
-// Kill ends the process without giving its clients a say. The Driver is of no use after it.
+// Kill ends the process at once: its clients cannot say goodbye. The Driver cannot be used after that.
 func (d *Driver) Kill() {
 	d.t.Helper()
 	require.NoError(d.t, d.process.Kill())
 }
 
-// Undefined is JavaScript's undefined among arguments.
+// Undefined is an argument that is undefined in JavaScript.
 var Undefined = json.RawMessage(`{"$undefined":true}`)
 
-// Binary is bytes among arguments.
+// Binary is an argument that is binary data.
 type Binary []byte
 
 // MarshalJSON implements json.Marshaler.

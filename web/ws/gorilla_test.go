@@ -1,4 +1,4 @@
-package inbox_test
+package ws_test
 
 import (
 	"bufio"
@@ -15,7 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 
-	"github.com/traceroom/traceroom/web/inbox"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 // stream is a connection on which all has been said.
@@ -47,18 +47,18 @@ func byGorilla(t *testing.T, p []byte) (all []got, err error) {
 	for k, v := range map[string]string{"Connection": "upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="} {
 		req.Header.Set(k, v)
 	}
-	ws, err := (&websocket.Upgrader{ReadBufferSize: 512}).Upgrade(hijacked{httptest.NewRecorder(), stream{nil, bytes.NewReader(p)}}, req, nil)
+	conn, err := (&websocket.Upgrader{ReadBufferSize: 512}).Upgrade(hijacked{httptest.NewRecorder(), stream{nil, bytes.NewReader(p)}}, req, nil)
 	require.NoError(t, err)
-	ws.SetReadLimit(limit)
-	ws.SetPingHandler(func(s string) error { all = append(all, got{inbox.Ping, s}); return nil })
-	ws.SetPongHandler(func(s string) error { all = append(all, got{inbox.Pong, s}); return nil })
-	ws.SetCloseHandler(func(int, string) error { return errClosed })
+	conn.SetReadLimit(limit)
+	conn.SetPingHandler(func(s string) error { all = append(all, got{ws.Ping, s}); return nil })
+	conn.SetPongHandler(func(s string) error { all = append(all, got{ws.Pong, s}); return nil })
+	conn.SetCloseHandler(func(int, string) error { return errClosed })
 	for {
-		op, p, err := ws.ReadMessage()
+		op, p, err := conn.ReadMessage()
 		if err != nil {
 			return all, err
 		}
-		all = append(all, got{inbox.Op(op), string(p)})
+		all = append(all, got{ws.Op(op), string(p)})
 	}
 }
 
@@ -76,8 +76,8 @@ func FuzzNextAgreesWithGorilla(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
 		want, wantErr := byGorilla(t, p)
-		have, err := readUntilClose(inbox.New(stream{nil, bytes.NewReader(p)}, limit))
-		var broke inbox.ProtocolError
+		have, err := readUntilClose(ws.NewReader(stream{nil, bytes.NewReader(p)}, limit))
+		var broke ws.ProtocolError
 		if errors.As(err, &broke) && strings.Contains(broke.Error(), "length") {
 			// Gorilla takes lengths in any form.
 			require.GreaterOrEqual(t, len(want), len(have))
@@ -92,7 +92,7 @@ func FuzzNextAgreesWithGorilla(f *testing.F) {
 		case errors.As(err, &broke):
 			require.ErrorContains(t, wantErr, "websocket: ")
 			require.False(t, ended)
-		case errors.Is(err, inbox.ErrTooLong):
+		case errors.Is(err, ws.ErrTooLong):
 			// Gorilla reads the mask before it looks.
 			require.True(t, ended || errors.Is(wantErr, websocket.ErrReadLimit), "%v", wantErr)
 		default:
@@ -101,13 +101,13 @@ func FuzzNextAgreesWithGorilla(f *testing.F) {
 	})
 }
 
-func readUntilClose(r *inbox.Reader) (all []got, err error) {
+func readUntilClose(r *ws.Reader) (all []got, err error) {
 	for {
 		op, p, err := r.Next()
 		if err != nil {
 			return all, err
 		}
-		if op == inbox.Close {
+		if op == ws.Close {
 			return all, errClosed
 		}
 		all = append(all, got{op, string(p)})

@@ -1,6 +1,6 @@
 //go:build unix
 
-package inbox
+package ws
 
 import (
 	"io"
@@ -8,22 +8,15 @@ import (
 	"syscall"
 )
 
-func (r *Reader) init() {
-	sc, ok := r.conn.(syscall.Conn)
-	if !ok {
-		return
+func (r *reader) initRaw() {
+	if r.raw = rawConn(r.conn); r.raw != nil {
+		r.try = r.tryRead
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return
-	}
-	r.raw = raw
-	r.try = r.tryRead
 }
 
-// tryRead reads what there is. It reports false if that is nothing, so that its caller waits, without a buffer if nothing
-// is in it. It always reads: an event before it was called has been forgotten.
-func (r *Reader) tryRead(fd uintptr) bool {
+// tryRead reads what has come. It returns false if that is nothing, so that its caller waits; then it keeps no buffer, unless
+// there is something in it. It reads at every call: the operating system announces data once, and that may have been before.
+func (r *reader) tryRead(fd uintptr) bool {
 	p := r.room()
 	for {
 		n, err := syscall.Read(int(fd), p)

@@ -1,4 +1,4 @@
-package outbox_test
+package ws_test
 
 import (
 	"bytes"
@@ -12,12 +12,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
-	"github.com/traceroom/traceroom/web/outbox"
+	"github.com/traceroom/traceroom/web/workers"
+	"github.com/traceroom/traceroom/web/ws"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // item counts what became of it.
 type item struct {
@@ -37,31 +35,17 @@ func (i *item) Done(_ string, written bool) {
 	}
 }
 
-// pair returns the two ends of a TCP connection on loopback.
-func pair(t *testing.T) (server, client net.Conn) {
+func newPool(t *testing.T) *workers.Pool {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	client, err = net.Dial("tcp", l.Addr().String())
-	require.NoError(t, err)
-	server, err = l.Accept()
-	require.NoError(t, err)
-	t.Cleanup(func() { server.Close(); client.Close() })
-	return server, client
-}
-
-func newPool(t *testing.T) *outbox.Pool {
-	t.Helper()
-	p := outbox.NewPool(2)
+	p := workers.NewPool(2, time.Second)
 	t.Cleanup(p.Close)
 	return p
 }
 
 func TestEachPushersItemsArriveOnceInOrder(t *testing.T) {
 	pool := newPool(t)
-	server, client := pair(t)
-	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 1 << 20})
+	server, client := tcp(t)
+	q := ws.NewQueue(pool, "c", server, &ws.Limits{Items: 1 << 20})
 	t.Cleanup(q.Close)
 	const pushers, each = 8, 5000
 	items := make([][]*item, pushers)
@@ -97,7 +81,7 @@ func TestEachPushersItemsArriveOnceInOrder(t *testing.T) {
 }
 
 // fill pushes items of size bytes until the queue refuses one.
-func fill(t *testing.T, q *outbox.Queue, size int) []*item {
+func fill(t *testing.T, q *ws.Queue, size int) []*item {
 	t.Helper()
 	var items []*item
 	for {
@@ -111,16 +95,16 @@ func fill(t *testing.T, q *outbox.Queue, size int) []*item {
 }
 
 func TestAPeerThatDoesNotReadFillsItsQueueAndNoOther(t *testing.T) {
-	pool := outbox.NewPool(1)
+	pool := workers.NewPool(1, time.Second)
 	t.Cleanup(pool.Close)
-	server, _ := pair(t)
-	q := outbox.New(pool, "slow", server, &outbox.Limits{Items: 16})
+	server, _ := tcp(t)
+	q := ws.NewQueue(pool, "slow", server, &ws.Limits{Items: 16})
 	t.Cleanup(q.Close)
 	items := fill(t, q, 1<<20)
 	require.Eventually(t, func() bool { return items[len(items)-17].late.Load() <= 1 }, time.Second, time.Millisecond)
 
-	server2, client2 := pair(t)
-	q2 := outbox.New(pool, "quick", server2, &outbox.Limits{Items: 16})
+	server2, client2 := tcp(t)
+	q2 := ws.NewQueue(pool, "quick", server2, &ws.Limits{Items: 16})
 	t.Cleanup(q2.Close)
 	require.True(t, q2.Push(&item{p: []byte("through")}))
 	b := make([]byte, 7)
@@ -137,8 +121,8 @@ func TestAPeerThatDoesNotReadFillsItsQueueAndNoOther(t *testing.T) {
 
 func TestFinishWritesWhatWaitsThenTheLastWord(t *testing.T) {
 	pool := newPool(t)
-	server, client := pair(t)
-	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 4096})
+	server, client := tcp(t)
+	q := ws.NewQueue(pool, "c", server, &ws.Limits{Items: 4096})
 	items := fill(t, q, 4096)
 	q.Finish([]byte("bye"), 10*time.Second)
 	require.False(t, q.Push(&item{p: []byte("late")}))
@@ -151,8 +135,8 @@ func TestFinishWritesWhatWaitsThenTheLastWord(t *testing.T) {
 
 func TestAbortKeepsTheBorderOfAFrame(t *testing.T) {
 	pool := newPool(t)
-	server, client := pair(t)
-	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 8})
+	server, client := tcp(t)
+	q := ws.NewQueue(pool, "c", server, &ws.Limits{Items: 8})
 	items := fill(t, q, 1<<20)
 	q.Abort([]byte("bye"), 10*time.Second)
 	q.ReadDone()
@@ -168,8 +152,8 @@ func TestAbortKeepsTheBorderOfAFrame(t *testing.T) {
 
 func TestGraceEndsAConnectionThatTakesNothing(t *testing.T) {
 	pool := newPool(t)
-	server, _ := pair(t)
-	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 8})
+	server, _ := tcp(t)
+	q := ws.NewQueue(pool, "c", server, &ws.Limits{Items: 8})
 	items := fill(t, q, 1<<20)
 	q.Finish([]byte("bye"), 10*time.Millisecond)
 	for _, it := range items {
@@ -180,7 +164,7 @@ func TestGraceEndsAConnectionThatTakesNothing(t *testing.T) {
 func TestAConnectionThatIsNoSocket(t *testing.T) {
 	pool := newPool(t)
 	server, client := net.Pipe()
-	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 8})
+	q := ws.NewQueue(pool, "c", server, &ws.Limits{Items: 8})
 	for range 3 {
 		require.True(t, q.Push(&item{p: []byte("abc")}))
 	}
@@ -200,12 +184,12 @@ type blocking struct {
 func (b *blocking) Done(string, bool) { close(b.entered); <-b.leave }
 
 func TestWhatIsPushedWhileAPeerIsSlowComesAfterWhatWaited(t *testing.T) {
-	pool := outbox.NewPool(1)
+	pool := workers.NewPool(1, time.Second)
 	t.Cleanup(pool.Close)
 	hold := &blocking{item{p: []byte("x")}, make(chan struct{}), make(chan struct{})}
 	server, client := net.Pipe()
 	t.Cleanup(func() { client.Close() })
-	q := outbox.New(pool, "slow", server, &outbox.Limits{Items: 64})
+	q := ws.NewQueue(pool, "slow", server, &ws.Limits{Items: 64})
 	t.Cleanup(q.Close)
 	const size = 70_000 // each is a write of its own
 	var items []*item
@@ -223,8 +207,8 @@ func TestWhatIsPushedWhileAPeerIsSlowComesAfterWhatWaited(t *testing.T) {
 	}
 
 	// The writer is held so that it finds the first four together; the peer takes nothing until it is asked.
-	server2, _ := pair(t)
-	q2 := outbox.New(pool, "hold", server2, &outbox.Limits{Items: 8})
+	server2, _ := tcp(t)
+	q2 := ws.NewQueue(pool, "hold", server2, &ws.Limits{Items: 8})
 	t.Cleanup(q2.Close)
 	require.True(t, q2.Push(hold))
 	<-hold.entered
@@ -248,17 +232,17 @@ func TestWhatIsPushedWhileAPeerIsSlowComesAfterWhatWaited(t *testing.T) {
 
 // A writer's memory is used for one connection after the other: what a slow peer has yet to be written must not be in it.
 func TestWhatAPeerIsWrittenIsItsOwn(t *testing.T) {
-	pool := outbox.NewPool(1)
+	pool := workers.NewPool(1, time.Second)
 	t.Cleanup(pool.Close)
 	hold := &blocking{item{p: []byte("x")}, make(chan struct{}), make(chan struct{})}
-	queue := func() (*outbox.Queue, net.Conn) {
+	queue := func() (*ws.Queue, net.Conn) {
 		server, client := net.Pipe()
-		q := outbox.New(pool, "c", server, &outbox.Limits{Items: 64})
+		q := ws.NewQueue(pool, "c", server, &ws.Limits{Items: 64})
 		t.Cleanup(func() { q.Close(); client.Close() })
 		return q, client
 	}
-	server, _ := pair(t)
-	first := outbox.New(pool, "hold", server, &outbox.Limits{Items: 8})
+	server, _ := tcp(t)
+	first := ws.NewQueue(pool, "hold", server, &ws.Limits{Items: 8})
 	t.Cleanup(first.Close)
 	require.True(t, first.Push(hold))
 	<-hold.entered
@@ -290,8 +274,8 @@ func BenchmarkPushToWritten(b *testing.B) {
 	require.NoError(b, err)
 	server, err := l.Accept()
 	require.NoError(b, err)
-	pool := outbox.NewPool(1)
-	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 1 << 20})
+	pool := workers.NewPool(1, time.Second)
+	q := ws.NewQueue(pool, "c", server, &ws.Limits{Items: 1 << 20})
 	it := &item{p: make([]byte, 128)}
 	b.ReportAllocs()
 	b.SetBytes(128)
@@ -309,7 +293,7 @@ func BenchmarkPushToWritten(b *testing.B) {
 }
 
 // plug is an item that fills the queue of a peer that does not read: it is being written, and will not be written in full.
-func plug(t *testing.T, q *outbox.Queue) *item {
+func plug(t *testing.T, q *ws.Queue) *item {
 	t.Helper()
 	it := &item{p: make([]byte, 32<<20)}
 	require.True(t, q.Push(it), "an item heavier than all fits an empty queue")
@@ -321,7 +305,7 @@ func TestAQueueIsBoundedInBytesToo(t *testing.T) {
 	pool := newPool(t)
 	server, client := net.Pipe()
 	t.Cleanup(func() { client.Close() })
-	q := outbox.New(pool, "c", server, &outbox.Limits{Items: 100, Bytes: 1000})
+	q := ws.NewQueue(pool, "c", server, &ws.Limits{Items: 100, Bytes: 1000})
 	t.Cleanup(q.Close)
 	first := &item{p: make([]byte, 600)}
 	require.True(t, q.Push(first))
@@ -346,14 +330,14 @@ func (weightless) Late(string)       {}
 
 func TestWhoTakesNothingIsClosed(t *testing.T) {
 	for name, ends := range map[string]func(*testing.T) (net.Conn, net.Conn){
-		"a socket": pair,
+		"a socket": func(t *testing.T) (net.Conn, net.Conn) { return tcp(t) },
 		"a pipe":   func(*testing.T) (net.Conn, net.Conn) { return net.Pipe() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool := newPool(t)
 			server, client := ends(t)
 			t.Cleanup(func() { client.Close() })
-			q := outbox.New(pool, "c", server, &outbox.Limits{Stall: 50 * time.Millisecond})
+			q := ws.NewQueue(pool, "c", server, &ws.Limits{Stall: 50 * time.Millisecond})
 			t.Cleanup(q.Close)
 			it := plug(t, q)
 			waiting := &item{p: []byte("x")}
@@ -369,9 +353,9 @@ func TestWhoTakesNothingIsClosed(t *testing.T) {
 // A peer that takes a little now and then is not cut however long the whole takes.
 func TestWhoTakesALittleNowAndThenIsNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pool := outbox.NewPool(1)
+		pool := workers.NewPool(1, time.Second)
 		server, client := net.Pipe()
-		q := outbox.New(pool, "c", server, &outbox.Limits{Stall: 15 * time.Second})
+		q := ws.NewQueue(pool, "c", server, &ws.Limits{Stall: 15 * time.Second})
 		it := &item{p: make([]byte, 100)}
 		require.True(t, q.Push(it))
 		for range 100 {
@@ -401,9 +385,9 @@ func TestWhoTakesALittleNowAndThenIsNot(t *testing.T) {
 // After it was slow a connection is written to without waiting again, whatever the time: the deadline is gone.
 func TestWhoWasSlowIsWrittenToLater(t *testing.T) {
 	pool := newPool(t)
-	server, client := pair(t)
+	server, client := tcp(t)
 	const stall = 100 * time.Millisecond
-	q := outbox.New(pool, "c", server, &outbox.Limits{Stall: stall})
+	q := ws.NewQueue(pool, "c", server, &ws.Limits{Stall: stall})
 	t.Cleanup(q.Close)
 	it := plug(t, q)
 	_, err := io.CopyN(io.Discard, client, int64(len(it.p)))

@@ -1,4 +1,4 @@
-package inbox_test
+package ws_test
 
 import (
 	"bytes"
@@ -13,27 +13,27 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/traceroom/traceroom/web/inbox"
+	"github.com/traceroom/traceroom/web/ws"
 	"github.com/traceroom/traceroom/web/wstest"
 )
 
 // codeOf is the code that a connection is closed with after what Next returned; 0: the peer has closed it without a word.
-func codeOf(t *testing.T, op inbox.Op, p []byte, err error) int {
+func codeOf(t *testing.T, op ws.Op, p []byte, err error) int {
 	t.Helper()
-	if err == nil && op == inbox.Close {
+	if err == nil && op == ws.Close {
 		var code int
-		if code, _, err = inbox.ParseClose(p); err == nil {
+		if code, _, err = ws.ParseClose(p); err == nil {
 			return code
 		}
 	}
-	var broke inbox.ProtocolError
+	var broke ws.ProtocolError
 	switch {
 	case errors.As(err, &broke):
 		require.NotEmpty(t, broke.Error())
 		return 1002
-	case errors.Is(err, inbox.ErrNotUTF8):
+	case errors.Is(err, ws.ErrNotUTF8):
 		return 1007
-	case errors.Is(err, inbox.ErrTooLong):
+	case errors.Is(err, ws.ErrTooLong):
 		return 1009
 	}
 	require.ErrorIs(t, err, io.EOF)
@@ -43,14 +43,14 @@ func codeOf(t *testing.T, op inbox.Op, p []byte, err error) int {
 func TestEverySectionOfRFC6455(t *testing.T) {
 	for _, c := range (wstest.Server{Limit: limit}).Cases() {
 		t.Run(c.Name, func(t *testing.T) {
-			r := inbox.New(stream{nil, bytes.NewReader([]byte(strings.Join(c.Send, "")))}, limit)
+			r := ws.NewReader(stream{nil, bytes.NewReader([]byte(strings.Join(c.Send, "")))}, limit)
 			var heard []wstest.Message
 			for {
 				op, p, err := r.Next()
-				if err == nil && op == inbox.Text && !utf8.Valid(p) {
-					err = inbox.ErrNotUTF8
+				if err == nil && op == ws.Text && !utf8.Valid(p) {
+					err = ws.ErrNotUTF8
 				}
-				if err != nil || op == inbox.Close {
+				if err != nil || op == ws.Close {
 					require.Equal(t, c.Close, codeOf(t, op, p, err))
 					break
 				}
@@ -72,14 +72,14 @@ func TestWhatIsWrongWithALengthIsSaidAsItIs(t *testing.T) {
 		wstest.Header(0x81, 127, 126): "length not in its shortest form",
 		wstest.Header(0x81, 127, -1):  "length with its highest bit set",
 	} {
-		_, _, err := inbox.New(stream{nil, bytes.NewReader([]byte(frame))}, limit).Next()
-		require.Equal(t, inbox.ProtocolError(want), err)
+		_, _, err := ws.NewReader(stream{nil, bytes.NewReader([]byte(frame))}, limit).Next()
+		require.Equal(t, ws.ProtocolError(want), err)
 	}
 }
 
 func TestDrainEndsWhenThePeerHasClosedOrItsTimeIsOver(t *testing.T) {
 	server, client := tcp(t)
-	r := inbox.New(server, limit)
+	r := ws.NewReader(server, limit)
 	sent := make(chan error, 1)
 	go func() {
 		_, err := client.Write(make([]byte, 10<<20))
@@ -90,7 +90,7 @@ func TestDrainEndsWhenThePeerHasClosedOrItsTimeIsOver(t *testing.T) {
 	require.NoError(t, <-sent)
 
 	server, _ = tcp(t)
-	inbox.New(server, limit).Drain(time.Millisecond)
+	ws.NewReader(server, limit).Drain(time.Millisecond)
 }
 
 func TestAHandshakeOfAnotherVersionIsRefused(t *testing.T) {
@@ -113,7 +113,7 @@ func TestAHandshakeOfAnotherVersionIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, header := good(), http.Header{}
 			test.spoil(r)
-			status, reason := inbox.Refusal(r, header)
+			status, reason := ws.Refusal(r, header)
 			require.Equal(t, test.status, status)
 			require.Equal(t, status == 0, reason == "")
 			if status == 426 {

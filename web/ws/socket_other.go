@@ -1,11 +1,11 @@
 //go:build !unix
 
-package outbox
+package ws
 
 import "net"
 
-// socket on systems without a write that does not wait: every queue with something to write does so in a goroutine of
-// its own.
+// socket, on systems without a write that does not wait, writes nothing in tryWrite: every queue with something to write
+// does so in a goroutine of its own.
 type socket struct{ conn net.Conn }
 
 func (s *socket) init(conn net.Conn) { s.conn = conn }

@@ -1,4 +1,4 @@
-package inbox_test
+package ws_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/traceroom/traceroom/web/inbox"
+	"github.com/traceroom/traceroom/web/ws"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,12 +25,12 @@ const limit = 64 << 10
 
 // got is one thing that a Reader returned.
 type got struct {
-	op      inbox.Op
+	op      ws.Op
 	payload string
 }
 
 // readAll reads until the end.
-func readAll(r *inbox.Reader) (all []got, err error) {
+func readAll(r *ws.Reader) (all []got, err error) {
 	for {
 		op, p, err := r.Next()
 		if err != nil {
@@ -93,29 +93,29 @@ func onBoth(t *testing.T, test func(t *testing.T, server, client net.Conn)) {
 func speech() (stream []byte, want []got) {
 	for _, n := range []int{0, 1, 7, 8, 9, 125, 126, 4000, 4096, 5000, limit - 1, limit} {
 		text := strings.Repeat("é.", n)[:n]
-		stream = append(stream, frame(fin|byte(inbox.Text), text)...)
-		want = append(want, got{inbox.Text, text})
+		stream = append(stream, frame(fin|byte(ws.Text), text)...)
+		want = append(want, got{ws.Text, text})
 	}
 	for _, f := range []struct {
 		first   byte
 		payload string
 	}{
-		{fin | byte(inbox.Ping), "are you there?"}, {byte(inbox.Text), "in "}, {0, ""}, {0, strings.Repeat("three ", 1000)},
-		{fin | byte(inbox.Pong), "yes"}, {fin, "parts"}, {byte(inbox.Text), ""}, {fin, ""},
-		{fin | byte(inbox.Binary), "\x00\xff"}, {fin | byte(inbox.Close), "\x03\xe8bye"},
+		{fin | byte(ws.Ping), "are you there?"}, {byte(ws.Text), "in "}, {0, ""}, {0, strings.Repeat("three ", 1000)},
+		{fin | byte(ws.Pong), "yes"}, {fin, "parts"}, {byte(ws.Text), ""}, {fin, ""},
+		{fin | byte(ws.Binary), "\x00\xff"}, {fin | byte(ws.Close), "\x03\xe8bye"},
 	} {
 		stream = append(stream, frame(f.first, f.payload)...)
 	}
-	return stream, append(want, got{inbox.Ping, "are you there?"}, got{inbox.Pong, "yes"},
-		got{inbox.Text, "in " + strings.Repeat("three ", 1000) + "parts"}, got{inbox.Text, ""},
-		got{inbox.Binary, "\x00\xff"}, got{inbox.Close, "\x03\xe8bye"})
+	return stream, append(want, got{ws.Ping, "are you there?"}, got{ws.Pong, "yes"},
+		got{ws.Text, "in " + strings.Repeat("three ", 1000) + "parts"}, got{ws.Text, ""},
+		got{ws.Binary, "\x00\xff"}, got{ws.Close, "\x03\xe8bye"})
 }
 
 func TestWhatIsSentTogetherIsReadFrameByFrame(t *testing.T) {
 	onBoth(t, func(t *testing.T, server, client net.Conn) {
 		stream, want := speech()
 		go func() { _, _ = client.Write(stream); client.Close() }()
-		all, err := readAll(inbox.New(server, limit))
+		all, err := readAll(ws.NewReader(server, limit))
 		require.ErrorIs(t, err, io.EOF)
 		require.Equal(t, want, all)
 	})
@@ -125,16 +125,16 @@ func TestWhatArrivesByteByByteIsReadFrameByFrame(t *testing.T) {
 	onBoth(t, func(t *testing.T, server, client net.Conn) {
 		stream, want := speech()
 		go func() { _, _ = io.Copy(client, iotest.OneByteReader(bytes.NewReader(stream))); client.Close() }()
-		all, err := readAll(inbox.New(server, limit))
+		all, err := readAll(ws.NewReader(server, limit))
 		require.ErrorIs(t, err, io.EOF)
 		require.Equal(t, want, all)
 	})
 }
 
 func TestATornFrameIsWhole(t *testing.T) {
-	stream := append(frame(byte(inbox.Text), "one"), frame(fin|byte(inbox.Ping), "p")...)
-	stream = append(append(stream, frame(fin, " whole")...), frame(fin|byte(inbox.Text), strings.Repeat("x", 200))...)
-	want := []got{{inbox.Ping, "p"}, {inbox.Text, "one whole"}, {inbox.Text, strings.Repeat("x", 200)}}
+	stream := append(frame(byte(ws.Text), "one"), frame(fin|byte(ws.Ping), "p")...)
+	stream = append(append(stream, frame(fin, " whole")...), frame(fin|byte(ws.Text), strings.Repeat("x", 200))...)
+	want := []got{{ws.Ping, "p"}, {ws.Text, "one whole"}, {ws.Text, strings.Repeat("x", 200)}}
 	for at := range stream {
 		server, client := pipe(t)
 		go func() {
@@ -142,7 +142,7 @@ func TestATornFrameIsWhole(t *testing.T) {
 			_, _ = client.Write(stream[at:])
 			client.Close()
 		}()
-		all, err := readAll(inbox.New(server, limit))
+		all, err := readAll(ws.NewReader(server, limit))
 		require.ErrorIs(t, err, io.EOF)
 		require.Equal(t, want, all, "torn after %d bytes", at)
 	}
@@ -150,7 +150,7 @@ func TestATornFrameIsWhole(t *testing.T) {
 
 func TestEachFrameIsReadAsItComes(t *testing.T) {
 	onBoth(t, func(t *testing.T, server, client net.Conn) {
-		r := inbox.New(server, limit)
+		r := ws.NewReader(server, limit)
 		heard := make(chan got)
 		done := make(chan error)
 		go func() {
@@ -165,9 +165,9 @@ func TestEachFrameIsReadAsItComes(t *testing.T) {
 		}()
 		for i := range 1000 {
 			text := fmt.Sprint("message ", i)
-			_, err := client.Write(frame(fin|byte(inbox.Text), text))
+			_, err := client.Write(frame(fin|byte(ws.Text), text))
 			require.NoError(t, err)
-			require.Equal(t, got{inbox.Text, text}, <-heard)
+			require.Equal(t, got{ws.Text, text}, <-heard)
 			if i%100 == 0 {
 				runtime.GC() // takes what the pools hold
 			}
@@ -178,7 +178,7 @@ func TestEachFrameIsReadAsItComes(t *testing.T) {
 }
 
 func TestHowReadingEnds(t *testing.T) {
-	text := frame(fin|byte(inbox.Text), "last words")
+	text := frame(fin|byte(ws.Text), "last words")
 	for name, test := range map[string]struct {
 		stream []byte
 		want   error
@@ -187,15 +187,15 @@ func TestHowReadingEnds(t *testing.T) {
 		"after a message":                {text, io.EOF},
 		"within a header":                {append(text, text[:1]...), io.ErrUnexpectedEOF},
 		"within a payload":               {append(text, text[:9]...), io.ErrUnexpectedEOF},
-		"between the parts of a message": {append(text, frame(byte(inbox.Text), "part")...), io.ErrUnexpectedEOF},
+		"between the parts of a message": {append(text, frame(byte(ws.Text), "part")...), io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, server, client net.Conn) {
 				go func() { _, _ = client.Write(test.stream); client.Close() }()
-				all, err := readAll(inbox.New(server, limit))
+				all, err := readAll(ws.NewReader(server, limit))
 				require.Equal(t, test.want, err)
 				if test.stream != nil {
-					require.Equal(t, []got{{inbox.Text, "last words"}}, all)
+					require.Equal(t, []got{{ws.Text, "last words"}}, all)
 				}
 			})
 		})
@@ -204,20 +204,20 @@ func TestHowReadingEnds(t *testing.T) {
 		server, client := tcp(t)
 		require.NoError(t, client.(*net.TCPConn).SetLinger(0))
 		client.Close()
-		_, err := readAll(inbox.New(server, limit))
+		_, err := readAll(ws.NewReader(server, limit))
 		require.Error(t, err)
 		require.NotErrorIs(t, err, io.EOF)
 	})
 	t.Run("deadline", func(t *testing.T) {
 		onBoth(t, func(t *testing.T, server, _ net.Conn) {
 			require.NoError(t, server.SetReadDeadline(time.Now().Add(time.Millisecond)))
-			_, err := readAll(inbox.New(server, limit))
+			_, err := readAll(ws.NewReader(server, limit))
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		})
 	})
 	t.Run("closed while it waits", func(t *testing.T) {
 		server, client := tcp(t)
-		r := inbox.New(server, limit)
+		r := ws.NewReader(server, limit)
 		_, err := client.Write(text)
 		require.NoError(t, err)
 		_, _, err = r.Next()
@@ -230,25 +230,25 @@ func TestHowReadingEnds(t *testing.T) {
 }
 
 func TestWhoBreaksTheProtocolIsNotHeard(t *testing.T) {
-	open := frame(byte(inbox.Text), "part")
+	open := frame(byte(ws.Text), "part")
 	for name, stream := range map[string][]byte{
-		"reserved bit":               frame(fin|0x40|byte(inbox.Text), "x"),
-		"no mask":                    {fin | byte(inbox.Text), 1, 'x'},
+		"reserved bit":               frame(fin|0x40|byte(ws.Text), "x"),
+		"no mask":                    {fin | byte(ws.Text), 1, 'x'},
 		"unknown opcode":             frame(fin|0x3, "x"),
 		"unknown control frame":      frame(fin|0xB, "x"),
-		"ping in fragments":          frame(byte(inbox.Ping), "x"),
-		"long ping":                  frame(fin|byte(inbox.Ping), strings.Repeat("x", 126)),
+		"ping in fragments":          frame(byte(ws.Ping), "x"),
+		"long ping":                  frame(fin|byte(ws.Ping), strings.Repeat("x", 126)),
 		"continuation of nothing":    frame(fin, "x"),
 		"continuation of the last":   append(append(open, frame(fin, "x")...), frame(fin, "x")...),
-		"message within a message":   append(open, frame(fin|byte(inbox.Text), "x")...),
-		"message within a message 2": append(open, frame(byte(inbox.Binary), "x")...),
+		"message within a message":   append(open, frame(fin|byte(ws.Text), "x")...),
+		"message within a message 2": append(open, frame(byte(ws.Binary), "x")...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, client := tcp(t)
 			_, err := client.Write(stream)
 			require.NoError(t, err)
-			all, err := readAll(inbox.New(server, limit))
-			var broke inbox.ProtocolError
+			all, err := readAll(ws.NewReader(server, limit))
+			var broke ws.ProtocolError
 			require.ErrorAs(t, err, &broke)
 			require.NotEmpty(t, broke.Error())
 			for _, g := range all {
@@ -261,16 +261,16 @@ func TestWhoBreaksTheProtocolIsNotHeard(t *testing.T) {
 func TestAMessageOverTheLimitIsNotWaitedFor(t *testing.T) {
 	long := strings.Repeat("x", limit)
 	for name, stream := range map[string][]byte{
-		"one frame":       frame(fin|byte(inbox.Text), long+"x")[:14],
-		"fragments":       append(frame(byte(inbox.Text), long), frame(fin, "x")...),
-		"empty first":     append(frame(byte(inbox.Text), ""), frame(fin, long+"x")[:14]...),
-		"as much as fits": {fin | byte(inbox.Text), fin | 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0},
+		"one frame":       frame(fin|byte(ws.Text), long+"x")[:14],
+		"fragments":       append(frame(byte(ws.Text), long), frame(fin, "x")...),
+		"empty first":     append(frame(byte(ws.Text), ""), frame(fin, long+"x")[:14]...),
+		"as much as fits": {fin | byte(ws.Text), fin | 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, client := tcp(t)
 			go func() { _, _ = client.Write(stream) }()
-			all, err := readAll(inbox.New(server, limit))
-			require.ErrorIs(t, err, inbox.ErrTooLong)
+			all, err := readAll(ws.NewReader(server, limit))
+			require.ErrorIs(t, err, ws.ErrTooLong)
 			require.Empty(t, all)
 		})
 	}
@@ -281,18 +281,18 @@ func TestACloseFrameSaysWhy(t *testing.T) {
 		code   int
 		reason string
 	}{"": {1005, ""}, "\x03\xe8": {1000, ""}, "\x0f\xa1gone é": {4001, "gone é"}} {
-		code, reason, err := inbox.ParseClose([]byte(payload))
+		code, reason, err := ws.ParseClose([]byte(payload))
 		require.NoError(t, err)
 		require.Equal(t, want.code, code)
 		require.Equal(t, want.reason, reason)
 	}
 	for _, payload := range []string{"\x03", "\x00\x00", "\x03\xe7", "\x03\xed", "\x03\xf7", "\x13\x88"} {
-		_, _, err := inbox.ParseClose([]byte(payload))
-		var broke inbox.ProtocolError
+		_, _, err := ws.ParseClose([]byte(payload))
+		var broke ws.ProtocolError
 		require.True(t, errors.As(err, &broke), "%q", payload)
 	}
-	_, _, err := inbox.ParseClose([]byte("\x03\xe8\xc3("))
-	require.ErrorIs(t, err, inbox.ErrNotUTF8)
+	_, _, err := ws.ParseClose([]byte("\x03\xe8\xc3("))
+	require.ErrorIs(t, err, ws.ErrNotUTF8)
 }
 
 // A client that said much, and then nothing, costs what one costs that never said anything.
@@ -305,7 +305,7 @@ func TestWhoSaysNothingHoldsNoBuffer(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	text := frame(fin|byte(inbox.Text), strings.Repeat("x", limit))
+	text := frame(fin|byte(ws.Text), strings.Repeat("x", limit))
 	heard := make(chan struct{})
 	servers := make([]net.Conn, conns)
 	clients := make([]net.Conn, conns)
@@ -314,7 +314,7 @@ func TestWhoSaysNothingHoldsNoBuffer(t *testing.T) {
 	}
 	before := heap()
 	for i, server := range servers {
-		r := inbox.New(server, limit)
+		r := ws.NewReader(server, limit)
 		go func() {
 			for {
 				if _, _, err := r.Next(); err != nil {
@@ -336,8 +336,8 @@ func TestWhoSaysNothingHoldsNoBuffer(t *testing.T) {
 func BenchmarkNext(b *testing.B) {
 	server, client := tcp(b)
 	const together = 16
-	stream := bytes.Repeat(frame(fin|byte(inbox.Text), strings.Repeat("x", 100)), together)
-	r := inbox.New(server, limit)
+	stream := bytes.Repeat(frame(fin|byte(ws.Text), strings.Repeat("x", 100)), together)
+	r := ws.NewReader(server, limit)
 	b.SetBytes(int64(len(stream) / together))
 	b.ReportAllocs()
 	for i := 0; i < b.N; i += together {
