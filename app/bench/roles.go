@@ -73,10 +73,6 @@ func loads(ctx context.Context, plan string) error {
 	if err != nil {
 		return err
 	}
-	out, err := json.Marshal(res)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(os.Stdout, "%s%s\n", resultMark, out)
-	return err
+	fmt.Print(resultMark)
+	return json.NewEncoder(os.Stdout).Encode(res)
 }

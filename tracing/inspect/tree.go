@@ -98,13 +98,11 @@ func (t *tree) flush() error {
 //	>  +12       0.740  │  ├─ store.append  size=6 → seq=42
 func (t *tree) row(v *view, i int, start int64, width int, marks bool) {
 	r := v.read(i)
-	b := t.buf
-	switch {
-	case marks && r.match:
-		b = append(b, "> "...)
-	default:
-		b = append(b, "  "...)
+	mark := "  "
+	if marks && r.match {
+		mark = "> "
 	}
+	b := append(t.buf, mark...)
 	b = t.as(b, dim, string(right(nil, 8, "+"+group(max(0, r.start-start)))))
 	took := "open"
 	if r.ended {
@@ -247,12 +245,7 @@ func (t *tree) members(d []byte, v *view, b []byte, said [][]byte, lead string) 
 		add(nil, b, false)
 		return d
 	}
-	f := over(b)
-	for {
-		k, val, ok := f.next()
-		if !ok {
-			break
-		}
+	for k, val := range allOf(b) {
 		if len(val.raw) == 0 || string(val.raw) == "null" {
 			continue
 		}
@@ -280,12 +273,7 @@ func (t *tree) members(d []byte, v *view, b []byte, said [][]byte, lead string) 
 // says tells whether one of the objects has the same member.
 func says(objects [][]byte, key string, val value) bool {
 	for _, b := range objects {
-		f := over(b)
-		for {
-			k, v, ok := f.next()
-			if !ok {
-				break
-			}
+		for k, v := range allOf(b) {
 			if string(k.raw) == key && bytes.Equal(v.raw, val.raw) {
 				return true
 			}

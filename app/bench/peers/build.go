@@ -3,6 +3,7 @@
 package peers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -57,26 +58,18 @@ func npmInstall(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", errors.New("node is not installed")
 	}
-	if same(filepath.Join(dir, "package-lock.json"), filepath.Join(dir, "node_modules", ".bench-lock.json")) {
+	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
+	if err != nil {
+		return "", err
+	}
+	installed := filepath.Join(dir, "node_modules", ".bench-lock.json")
+	if have, err := os.ReadFile(installed); err == nil && bytes.Equal(have, lock) {
 		return node, nil
 	}
 	if err := run(ctx, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"); err != nil {
 		return "", err
 	}
-	lock, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
-	if err != nil {
-		return "", err
-	}
-	return node, os.WriteFile(filepath.Join(dir, "node_modules", ".bench-lock.json"), lock, 0o644)
-}
-
-func same(a, b string) bool {
-	x, err := os.ReadFile(a)
-	if err != nil {
-		return false
-	}
-	y, err := os.ReadFile(b)
-	return err == nil && string(x) == string(y)
+	return node, os.WriteFile(installed, lock, 0o644)
 }
 
 func run(ctx context.Context, dir, name string, args ...string) error {

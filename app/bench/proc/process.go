@@ -37,7 +37,6 @@ type Process struct {
 	lines []string   // the last keep lines of its output
 	said  int        // how many lines it has written
 	ended bool
-	err   error
 }
 
 // keep is how many lines of a program's output are kept.
@@ -67,9 +66,9 @@ func Start(c Command) (*Process, error) {
 	readers.Go(func() { p.listen(stderr) })
 	go func() {
 		readers.Wait()
-		err := p.cmd.Wait()
+		_ = p.cmd.Wait() // the process's state says how it ended
 		p.mu.Lock()
-		p.ended, p.err = true, err
+		p.ended = true
 		p.mu.Unlock()
 		p.seen.Broadcast()
 		close(p.done)
@@ -130,11 +129,7 @@ func (p *Process) Await(ctx context.Context, match func(line string) string) (st
 		}
 		switch {
 		case p.ended:
-			how := "exit status 0"
-			if p.err != nil {
-				how = p.err.Error()
-			}
-			return "", fmt.Errorf("it ended (%s) with the output:\n%s", how, strings.Join(p.lines, "\n"))
+			return "", fmt.Errorf("it ended (%s) with the output:\n%s", p.cmd.ProcessState, strings.Join(p.lines, "\n"))
 		case ctx.Err() != nil:
 			return "", fmt.Errorf("%w; its output:\n%s", ctx.Err(), strings.Join(p.lines, "\n"))
 		}
