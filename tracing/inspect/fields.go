@@ -1,9 +1,6 @@
 package inspect
 
-import (
-	"bytes"
-	"iter"
-)
+import "bytes"
 
 // fields walks over the top-level members of the JSON object that args and result hold.
 type fields struct {
@@ -57,15 +54,6 @@ func (f *fields) next() (key text, v value, ok bool) {
 	return key, v, true
 }
 
-// allOf yields what next returns of the object b, from its first member to its last.
-func allOf(b []byte) iter.Seq2[text, value] {
-	return func(yield func(text, value) bool) {
-		f := over(b)
-		for k, v, ok := f.next(); ok && yield(k, v); k, v, ok = f.next() {
-		}
-	}
-}
-
 func (f *fields) space() {
 	for f.i < len(f.b) && (f.b[f.i] == ' ' || f.b[f.i] == '\n' || f.b[f.i] == '\t' || f.b[f.i] == '\r') {
 		f.i++
@@ -85,15 +73,16 @@ var (
 // find returns the first of the named members that b has as a string.
 func find(b []byte, names []string) (text, bool) {
 	best, at := text{}, len(names)
-	for k, v := range allOf(b) {
+	f := over(b)
+	for {
+		k, v, ok := f.next()
+		if !ok || at == 0 {
+			return best, at < len(names)
+		}
 		for n, name := range names[:at] {
 			if v.isString && string(k.raw) == name {
 				best, at = v.text, n
 			}
 		}
-		if at == 0 {
-			break
-		}
 	}
-	return best, at < len(names)
 }

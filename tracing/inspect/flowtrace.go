@@ -83,7 +83,10 @@ func (f *flowtrace) line(l *line, _ place) error {
 		b = append(l.parent.append(b), '"')
 	}
 	if l.linkTo.span != 0 {
-		b = fmt.Appendf(b, `,"linkedTraceId":"%s","linkedSpanId":"%s"`, l.linkTo.trace, l.linkTo.span)
+		b = append(b, `,"linkedTraceId":"`...)
+		b = l.linkTo.trace.append(b)
+		b = append(b, `","linkedSpanId":"`...)
+		b = append(l.linkTo.span.append(b), '"')
 	}
 	f.buf = append(b, '}', '\n')
 	if err := f.out.write(f.buf); err != nil {

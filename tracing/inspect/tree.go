@@ -98,11 +98,13 @@ func (t *tree) flush() error {
 //	>  +12       0.740  │  ├─ store.append  size=6 → seq=42
 func (t *tree) row(v *view, i int, start int64, width int, marks bool) {
 	r := v.read(i)
-	mark := "  "
-	if marks && r.match {
-		mark = "> "
+	b := t.buf
+	switch {
+	case marks && r.match:
+		b = append(b, "> "...)
+	default:
+		b = append(b, "  "...)
 	}
-	b := append(t.buf, mark...)
 	b = t.as(b, dim, string(right(nil, 8, "+"+group(max(0, r.start-start)))))
 	took := "open"
 	if r.ended {
@@ -245,7 +247,12 @@ func (t *tree) members(d []byte, v *view, b []byte, said [][]byte, lead string) 
 		add(nil, b, false)
 		return d
 	}
-	for k, val := range allOf(b) {
+	f := over(b)
+	for {
+		k, val, ok := f.next()
+		if !ok {
+			break
+		}
 		if len(val.raw) == 0 || string(val.raw) == "null" {
 			continue
 		}
@@ -273,7 +280,12 @@ func (t *tree) members(d []byte, v *view, b []byte, said [][]byte, lead string) 
 // says tells whether one of the objects has the same member.
 func says(objects [][]byte, key string, val value) bool {
 	for _, b := range objects {
-		for k, v := range allOf(b) {
+		f := over(b)
+		for {
+			k, v, ok := f.next()
+			if !ok {
+				break
+			}
 			if string(k.raw) == key && bytes.Equal(v.raw, val.raw) {
 				return true
 			}
