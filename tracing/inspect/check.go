@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"container/list"
 	"context"
 	"fmt"
 	"io"
@@ -115,7 +114,38 @@ type checked struct {
 	lateName *name
 	lateSpan spanID
 
-	at *list.Element // in the list of the open or of the ended
+	prev, next *checked // in the list of the open or of the ended
+}
+
+// spanList is a list of spans, oldest first.
+type spanList struct {
+	front, back *checked
+	n           int
+}
+
+func (l *spanList) push(s *checked) {
+	s.prev, s.next = l.back, nil
+	if l.back != nil {
+		l.back.next = s
+	} else {
+		l.front = s
+	}
+	l.back = s
+	l.n++
+}
+
+func (l *spanList) remove(s *checked) {
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		l.front = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	} else {
+		l.back = s.prev
+	}
+	l.n--
 }
 
 // check is a reading that holds a log against what a trace log promises.
@@ -125,11 +155,12 @@ type check struct {
 	found   func(Problem) error // told of each, when not nil
 	names   names
 	spans   map[spanKey]*checked
-	open    list.List // of the spans that have not ended, oldest first
-	closed  list.List // of those that have, the first to end first
-	first   int64     // the first line's timestamp
-	last    int64     // the newest line's timestamp
-	carried int64     // lines that lean on what stands before the log, let pass
+	open    spanList
+	closed  spanList
+	free    *checked
+	first   int64 // the first line's timestamp
+	last    int64 // the newest line's timestamp
+	carried int64 // lines that lean on what stands before the log, let pass
 	holes   []hole
 	run     stage
 	torn    *Problem // a bad line, which may be what a kill or a full disk has left of one
@@ -177,8 +208,8 @@ func (c *check) hole(_ place, h hole) {
 		c.holes = append(c.holes[:0], c.holes[1:]...)
 	}
 	c.holes = append(c.holes, h)
-	for e := c.open.Front(); e != nil; e = e.Next() {
-		e.Value.(*checked).holed = true
+	for s := c.open.front; s != nil; s = s.next {
+		s.holed = true
 	}
 }
 
@@ -203,8 +234,8 @@ func (c *check) ends(killed bool) {
 	if killed {
 		c.report.Killed++
 	}
-	for c.open.Len() > 0 {
-		s := c.oldestOpen()
+	for c.open.front != nil {
+		s := c.open.front
 		s.holed = s.holed || killed && s.start >= c.last-patience
 		c.giveUp(s, "no EXIT")
 	}
@@ -253,12 +284,13 @@ func (c *check) enter(l *line, at place) {
 		return
 	}
 	c.report.Spans++
-	s := &checked{key: k, name: n, parent: l.parent, enter: at, start: l.stamp}
+	s := c.take()
+	*s = checked{key: k, name: n, parent: l.parent, enter: at, start: l.stamp}
 	c.spans[k] = s
-	if c.open.Len() == maxOpen {
-		c.giveUp(c.oldestOpen(), fmt.Sprintf("no EXIT while %s spans opened after it", group(maxOpen)))
+	if c.open.n == maxOpen {
+		c.giveUp(c.open.front, fmt.Sprintf("no EXIT while %s spans opened after it", group(maxOpen)))
 	}
-	s.at = c.open.PushBack(s)
+	c.open.push(s)
 	if l.parent == 0 {
 		c.report.Roots++
 		return
@@ -307,12 +339,11 @@ func (c *check) exit(l *line, at place) {
 		c.run = drained
 	}
 	s.exit, s.end, s.micros = at.line, l.stamp, l.micros
-	c.open.Remove(s.at)
-	if c.closed.Len() == maxClosed {
-		oldest := c.closed.Remove(c.closed.Front()).(*checked)
-		delete(c.spans, oldest.key)
+	c.open.remove(s)
+	if c.closed.n == maxClosed {
+		c.forget(c.closed.front)
 	}
-	s.at = c.closed.PushBack(s)
+	c.closed.push(s)
 
 	switch between := (s.end - s.start) * 1000; {
 	case l.micros < 0:
@@ -354,8 +385,27 @@ func (c *check) giveUp(s *checked, why string) {
 	if !c.AllowOpen && !s.holed {
 		c.problem(RuleExit, s.enter, s.key, s.name, "%s", why)
 	}
-	c.open.Remove(s.at)
-	delete(c.spans, s.key)
+	c.open.remove(s)
+	c.drop(s)
 }
 
-func (c *check) oldestOpen() *checked { return c.open.Front().Value.(*checked) }
+// forget lets an ended span go.
+func (c *check) forget(s *checked) {
+	c.closed.remove(s)
+	c.drop(s)
+}
+
+func (c *check) drop(s *checked) {
+	delete(c.spans, s.key)
+	s.prev, s.next = nil, c.free
+	c.free = s
+}
+
+func (c *check) take() *checked {
+	s := c.free
+	if s == nil {
+		return &checked{}
+	}
+	c.free = s.next
+	return s
+}

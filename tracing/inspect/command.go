@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -95,7 +94,8 @@ func (e *Error) ExitCode() int { return e.Status }
 
 // failed makes err an *Error of a command that could not be done.
 func failed(err error) error {
-	if _, known := errors.AsType[*Error](err); err == nil || known {
+	var known *Error
+	if err == nil || errors.As(err, &known) {
 		return err
 	}
 	return &Error{StatusFailed, err}
@@ -142,8 +142,13 @@ func (c *Command) start(s *Streams, paths []string) (*run, error) {
 	switch {
 	case len(paths) > 1 && c.Follow:
 		return nil, failed(errors.New("--follow: takes one FILE; it finds the rotated ones itself"))
-	case len(paths) > 1 && slices.Contains(paths, stdin):
-		return nil, failed(errors.New("-: takes no other FILE beside it"))
+	case len(paths) > 1:
+		for _, p := range paths {
+			if p == stdin {
+				return nil, failed(errors.New("-: takes no other FILE beside it"))
+			}
+		}
+		r.src = &files{paths: paths}
 	case paths[0] == stdin:
 		r.src = newStream(s.In)
 	case c.Follow:
@@ -296,30 +301,27 @@ func (t *TopCommand) Run(ctx context.Context, s *Streams, c *Command) error {
 		return r.finish(r.read(ctx, exits{out, r.filter.taken()}))
 	}
 	a := &assembler{live: c.Follow, only: r.filter.taken(), show: out.show}
-	return r.finish(r.read(ctx, assembled{a, out}))
+	return r.finish(r.read(ctx, tables{a, out}))
 }
 
-// assembled is an assembler whose traces go on to out, which does what is left to do after it.
-type assembled struct {
+// tables is an assembler whose traces are counted.
+type tables struct {
 	*assembler
-	out interface {
-		idle() error
-		end() error
-	}
+	top *top
 }
 
-func (a assembled) idle() error {
-	if err := a.assembler.idle(); err != nil {
+func (t tables) idle() error {
+	if err := t.assembler.idle(); err != nil {
 		return err
 	}
-	return a.out.idle()
+	return t.top.again()
 }
 
-func (a assembled) end() error {
-	if err := a.assembler.end(); err != nil {
+func (t tables) end() error {
+	if err := t.assembler.end(); err != nil {
 		return err
 	}
-	return a.out.end()
+	return t.top.draw()
 }
 
 // SessionCommand is `inspect session CONNECTION`.
@@ -492,7 +494,7 @@ func (x *ExportCommand) Run(ctx context.Context, s *Streams, c *Command) error {
 			}
 			return f.show(t)
 		}
-		err = r.read(ctx, assembled{a, f})
+		err = r.read(ctx, traces{a, f})
 	} else {
 		err = r.read(ctx, f)
 	}
@@ -507,6 +509,26 @@ func (x *ExportCommand) Run(ctx context.Context, s *Streams, c *Command) error {
 		}{f.out.total, f.out.names})
 	}
 	return r.finish(err)
+}
+
+// traces is an assembler whose traces are exported.
+type traces struct {
+	*assembler
+	out *flowtrace
+}
+
+func (t traces) idle() error {
+	if err := t.assembler.idle(); err != nil {
+		return err
+	}
+	return t.out.idle()
+}
+
+func (t traces) end() error {
+	if err := t.assembler.end(); err != nil {
+		return err
+	}
+	return t.out.end()
 }
 
 // overInput refuses to write over what is to be read.

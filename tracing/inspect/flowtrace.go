@@ -51,13 +51,12 @@ func (f *flowtrace) line(l *line, _ place) error {
 		switch {
 		case !l.failed || bytes.HasPrefix(l.result.raw, []byte("error: ")):
 			b = l.result.quote(b)
-		default:
-			said := l.result
-			if said.empty() {
-				said = l.excText
-			}
+		case l.result.empty():
 			b = append(b, `"error: `...)
-			b = append(b, said.quote(nil)[1:]...)
+			b = append(b, l.excText.quote(nil)[1:]...)
+		default:
+			b = append(b, `"error: `...)
+			b = append(b, l.result.quote(nil)[1:]...)
 		}
 		if l.failed {
 			b = append(b, `,"exception":{"type":`...)
@@ -118,29 +117,20 @@ type flowEvent struct {
 	exit bool
 }
 
-// add adds the events of s, the trace's span number at.
-func (f *flowtrace) add(s *span, at int) {
-	if s.begun {
-		f.events = append(f.events, flowEvent{s.enterSeq, at, false})
-	}
-	if s.ended {
-		f.events = append(f.events, flowEvent{s.exitSeq, at, true})
-	}
-}
-
-// sort puts the events into the order of their lines.
-func (f *flowtrace) sort() {
-	slices.SortFunc(f.events, func(a, b flowEvent) int { return cmp.Compare(a.seq, b.seq) })
-}
-
 // show writes a trace that was put together, in the order its lines had.
 func (f *flowtrace) show(t *trace) error {
-	f.events = f.events[:0]
+	ev := f.events[:0]
 	for i, s := range t.spans {
-		f.add(s, i)
+		if s.begun {
+			ev = append(ev, flowEvent{s.enterSeq, i, false})
+		}
+		if s.ended {
+			ev = append(ev, flowEvent{s.exitSeq, i, true})
+		}
 	}
-	f.sort()
-	for _, e := range f.events {
+	slices.SortFunc(ev, func(a, b flowEvent) int { return cmp.Compare(a.seq, b.seq) })
+	f.events = ev
+	for _, e := range ev {
 		s := t.spans[e.at]
 		l := line{
 			event: enter, stamp: s.start, micros: -1, millis: -1, trace: t.id, span: s.id, parent: s.parent, linkTo: s.linkTo,

@@ -2,8 +2,9 @@ package inspect
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
-	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -13,12 +14,18 @@ import (
 // Times are seconds, in milliseconds' steps, as the log has them; durations are nanoseconds. Our module is both its class,
 // by which some of its tools group calls, and its module, which they show where there is no class.
 func (f *flowtrace) show2(v *view) error {
-	f.events = f.events[:0]
-	for i, r := range v.rows {
-		f.add(r.span, i)
+	ev := f.events[:0]
+	for i := range v.rows {
+		if s := v.rows[i].span; s.begun {
+			ev = append(ev, flowEvent{s.enterSeq, i, false})
+		}
+		if s := v.rows[i].span; s.ended {
+			ev = append(ev, flowEvent{s.exitSeq, i, true})
+		}
 	}
-	f.sort()
-	for _, e := range f.events {
+	slices.SortFunc(ev, func(a, b flowEvent) int { return cmp.Compare(a.seq, b.seq) })
+	f.events = ev
+	for _, e := range ev {
 		r := v.read(e.at)
 		f.buf = f.line2(f.buf[:0], v, r, e.exit)
 		if err := f.out.write(f.buf); err != nil {
@@ -37,7 +44,14 @@ func (f *flowtrace) line2(b []byte, v *view, r *row, exit bool) []byte {
 		b = append(append(append(b, `,"`...), key...), `":"`...)
 		b = append(escape(b, s), '"')
 	}
-	b = fmt.Appendf(b, `{"ts":%d.%03d,"event":"%s","trace_id":"%s","span_id":"%s","parent_id":`, stamp/1000, stamp%1000, kind, v.t.id, r.id)
+	b = append(b, `{"ts":`...)
+	b = strconv.AppendInt(b, stamp/1000, 10)
+	b = append(b, '.', byte('0'+stamp/100%10), byte('0'+stamp/10%10), byte('0'+stamp%10))
+	b = append(append(append(b, `,"event":"`...), kind...), `","trace_id":"`...)
+	b = v.t.id.append(b)
+	b = append(b, `","span_id":"`...)
+	b = r.id.append(b)
+	b = append(b, `","parent_id":`...)
 	if r.parent != 0 {
 		b = append(r.parent.append(append(b, '"')), '"')
 	} else {

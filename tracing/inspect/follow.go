@@ -19,9 +19,10 @@ import (
 //
 // A file that was truncated and has grown past the old end between two looks cannot be told from one that only grew.
 type follow struct {
-	path   string // the log's name
-	opened string // the name that f was opened under: path, or that of a rotated file
-	openLog
+	path    string // the log's name
+	opened  string // the name that f was opened under: path, or that of a rotated file
+	f       *os.File
+	r       io.Reader
 	off     int64
 	fromEnd bool // begin at the end of the first file
 	last    bool // f gets no more: what it still holds is its end
@@ -40,7 +41,7 @@ func (s *follow) read(ctx context.Context, p []byte) (int, error) {
 			return 0, err
 		}
 		if s.f == nil {
-			if err := s.openAt(s.path); err != nil {
+			if err := s.open(s.path); err != nil {
 				if !errors.Is(err, fs.ErrNotExist) {
 					return 0, err
 				}
@@ -99,15 +100,16 @@ func (s *follow) wait(ctx context.Context) error {
 	}
 }
 
-// openAt makes path the file being read. A rotated one gets no more, so its end is its end.
-func (s *follow) openAt(path string) (err error) {
-	if err := s.open(path); err != nil {
+// open makes path the file being read. A rotated one gets no more, so its end is its end.
+func (s *follow) open(path string) error {
+	f, r, err := openLog(path)
+	if err != nil {
 		return err
 	}
-	s.opened, s.off, s.last = path, 0, path != s.path
+	s.opened, s.f, s.r, s.off, s.last = path, f, r, 0, path != s.path
 	if s.fromEnd {
 		s.fromEnd = false
-		if s.off, err = seekLastLine(s.f); err != nil {
+		if s.off, err = seekLastLine(f); err != nil {
 			return err
 		}
 	}
@@ -121,11 +123,11 @@ func (s *follow) advance() error {
 	if err != nil {
 		return err
 	}
-	if err := s.openLog.close(); err != nil {
+	if err := s.drop(); err != nil {
 		return err
 	}
 	if next != s.path {
-		if err := s.openAt(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.open(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -185,7 +187,16 @@ func (s *follow) name() string {
 	return s.opened
 }
 
+func (s *follow) drop() error {
+	if s.f == nil {
+		return nil
+	}
+	f := s.f
+	s.f, s.r = nil, nil
+	return f.Close()
+}
+
 func (s *follow) close() error {
 	s.tick.Stop()
-	return s.openLog.close()
+	return s.drop()
 }

@@ -3,15 +3,33 @@ package inspect
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"strconv"
 )
 
 // jsonTrace appends a trace as one line of JSON.
 func jsonTrace(b []byte, v *view, marks bool) []byte {
 	start, micros := v.t.bounds(v.now)
-	b = fmt.Appendf(b, `{"trace_id":"%s","start":%d,"duration_micros":%d,"failed":%d,"open":%d,"continued":%t,"cut_short":%t,"spans":[`,
-		v.t.id, start, micros, v.failed(), v.t.open, v.t.continued, v.t.hurried)
+	failed := 0
+	for _, r := range v.rows {
+		if r.failed {
+			failed++
+		}
+	}
+	b = append(b, `{"trace_id":"`...)
+	b = v.t.id.append(b)
+	b = append(b, `","start":`...)
+	b = strconv.AppendInt(b, start, 10)
+	b = append(b, `,"duration_micros":`...)
+	b = strconv.AppendInt(b, micros, 10)
+	b = append(b, `,"failed":`...)
+	b = strconv.AppendInt(b, int64(failed), 10)
+	b = append(b, `,"open":`...)
+	b = strconv.AppendInt(b, int64(v.t.open), 10)
+	b = append(b, `,"continued":`...)
+	b = strconv.AppendBool(b, v.t.continued)
+	b = append(b, `,"cut_short":`...)
+	b = strconv.AppendBool(b, v.t.hurried)
+	b = append(b, `,"spans":[`...)
 	for i := range v.rows {
 		if i > 0 {
 			b = append(b, ',')

@@ -1,8 +1,6 @@
 package inspect
 
 import (
-	"encoding/binary"
-	"encoding/hex"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -152,26 +150,46 @@ func escape(dst, b []byte) []byte {
 
 const hexDigits = "0123456789abcdef"
 
+// hexValue gives a hexadecimal digit's value; 255 for all other bytes.
+var hexValue = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 255
+	}
+	for i := range 16 {
+		t[hexDigits[i]] = byte(i)
+		t["0123456789ABCDEF"[i]] = byte(i)
+	}
+	return t
+}()
+
 // hex4 reads the four digits of a \u escape, or returns -1 when they are not four digits.
 func hex4(b []byte) rune {
-	var v [2]byte
 	if len(b) < 4 {
 		return -1
 	}
-	if _, err := hex.Decode(v[:], b[:4]); err != nil {
-		return -1
+	var r rune
+	for _, c := range b[:4] {
+		v := hexValue[c]
+		if v == 255 {
+			return -1
+		}
+		r = r<<4 | rune(v)
 	}
-	return rune(binary.BigEndian.Uint16(v[:]))
+	return r
 }
 
 // hex64 reads 16 hexadecimal digits.
 func hex64(b []byte) (v uint64, ok bool) {
-	var id [8]byte
-	if len(b) != 2*len(id) {
+	if len(b) != 16 {
 		return 0, false
 	}
-	_, err := hex.Decode(id[:], b)
-	return binary.BigEndian.Uint64(id[:]), err == nil
+	var bad byte
+	for _, c := range b {
+		d := hexValue[c]
+		bad |= d
+		v = v<<4 | uint64(d&15)
+	}
+	return v, bad < 16
 }
 
 func parseTrace(b []byte) (id traceID, ok bool) {
@@ -184,9 +202,10 @@ func parseTrace(b []byte) (id traceID, ok bool) {
 }
 
 func appendHex(dst []byte, v uint64) []byte {
-	var id [8]byte
-	binary.BigEndian.PutUint64(id[:], v)
-	return hex.AppendEncode(dst, id[:])
+	for shift := 60; shift >= 0; shift -= 4 {
+		dst = append(dst, hexDigits[v>>shift&15])
+	}
+	return dst
 }
 
 func (id traceID) append(dst []byte) []byte { return appendHex(appendHex(dst, id[0]), id[1]) }

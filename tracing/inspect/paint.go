@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"fmt"
 	"strconv"
 	"unicode/utf8"
 )
@@ -49,7 +48,10 @@ func clean(dst, b []byte) []byte {
 		}
 		r, n := utf8.DecodeRune(b)
 		if r == utf8.RuneError && n == 1 || !strconv.IsPrint(r) {
-			dst = fmt.Appendf(dst, `\u%04x`, r&0xffff)
+			dst = append(dst, `\u`...)
+			for _, shift := range [...]int{12, 8, 4, 0} {
+				dst = append(dst, hexDigits[r>>shift&15])
+			}
 		} else {
 			dst = append(dst, b[:n]...)
 		}
@@ -70,10 +72,21 @@ func appendMillis(dst []byte, micros int64) []byte {
 }
 
 // right appends s, moved to the right end of a column.
-func right(dst []byte, width int, s string) []byte { return fmt.Appendf(dst, "%*s", width, s) }
+func right(dst []byte, width int, s string) []byte {
+	for n := width - utf8.RuneCountInString(s); n > 0; n-- {
+		dst = append(dst, ' ')
+	}
+	return append(dst, s...)
+}
 
 // left appends s and fills the column up.
-func left(dst []byte, width int, s string) []byte { return fmt.Appendf(dst, "%-*s", max(width, 0), s) }
+func left(dst []byte, width int, s string) []byte {
+	dst = append(dst, s...)
+	for n := width - utf8.RuneCountInString(s); n > 0; n-- {
+		dst = append(dst, ' ')
+	}
+	return dst
+}
 
 // shorten cuts s to at most n runes; the last says that it was cut.
 func shorten(s []byte, n int) []byte {

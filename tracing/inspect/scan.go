@@ -1,9 +1,6 @@
 package inspect
 
-import (
-	"bytes"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // parser turns lines of the trace log into line values. The zero value is ready. One goroutine at a time.
 type parser struct {
@@ -35,12 +32,20 @@ const (
 // the words for what may be wrong with it.
 func scanLine(b []byte, l *line) bool {
 	*l = line{micros: -1, millis: -1}
+	if len(b) < 2 || b[0] != '{' {
+		return false
+	}
 	seen := 0
-	end, ok := scanMembers(b, 0, func(name text, i int) (end int, ok bool) {
-		if name.escaped {
-			return i, false
+	for i := 1; ; {
+		if i >= len(b) || b[i] != '"' {
+			return false
 		}
-		switch string(name.raw) {
+		k, end, ok := scanString(b, i+1)
+		if !ok || k.escaped || end >= len(b) || b[end] != ':' {
+			return false
+		}
+		i = end + 1
+		switch string(k.raw) {
 		case "timestamp":
 			l.stamp, i, ok = scanInt(b, i)
 			ok = ok && inRange(l.stamp, maxStamp)
@@ -54,7 +59,7 @@ func scanLine(b []byte, l *line) bool {
 				case "EXIT":
 					l.event = exit
 				default:
-					return i, false
+					return false
 				}
 			}
 			seen |= sawEvent
@@ -97,31 +102,16 @@ func scanLine(b []byte, l *line) bool {
 		default:
 			i, ok = scanValue(b, i, 0)
 		}
-		return i, ok
-	})
-	return ok && end == len(b) && seen == sawAll
-}
-
-// scanMembers reads the object at i, which has members and no spaces. It calls member with the name of each and where its value
-// begins; member returns where the value ends.
-func scanMembers(b []byte, i int, member func(name text, i int) (end int, ok bool)) (end int, ok bool) {
-	if i >= len(b) || b[i] != '{' {
-		return i, false
-	}
-	for {
-		name, at, ok := scanText(b, i+1)
-		if !ok || at >= len(b) || b[at] != ':' {
-			return i, false
-		}
-		if i, ok = member(name, at+1); !ok || i >= len(b) {
-			return i, false
+		if !ok || i >= len(b) {
+			return false
 		}
 		switch b[i] {
 		case ',':
+			i++
 		case '}':
-			return i + 1, true
+			return i == len(b)-1 && seen == sawAll
 		default:
-			return i, false
+			return false
 		}
 	}
 }
@@ -247,20 +237,39 @@ func scanInt(b []byte, i int) (v int64, end int, ok bool) {
 
 // scanException reads {"type":"…","message":"…"}; other members are passed over.
 func scanException(b []byte, i int, l *line) (end int, ok bool) {
+	if i >= len(b) || b[i] != '{' {
+		return i, false
+	}
 	l.excType, l.excText = text{}, text{}
-	return scanMembers(b, i, func(name text, i int) (end int, ok bool) {
-		switch {
-		case name.escaped:
+	for i++; ; {
+		if i >= len(b) || b[i] != '"' {
 			return i, false
-		case string(name.raw) == "type":
+		}
+		k, at, ok := scanString(b, i+1)
+		if !ok || k.escaped || at >= len(b) || b[at] != ':' {
+			return i, false
+		}
+		i = at + 1
+		switch string(k.raw) {
+		case "type":
 			l.excType, i, ok = scanText(b, i)
-		case string(name.raw) == "message":
+		case "message":
 			l.excText, i, ok = scanText(b, i)
 		default:
 			i, ok = scanValue(b, i, 1)
 		}
-		return i, ok
-	})
+		if !ok || i >= len(b) {
+			return i, false
+		}
+		switch b[i] {
+		case ',':
+			i++
+		case '}':
+			return i + 1, true
+		default:
+			return i, false
+		}
+	}
 }
 
 // maxDepth bounds the nesting of values that scanValue passes over.
@@ -277,10 +286,12 @@ func scanValue(b []byte, i, depth int) (end int, ok bool) {
 		return i, ok
 	case c == '-' || c-'0' <= 9:
 		return scanNumber(b, i)
-	case bytes.HasPrefix(b[i:], []byte("true")), bytes.HasPrefix(b[i:], []byte("null")):
-		return i + 4, true
-	case bytes.HasPrefix(b[i:], []byte("false")):
-		return i + 5, true
+	case c == 't':
+		return scanWord(b, i, "true")
+	case c == 'f':
+		return scanWord(b, i, "false")
+	case c == 'n':
+		return scanWord(b, i, "null")
 	case c == '[':
 		if i++; i < len(b) && b[i] == ']' {
 			return i + 1, true
@@ -299,10 +310,25 @@ func scanValue(b []byte, i, depth int) (end int, ok bool) {
 			}
 		}
 	case c == '{':
-		if i+1 < len(b) && b[i+1] == '}' {
-			return i + 2, true
+		if i++; i < len(b) && b[i] == '}' {
+			return i + 1, true
 		}
-		return scanMembers(b, i, func(_ text, i int) (int, bool) { return scanValue(b, i, depth+1) })
+		for {
+			if _, i, ok = scanText(b, i); !ok || i >= len(b) || b[i] != ':' {
+				return i, false
+			}
+			if i, ok = scanValue(b, i+1, depth+1); !ok || i >= len(b) {
+				return i, false
+			}
+			switch b[i] {
+			case ',':
+				i++
+			case '}':
+				return i + 1, true
+			default:
+				return i, false
+			}
+		}
 	}
 	return i, false
 }
@@ -335,4 +361,11 @@ func scanNumber(b []byte, i int) (end int, ok bool) {
 		return i, digits()
 	}
 	return i, true
+}
+
+func scanWord(b []byte, i int, word string) (end int, ok bool) {
+	if len(b)-i < len(word) || string(b[i:i+len(word)]) != word {
+		return i, false
+	}
+	return i + len(word), true
 }

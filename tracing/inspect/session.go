@@ -84,8 +84,11 @@ func (s *session) sum() error {
 		return nil
 	}
 	t := &s.tree
-	t.buf = fmt.Appendf(t.buf, "  %s in %s over %s", plural(s.operations, "operation"), plural(s.traces, "trace"),
-		time.Duration(s.end-s.start)*time.Millisecond)
+	t.buf = append(t.buf, "  "...)
+	t.buf = append(t.buf, plural(s.operations, "operation")...)
+	t.buf = append(t.buf, " in "...)
+	t.buf = append(t.buf, plural(s.traces, "trace")...)
+	t.buf = fmt.Appendf(t.buf, " over %s", time.Duration(s.end-s.start)*time.Millisecond)
 	if s.failed > 0 {
 		t.buf = t.as(t.buf, red, fmt.Sprintf(", %s failed", group(s.failed)))
 	}

@@ -11,40 +11,61 @@ import (
 
 // parseAny reads a line of any shape that JSON allows, by encoding/json, and finds the words for a bad one.
 func (p *parser) parseAny(b []byte, l *line) error {
-	m := members{parser: p}
-	if err := json.Unmarshal(b, &m.values); err != nil {
-		syntax, ok := errors.AsType[*json.SyntaxError](err)
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(b, &m); err != nil {
+		var syntax *json.SyntaxError
 		switch {
 		case len(b) > 0 && b[0] != '{':
 			return errors.New("not a JSON object")
-		case ok && syntax.Offset >= int64(len(b)):
+		case errors.As(err, &syntax) && syntax.Offset >= int64(len(b)):
 			return fmt.Errorf("not whole: %w", err)
 		}
 		return fmt.Errorf("not JSON: %w", err)
 	}
-	if m.values == nil {
+	if m == nil {
 		return errors.New("not a JSON object")
 	}
 	*l = line{micros: -1, millis: -1}
 	p.hold = p.hold[:0]
 
-	l.stamp = m.number("timestamp")
-	m.must(m.values["timestamp"] != nil, "no timestamp")
-	m.must(inRange(l.stamp, maxStamp), "timestamp is not in Unix milliseconds")
-	switch string(m.str("event")) {
-	case "ENTER":
-		l.event = enter
-	case "EXIT":
-		l.event = exit
-	default:
-		m.must(m.values["event"] != nil, "no event")
-		m.must(false, "event %s is neither ENTER nor EXIT", m.values["event"])
+	var err error
+	if l.stamp, err = number(m, "timestamp"); err != nil {
+		return err
 	}
-	l.thread, l.module, l.function = m.str("thread"), m.str("module"), m.str("function")
-	m.must(len(l.function) > 0, "no function")
-
-	l.args, l.result = p.any(m.values["args"]), p.any(m.values["result"])
-	if raw := m.values["exception"]; !missing(raw) {
+	if m["timestamp"] == nil {
+		return errors.New("no timestamp")
+	}
+	if !inRange(l.stamp, maxStamp) {
+		return errors.New("timestamp is not in Unix milliseconds")
+	}
+	kind, err := p.str(m, "event")
+	switch {
+	case err != nil:
+		return err
+	case string(kind) == "ENTER":
+		l.event = enter
+	case string(kind) == "EXIT":
+		l.event = exit
+	case m["event"] == nil:
+		return errors.New("no event")
+	default:
+		return fmt.Errorf("event %s is neither ENTER nor EXIT", m["event"])
+	}
+	if l.thread, err = p.str(m, "thread"); err != nil {
+		return err
+	}
+	if l.module, err = p.str(m, "module"); err != nil {
+		return err
+	}
+	if l.function, err = p.str(m, "function"); err != nil {
+		return err
+	}
+	if len(l.function) == 0 {
+		return errors.New("no function")
+	}
+	l.args = p.any(m["args"])
+	l.result = p.any(m["result"])
+	if raw := m["exception"]; raw != nil && string(raw) != "null" {
 		l.failed = true
 		var e map[string]json.RawMessage
 		if json.Unmarshal(raw, &e) == nil {
@@ -53,32 +74,33 @@ func (p *parser) parseAny(b []byte, l *line) error {
 			l.excText = p.any(raw)
 		}
 	}
-
-	l.micros, l.millis = m.duration("durationMicros"), m.duration("durationMillis")
-	l.trace, l.span = m.traceID("trace_id"), m.spanID("span_id")
-	m.must(l.trace != traceID{}, "no trace_id")
-	m.must(l.span != 0, "no span_id")
-	l.parent = m.spanID("parent_span_id")
-	l.linkTo = spanKey{m.traceID("linked_trace_id"), m.spanID("linked_span_id")}
-	return m.err
-}
-
-// members are the members of a line's object, and the first that was found to be wrong with them.
-type members struct {
-	*parser
-	values map[string]json.RawMessage
-	err    error
-}
-
-// must notes what is wrong unless ok is true.
-func (m *members) must(ok bool, format string, args ...any) {
-	if !ok && m.err == nil {
-		m.err = fmt.Errorf(format, args...)
+	if l.micros, err = duration(m, "durationMicros"); err != nil {
+		return err
 	}
+	if l.millis, err = duration(m, "durationMillis"); err != nil {
+		return err
+	}
+	if l.trace, err = p.traceID(m, "trace_id"); err != nil {
+		return err
+	}
+	if l.span, err = p.spanID(m, "span_id"); err != nil {
+		return err
+	}
+	if l.trace == (traceID{}) {
+		return errors.New("no trace_id")
+	}
+	if l.span == 0 {
+		return errors.New("no span_id")
+	}
+	if l.parent, err = p.spanID(m, "parent_span_id"); err != nil {
+		return err
+	}
+	if l.linkTo.trace, err = p.traceID(m, "linked_trace_id"); err != nil {
+		return err
+	}
+	l.linkTo.span, err = p.spanID(m, "linked_span_id")
+	return err
 }
-
-// missing reports whether a member is not there, or null.
-func missing(raw json.RawMessage) bool { return raw == nil || string(raw) == "null" }
 
 // keep holds s for as long as the line is.
 func (p *parser) keep(s string) []byte {
@@ -88,19 +110,21 @@ func (p *parser) keep(s string) []byte {
 }
 
 // str reads a member that must be a string; one that is missing or null is empty.
-func (m *members) str(name string) []byte {
-	raw := m.values[name]
-	if missing(raw) {
-		return nil
+func (p *parser) str(m map[string]json.RawMessage, name string) ([]byte, error) {
+	raw := m[name]
+	if raw == nil || string(raw) == "null" {
+		return nil, nil
 	}
 	var s string
-	m.must(json.Unmarshal(raw, &s) == nil, "%s is not a string", name)
-	return m.keep(s)
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return nil, fmt.Errorf("%s is not a string", name)
+	}
+	return p.keep(s), nil
 }
 
 // any reads a member of any type: a string as its text, all else as its JSON.
 func (p *parser) any(raw json.RawMessage) text {
-	if missing(raw) {
+	if raw == nil || string(raw) == "null" {
 		return text{}
 	}
 	var s string
@@ -111,38 +135,50 @@ func (p *parser) any(raw json.RawMessage) text {
 }
 
 // number reads a member that must be a whole number, or one with a fraction that is cut off.
-func (m *members) number(name string) int64 {
-	raw := string(m.values[name])
+func number(m map[string]json.RawMessage, name string) (int64, error) {
+	raw := string(m[name])
 	if v, err := strconv.ParseInt(raw, 10, 64); err == nil {
-		return v
+		return v, nil
 	}
 	f, err := strconv.ParseFloat(raw, 64)
-	m.must(raw == "" || err == nil && math.Abs(f) <= 1<<60, "%s is not a number", name)
-	return int64(f)
+	if raw != "" && (err != nil || math.Abs(f) > 1<<60) {
+		return 0, fmt.Errorf("%s is not a number", name)
+	}
+	return int64(f), nil
 }
 
 // duration reads a member that must be a number not below zero, or be missing: -1.
-func (m *members) duration(name string) int64 {
-	if missing(m.values[name]) {
-		return -1
+func duration(m map[string]json.RawMessage, name string) (int64, error) {
+	if raw := m[name]; raw == nil || string(raw) == "null" {
+		return -1, nil
 	}
-	v := m.number(name)
-	m.must(inRange(v, maxMicros), "%s is no duration", name)
-	return v
+	v, err := number(m, name)
+	if err == nil && !inRange(v, maxMicros) {
+		err = fmt.Errorf("%s is no duration", name)
+	}
+	return v, err
 }
 
-func (m *members) traceID(name string) (id traceID) {
-	if s := m.str(name); len(s) > 0 {
-		var ok bool
-		id, ok = parseTrace(s)
-		m.must(ok, "%s is not 32 hexadecimal digits", name)
+func (p *parser) traceID(m map[string]json.RawMessage, name string) (traceID, error) {
+	s, err := p.str(m, name)
+	if err != nil || len(s) == 0 {
+		return traceID{}, err
 	}
-	return id
+	id, ok := parseTrace(s)
+	if !ok {
+		return id, fmt.Errorf("%s is not 32 hexadecimal digits", name)
+	}
+	return id, nil
 }
 
-func (m *members) spanID(name string) spanID {
-	s := m.str(name)
+func (p *parser) spanID(m map[string]json.RawMessage, name string) (spanID, error) {
+	s, err := p.str(m, name)
+	if err != nil || len(s) == 0 {
+		return 0, err
+	}
 	v, ok := hex64(s)
-	m.must(ok || len(s) == 0, "%s is not 16 hexadecimal digits", name)
-	return spanID(v)
+	if !ok {
+		return 0, fmt.Errorf("%s is not 16 hexadecimal digits", name)
+	}
+	return spanID(v), nil
 }

@@ -36,7 +36,8 @@ const stdin = "-"
 type files struct {
 	paths []string
 	path  string
-	openLog
+	f     *os.File
+	r     io.Reader
 }
 
 func (s *files) read(ctx context.Context, p []byte) (int, error) {
@@ -48,7 +49,8 @@ func (s *files) read(ctx context.Context, p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		s.path, s.paths = s.paths[0], s.paths[1:]
-		if err := s.open(s.path); err != nil {
+		var err error
+		if s.f, s.r, err = openLog(s.path); err != nil {
 			return 0, err
 		}
 	}
@@ -71,39 +73,32 @@ func (s *files) read(ctx context.Context, p []byte) (int, error) {
 
 func (s *files) name() string { return s.path }
 
-// openLog is a log file that is open for reading, or none if f is nil.
-type openLog struct {
-	f *os.File
-	r io.Reader
-}
-
-// open opens a file; its name tells whether it is gzipped, as rotated logs may be.
-func (o *openLog) open(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	if st, err := f.Stat(); err == nil && st.IsDir() {
-		return errors.Join(fmt.Errorf("%s is a folder, not a log", path), f.Close())
-	}
-	o.r = f
-	if strings.HasSuffix(path, ".gz") {
-		if o.r, err = gzip.NewReader(f); err != nil {
-			return errors.Join(fmt.Errorf("reading %s: %w", path, err), f.Close())
-		}
-	}
-	o.f = f
-	return nil
-}
-
-// close closes the file, if there is one.
-func (o *openLog) close() error {
-	if o.f == nil {
+func (s *files) close() error {
+	if s.f == nil {
 		return nil
 	}
-	f := o.f
-	o.f, o.r = nil, nil
+	f := s.f
+	s.f, s.r = nil, nil
 	return f.Close()
+}
+
+// openLog opens a log file for reading; its name tells whether it is gzipped, as rotated logs may be.
+func openLog(path string) (*os.File, io.Reader, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if st, err := f.Stat(); err == nil && st.IsDir() {
+		return nil, nil, errors.Join(fmt.Errorf("%s is a folder, not a log", path), f.Close())
+	}
+	if !strings.HasSuffix(path, ".gz") {
+		return f, f, nil
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("reading %s: %w", path, err), f.Close())
+	}
+	return f, z, nil
 }
 
 // stream reads what comes in by a pipe, so that whoever waits for it also hears that nothing came.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -78,6 +77,9 @@ func (e exits) line(l *line, _ place) error {
 	return nil
 }
 
+func (e exits) idle() error { return e.again() }
+func (e exits) end() error  { return e.draw() }
+
 // show counts what an assembler put together.
 func (t *top) show(tr *trace, now int64) error {
 	if !t.filter.possible(tr) {
@@ -93,8 +95,8 @@ func (t *top) show(tr *trace, now int64) error {
 	return nil
 }
 
-// idle redraws the table at most once a second.
-func (t *top) idle() error {
+// again redraws the table at most once a second.
+func (t *top) again() error {
 	if !t.redraw || !t.dirty || time.Since(t.drawn) < time.Second {
 		return nil
 	}
@@ -112,13 +114,16 @@ var orders = map[string]func(*figures) int64{
 	"max":    func(f *figures) int64 { return f.max },
 }
 
-func (t *top) end() error { return t.draw() }
-
 func (t *top) sorted() []*figures {
+	all := make([]*figures, 0, len(t.by))
+	for _, f := range t.by {
+		all = append(all, f)
+	}
 	key := orders[t.sort]
-	return slices.SortedFunc(maps.Values(t.by), func(a, b *figures) int {
+	slices.SortFunc(all, func(a, b *figures) int {
 		return cmp.Or(cmp.Compare(key(b), key(a)), cmp.Compare(b.total, a.total), strings.Compare(a.name.full, b.name.full))
 	})
+	return all
 }
 
 func (t *top) draw() error {

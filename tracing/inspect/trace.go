@@ -1,7 +1,5 @@
 package inspect
 
-import "slices"
-
 // span is an operation put together from its ENTER and its EXIT. Its texts lie in its own buffers.
 type span struct {
 	id, parent spanID
@@ -99,8 +97,8 @@ type trace struct {
 
 // opened finds the span that an EXIT belongs to.
 func (t *trace) opened(id spanID) *span {
-	for _, s := range slices.Backward(t.spans) {
-		if s.id == id && !s.ended {
+	for i := len(t.spans) - 1; i >= 0; i-- {
+		if s := t.spans[i]; s.id == id && !s.ended {
 			return s
 		}
 	}
@@ -220,18 +218,10 @@ func (v *view) descend(pos int32) {
 		for c := v.child[f.pos]; c >= 0; c = v.next[c] {
 			v.stack = append(v.stack, frame{c, at, f.depth + 1})
 		}
-		slices.Reverse(v.stack[from:])
-	}
-}
-
-// failed counts the spans that failed.
-func (v *view) failed() (n int) {
-	for _, r := range v.rows {
-		if r.failed {
-			n++
+		for i, j := from, len(v.stack)-1; i < j; i, j = i+1, j-1 {
+			v.stack[i], v.stack[j] = v.stack[j], v.stack[i]
 		}
 	}
-	return n
 }
 
 // decode decodes t for as long as the view is of this trace.
@@ -259,12 +249,14 @@ func (v *view) read(i int) *row {
 	r.connection, r.room, r.client = own(connectionNames), own(roomNames), own(clientNames)
 	if r.up >= 0 {
 		up := v.read(r.up)
-		for _, field := range []struct{ own, up *[]byte }{
-			{&r.connection, &up.connection}, {&r.room, &up.room}, {&r.client, &up.client},
-		} {
-			if len(*field.own) == 0 {
-				*field.own = *field.up
-			}
+		if len(r.connection) == 0 {
+			r.connection = up.connection
+		}
+		if len(r.room) == 0 {
+			r.room = up.room
+		}
+		if len(r.client) == 0 {
+			r.client = up.client
 		}
 	}
 	return r

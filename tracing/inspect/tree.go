@@ -37,12 +37,21 @@ const stamps = "2006-01-02 15:04:05.000"
 // write writes all of v under a heading. With marks, rows that the filter asked for are pointed out.
 func (t *tree) write(v *view, marks bool) error {
 	start, micros := v.t.bounds(v.now)
-	failed := v.failed()
+	failed := 0
+	for _, r := range v.rows {
+		if r.failed {
+			failed++
+		}
+	}
 	b := t.buf[:0]
 	b = t.as(b, bold, time.UnixMilli(start).In(t.zone).Format(stamps))
 	b = append(b, "  trace "...)
 	b = t.as(b, cyan, v.t.id.String())
-	b = fmt.Appendf(b, "  %s  %s ms", plural(int64(len(v.rows)), "span"), appendMillis(nil, micros))
+	b = append(b, "  "...)
+	b = append(b, plural(int64(len(v.rows)), "span")...)
+	b = append(b, "  "...)
+	b = appendMillis(b, micros)
+	b = append(b, " ms"...)
 	if failed > 0 {
 		b = t.as(append(b, "  "...), red, fmt.Sprint(failed, " FAILED"))
 	}
