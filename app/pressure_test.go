@@ -29,7 +29,7 @@ func held(m map[string]float64) float64 {
 // pressed starts a program with a short --stall-timeout and a room with 1,000 messages of the greatest length.
 func pressed(t *testing.T) *apptest.Program {
 	t.Helper()
-	p := apptest.Start(t, apptest.Options{Env: []string{"STALL_TIMEOUT=3s", "PING_INTERVAL=1s"}})
+	p := apptest.Start(t, apptest.Options{Env: []string{"STALL_TIMEOUT=3s", "PING_INTERVAL=10s"}})
 	ada := p.Join(t, "long", "ada")
 	text := strings.Repeat("👋", 4096)
 	for i := range 1000 {
@@ -117,7 +117,7 @@ func TestWhoAsksForALongListAndReadsNothing(t *testing.T) {
 
 func TestWhoStaysInALivelyRoomAndReadsNothing(t *testing.T) {
 	t.Parallel() // it mostly waits
-	p := apptest.Start(t, apptest.Options{Env: []string{"STALL_TIMEOUT=3s", "PING_INTERVAL=1s"}})
+	p := apptest.Start(t, apptest.Options{Env: []string{"STALL_TIMEOUT=3s", "PING_INTERVAL=10s"}})
 	ada := p.Join(t, "lively", "ada")
 	const peers = 20
 	text := strings.Repeat("👋", 4096)
